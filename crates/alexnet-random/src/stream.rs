@@ -1,0 +1,172 @@
+//! Streams of numbers named by what they are for.
+
+use crate::Philox4x32;
+
+/// What a stream's numbers decide. Two purposes never share a number, so drawing more of one changes nothing of another.
+/// The discriminants are part of the reproducibility contract and are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum Purpose {
+    /// Initial values of parameters; the index is the parameter's position in the network.
+    InitialWeights = 0,
+    /// The order in which samples are visited; one stream per epoch.
+    Order = 1,
+    /// Crops, flips and other geometry of one sample.
+    Augment = 2,
+    /// Colour noise of one sample.
+    ColourNoise = 3,
+    /// Dropout masks; the epoch is the training step, the index the layer.
+    Dropout = 4,
+    /// Pictures of synthetic data sets; the index is the picture.
+    Synthetic = 5,
+}
+
+/// An endless stream of random numbers, a pure function of (seed, purpose, epoch, index).
+///
+/// The counter's words are `[block, index, epoch, purpose]`; each block yields four 32-bit words, so a stream repeats
+/// after 2^34 words.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    philox: Philox4x32,
+    counter: [u32; 4],
+    words: [u32; 4],
+    used: usize,
+}
+
+impl Stream {
+    /// The stream of one purpose for one index of one epoch.
+    pub fn new(seed: u64, purpose: Purpose, epoch: u32, index: u32) -> Self {
+        Self { philox: Philox4x32::new(seed), counter: [0, index, epoch, purpose as u32], words: [0; 4], used: 4 }
+    }
+
+    /// The next 32 random bits.
+    #[inline]
+    pub fn next_u32(&mut self) -> u32 {
+        if self.used == 4 {
+            self.words = self.philox.block(self.counter);
+            self.counter[0] = self.counter[0].wrapping_add(1);
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// Uniform in `[0, 1)`, a multiple of 2^-24, so that every value is exact in `f32`.
+    #[inline]
+    pub fn uniform(&mut self) -> f32 {
+        (self.next_u32() >> 8) as f32 * (1.0 / (1 << 24) as f32)
+    }
+
+    /// Uniform in `[low, high)`; `low` where the two are equal.
+    #[inline]
+    pub fn uniform_in(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.uniform()
+    }
+
+    /// An integer uniform in `0..n`, without bias (Lemire, *Fast random integer generation in an interval*, 2019);
+    /// 0 where `n` is 0.
+    #[inline]
+    pub fn below(&mut self, n: u32) -> u32 {
+        if n == 0 {
+            return 0;
+        }
+        let threshold = n.wrapping_neg() % n;
+        loop {
+            let product = u64::from(self.next_u32()) * u64::from(n);
+            if product as u32 >= threshold {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// Standard normal (Box–Muller, one value per pair of words, computed in `f64`).
+    #[inline]
+    pub fn normal(&mut self) -> f32 {
+        let scale = 1.0 / (1u64 << 32) as f64;
+        // In (0, 1], so that the logarithm is finite.
+        let u = (f64::from(self.next_u32()) + 1.0) * scale;
+        let v = f64::from(self.next_u32()) * scale;
+        ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+    }
+}
+
+/// The numbers `0..n` in an order that depends on the seed and the epoch alone (Fisher–Yates).
+///
+/// ```
+/// let order = alexnet_random::permutation(5, 1, 0);
+/// assert_ne!(order, alexnet_random::permutation(5, 1, 1));
+/// let mut sorted = order;
+/// sorted.sort_unstable();
+/// assert_eq!(sorted, [0, 1, 2, 3, 4]);
+/// ```
+pub fn permutation(n: u32, seed: u64, epoch: u32) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..n).collect();
+    let mut stream = Stream::new(seed, Purpose::Order, epoch, 0);
+    for i in (1..n).rev() {
+        order.swap(i as usize, stream.below(i + 1) as usize);
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(values: &[f32]) -> (f64, f64) {
+        let n = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        (mean, values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n)
+    }
+
+    #[test]
+    fn streams_are_functions_of_their_names() {
+        let words = |seed, purpose, epoch, index| {
+            let mut stream = Stream::new(seed, purpose, epoch, index);
+            [0; 6].map(|_| stream.next_u32())
+        };
+        let base = words(1, Purpose::Augment, 2, 3);
+        assert_eq!(base, words(1, Purpose::Augment, 2, 3));
+        assert_ne!(base, words(2, Purpose::Augment, 2, 3));
+        assert_ne!(base, words(1 << 40, Purpose::Augment, 2, 3));
+        assert_ne!(base, words(1, Purpose::ColourNoise, 2, 3));
+        assert_ne!(base, words(1, Purpose::Augment, 3, 3));
+        assert_ne!(base, words(1, Purpose::Augment, 2, 4));
+    }
+
+    #[test]
+    fn distributions_have_their_moments() {
+        let mut stream = Stream::new(5, Purpose::InitialWeights, 0, 0);
+        let uniform: Vec<f32> = (0..100_000).map(|_| stream.uniform()).collect();
+        assert!(uniform.iter().all(|u| (0.0..1.0).contains(u)));
+        let (mean, variance) = moments(&uniform);
+        // Five standard errors: 5·√(1/12/1e5) and about 5·√(1/180/1e5).
+        assert!((mean - 0.5).abs() < 4.6e-3 && (variance - 1.0 / 12.0).abs() < 1.2e-3, "{mean} {variance}");
+
+        let normal: Vec<f32> = (0..100_000).map(|_| stream.normal()).collect();
+        let (mean, variance) = moments(&normal);
+        assert!(mean.abs() < 1.6e-2 && (variance - 1.0).abs() < 2.3e-2, "{mean} {variance}");
+        let tail = normal.iter().filter(|z| z.abs() > 1.96).count();
+        assert!((4650..5350).contains(&tail), "{tail} of 100,000 beyond 1.96, 5,000 expected");
+    }
+
+    #[test]
+    fn below_is_uniform_and_bounded() {
+        let mut stream = Stream::new(9, Purpose::Augment, 0, 0);
+        let mut counts = [0; 33];
+        for _ in 0..33_000 {
+            counts[stream.below(33) as usize] += 1;
+        }
+        assert!(counts.iter().all(|&c| (840..1160).contains(&c)), "{counts:?}");
+        assert_eq!((stream.below(1), stream.below(0)), (0, 0));
+    }
+
+    #[test]
+    fn permutations_hold_every_number_once() {
+        for n in [0, 1, 2, 1000] {
+            let mut order = permutation(n, 3, 4);
+            order.sort_unstable();
+            assert_eq!(order, (0..n).collect::<Vec<_>>());
+        }
+    }
+}
