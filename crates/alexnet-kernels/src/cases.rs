@@ -1,0 +1,135 @@
+//! The table of cases that the tests of all operations run, and PyTorch's answers to it.
+//!
+//! `golden/cases.json` lists the cases, `xtask/golden/kernels.py` computes the answers. An operation's reference is held
+//! against the answers, and every fast path against the reference, which sees all values where the file holds samples.
+
+use candle_core::{Device, Result, Tensor};
+use serde_json::Value;
+
+pub(crate) use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, seed_of, uniform};
+
+use crate::backend::CpuIsa;
+use crate::layout::{MemoryFormat, convert};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+
+/// One case of the table.
+pub(crate) struct Case(Value);
+
+/// The cases of an operation.
+pub(crate) fn cases(op: &str) -> Vec<Case> {
+    let text = std::fs::read_to_string(format!("{FOLDER}/cases.json")).unwrap();
+    let table: Value = serde_json::from_str(&text).unwrap();
+    let cases = table[op].as_array().unwrap_or_else(|| panic!("no cases for {op}"));
+    cases.iter().cloned().map(Case).collect()
+}
+
+pub(crate) fn golden() -> Golden {
+    Golden::open(format!("{FOLDER}/kernels.safetensors"))
+}
+
+impl Case {
+    pub(crate) fn name(&self) -> &str {
+        self.0["name"].as_str().unwrap()
+    }
+
+    pub(crate) fn get(&self, key: &str) -> &Value {
+        &self.0[key]
+    }
+
+    pub(crate) fn size(&self, key: &str) -> usize {
+        self.0[key].as_u64().unwrap_or_else(|| panic!("{}: {key}", self.name())) as usize
+    }
+
+    pub(crate) fn number(&self, key: &str) -> f32 {
+        self.0[key].as_f64().unwrap_or_else(|| panic!("{}: {key}", self.name())) as f32
+    }
+
+    pub(crate) fn is(&self, key: &str) -> bool {
+        self.0[key].as_bool().unwrap_or_else(|| panic!("{}: {key}", self.name()))
+    }
+
+    pub(crate) fn sizes<const N: usize>(&self, key: &str) -> [usize; N] {
+        let list = self.0[key].as_array().unwrap_or_else(|| panic!("{}: {key}", self.name()));
+        let sizes: Vec<usize> = list.iter().map(|v| v.as_u64().unwrap() as usize).collect();
+        sizes.try_into().unwrap()
+    }
+
+    /// The `index`-th input.
+    pub(crate) fn input(&self, index: u32, len: usize) -> Vec<f32> {
+        uniform(self.name(), index, len)
+    }
+
+    /// The `index`-th input times `scale`.
+    pub(crate) fn scaled(&self, index: u32, len: usize) -> Vec<f32> {
+        let scale = self.number("scale");
+        self.input(index, len).into_iter().map(|v| v * scale).collect()
+    }
+
+    /// The upstream gradient.
+    pub(crate) fn grad_y(&self, len: usize) -> Vec<f32> {
+        self.input(9, len)
+    }
+}
+
+/// A tensor on the CPU.
+pub(crate) fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
+    Tensor::from_slice(values, dims, &Device::Cpu).unwrap()
+}
+
+pub(crate) fn zeros(dims: &[usize]) -> Tensor {
+    Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap()
+}
+
+/// The values in logical order.
+pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
+}
+
+/// An `[n, c, h, w]` batch as channels-last values.
+pub(crate) fn nhwc(x: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    convert(x, &mut y, n, h * w, c, MemoryFormat::ChannelsLast);
+    y
+}
+
+/// Channels-last values of an `[n, c, h, w]` batch in channels-first order.
+pub(crate) fn nchw(x: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    convert(x, &mut y, n, h * w, c, MemoryFormat::ChannelsFirst);
+    y
+}
+
+/// The same image batch in every way it can lie in memory: contiguous, channels-last, and as a part of a larger tensor
+/// (an offset and gaps).
+pub(crate) fn layouts(x: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+    let wide = Tensor::cat(&[x, x, x], 3)?;
+    let inside = Tensor::cat(&[&wide, &wide], 0)?;
+    let (n, w) = (x.dim(0)?, x.dim(3)?);
+    let view = inside.narrow(0, n, n)?.narrow(3, w, w)?;
+    Ok(vec![("contiguous", x.clone()), ("channels last", crate::channels_last(x)?), ("a view", view)])
+}
+
+/// Runs `f` with every instruction set this machine has, and says which it lacks.
+pub(crate) fn for_each_isa(f: impl Fn(CpuIsa)) {
+    for isa in [CpuIsa::Portable, CpuIsa::Avx2, CpuIsa::Avx512] {
+        if isa.force(|| f(isa)).is_none() {
+            println!("SKIPPED: this processor has no {isa}");
+            let required = std::env::var("ALEXNET_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == isa.to_string()), "ALEXNET_REQUIRE names {isa}");
+        }
+    }
+}
+
+/// Runs `f` on a pool of its own.
+pub(crate) fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+/// Fails unless `f` gives the same bits on one, two and five threads.
+pub(crate) fn assert_thread_independent(what: &str, f: impl Fn() -> Vec<f32> + Sync) {
+    let one = with_threads(1, &f);
+    for threads in [2, 5] {
+        assert_same_bits(&format!("{what}, {threads} threads"), &with_threads(threads, &f), &one);
+    }
+}

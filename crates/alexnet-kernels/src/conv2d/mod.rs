@@ -1,0 +1,347 @@
+//! Two-dimensional convolution (cross-correlation) with groups, stride and padding on each side.
+
+mod cpu;
+mod direct;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+
+use crate::backend::CpuIsa;
+use crate::error::{self, Error};
+use crate::layout;
+use crate::tensor::{self, read, read_optional, write, write_optional};
+
+const OP: &str = "conv2d";
+
+/// Rows and columns of zeros around an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Padding {
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+impl Padding {
+    /// The same on all sides, as PyTorch's and Caffe's `padding`.
+    pub const fn symmetric(padding: usize) -> Self {
+        Self { top: padding, bottom: padding, left: padding, right: padding }
+    }
+
+    /// More zeros below and to the right. The 2012 code rounds the output size up and reads zeros beyond the image: its
+    /// first layer, 11×11 at stride 4 over 224×224, is `symmetric(0).with_extra(3)`, which gives 55×55.
+    pub const fn with_extra(self, extra: usize) -> Self {
+        Self { bottom: self.bottom + extra, right: self.right + extra, ..self }
+    }
+}
+
+/// What of a convolution is not in its tensors' shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2dParams {
+    /// Pixels between neighbouring windows, in both directions; at least 1.
+    pub stride: usize,
+    /// Zeros around the image.
+    pub padding: Padding,
+    /// Input and output channels are cut into this many groups, the i-th group of outputs seeing only the i-th of
+    /// inputs; at least 1. The towers of the 2012 network are two groups.
+    pub groups: usize,
+}
+
+impl Default for Conv2dParams {
+    fn default() -> Self {
+        Self { stride: 1, padding: Padding::default(), groups: 1 }
+    }
+}
+
+impl Conv2dParams {
+    /// Height and width of the output: `⌊(size + padding − kernel_size) / stride⌋ + 1` for each.
+    ///
+    /// # Errors
+    /// The stride is 0, or the padded image is smaller than the kernel.
+    pub fn output_size(&self, [h, w]: [usize; 2], [kh, kw]: [usize; 2]) -> std::result::Result<[usize; 2], Error> {
+        let Padding { top, bottom, left, right } = self.padding;
+        let (padded_h, padded_w) = (h + top + bottom, w + left + right);
+        if self.stride == 0 {
+            return error::parameter(OP, "the stride must be at least 1, but is 0");
+        }
+        if kh == 0 || kw == 0 || padded_h < kh || padded_w < kw {
+            let rule = format!("a {kh}×{kw} kernel does not fit an image of {padded_h}×{padded_w} with its padding");
+            return error::parameter(OP, rule);
+        }
+        Ok([(padded_h - kh) / self.stride + 1, (padded_w - kw) / self.stride + 1])
+    }
+}
+
+/// All sizes of one convolution, checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conv2dShape {
+    pub(crate) n: usize,
+    pub(crate) h: usize,
+    pub(crate) w: usize,
+    pub(crate) in_channels: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) kh: usize,
+    pub(crate) kw: usize,
+    pub(crate) oh: usize,
+    pub(crate) ow: usize,
+    pub(crate) params: Conv2dParams,
+}
+
+impl Conv2dShape {
+    /// From the shapes of x, `[n, h, w, c]`, and of the weight, `[out, in / groups, kh, kw]`.
+    fn new(x: &[usize], weight: &[usize], params: &Conv2dParams) -> std::result::Result<Self, Error> {
+        let &[n, h, w, in_channels] = x else {
+            return error::shape(OP, "x", "[n, h, w, in_channels]", x);
+        };
+        let &[out_channels, group_channels, kh, kw] = weight else {
+            return error::shape(OP, "weight", "[out_channels, in_channels / groups, kh, kw]", weight);
+        };
+        if h == 0 || w == 0 || in_channels == 0 {
+            return error::shape(OP, "x", "an image of at least one pixel and one channel", x);
+        }
+        let groups = params.groups;
+        if groups == 0 || in_channels % groups != 0 || out_channels % groups != 0 {
+            let rule = format!("{groups} groups do not divide {in_channels} input and {out_channels} output channels");
+            return error::parameter(OP, rule);
+        }
+        if group_channels != in_channels / groups {
+            let expected = format!("[out_channels, {}, kh, kw] for x of shape {x:?}", in_channels / groups);
+            return error::shape(OP, "weight", expected, weight);
+        }
+        let [oh, ow] = params.output_size([h, w], [kh, kw])?;
+        Ok(Self { n, h, w, in_channels, out_channels, kh, kw, oh, ow, params: *params })
+    }
+
+    pub(crate) fn group_in(&self) -> usize {
+        self.in_channels / self.params.groups
+    }
+
+    pub(crate) fn group_out(&self) -> usize {
+        self.out_channels / self.params.groups
+    }
+
+    /// Values of the weight that one output sees.
+    pub(crate) fn taps(&self) -> usize {
+        self.group_in() * self.kh * self.kw
+    }
+
+    fn check(&self, name: &'static str, tensor: Option<&Tensor>, expected: &[usize]) -> Result<()> {
+        match tensor {
+            Some(t) if t.dims() != expected => Ok(error::shape(OP, name, format!("{expected:?}"), t.dims())?),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_all(&self, bias: Option<&Tensor>, y: Option<&Tensor>) -> Result<()> {
+        self.check("bias", bias, &[self.out_channels])?;
+        self.check("y", y, &[self.n, self.oh, self.ow, self.out_channels])
+    }
+}
+
+/// Convolution of an image batch; differentiable in all three arguments.
+///
+/// y\[n, o, i, j\] = bias\[o\] + Σ_{c, u, v} x\[n, c, i·stride + u − top, j·stride + v − left\] · weight\[o, c, u, v\],
+/// where pixels beyond the image are zero and c runs over the channels of o's group. This is cross-correlation, as in
+/// PyTorch, Caffe and cuda-convnet.
+///
+/// `x` is `[n, in_channels, h, w]`, `weight` `[out_channels, in_channels / groups, kh, kw]`, `bias` `[out_channels]`, all
+/// `f32`; the result is `[n, out_channels, oh, ow]` in `x`'s [memory format](crate::MemoryFormat). The gradient of an
+/// `x` that nothing tracks is not computed.
+///
+/// # Errors
+/// Shapes that do not fit each other or the parameters; a kernel larger than the padded image; another element type.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 3.5; output size and zeros: cuda-convnet's `layer.py` (`modulesX`).
+///
+/// ```
+/// use alexnet_kernels::conv2d::{Conv2dParams, Padding, conv2d};
+/// use candle_core::{DType, Device, Tensor};
+///
+/// let x = Tensor::ones((1, 3, 224, 224), DType::F32, &Device::Cpu)?;
+/// let weight = Tensor::ones((96, 3, 11, 11), DType::F32, &Device::Cpu)?;
+/// let params = Conv2dParams { stride: 4, padding: Padding::symmetric(0).with_extra(3), groups: 1 };
+/// assert_eq!(conv2d(&x, &weight, None, &params)?.dims(), [1, 96, 55, 55]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &Conv2dParams) -> Result<Tensor> {
+    let (x, format) = layout::to_nhwc(OP, x)?;
+    let weight = weight.contiguous()?;
+    let y = match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Op(*params))?,
+        None => x.apply_op2(&weight, Op(*params))?,
+    };
+    layout::from_nhwc(&y, format)
+}
+
+/// As [`conv2d`], on contiguous channels-last tensors, into a tensor that is there already: `x` is `[n, h, w, c]` and
+/// `y`, `[n, oh, ow, out_channels]`, is overwritten. With `relu`, negative results become 0.
+///
+/// # Errors
+/// As [`conv2d`]; a tensor is not contiguous, or `y` shares its storage with another.
+pub fn forward_into(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: &Conv2dParams,
+    relu: bool,
+    y: &Tensor,
+) -> Result<()> {
+    let shape = Conv2dShape::new(x.dims(), weight.dims(), params)?;
+    shape.check_all(bias, Some(y))?;
+    tensor::distinct(OP, &[Some(x), Some(weight), bias], &[Some(y)])?;
+    let isa = CpuIsa::current();
+    read(OP, "x", x, |x| {
+        read(OP, "weight", weight, |weight| {
+            read_optional(OP, "bias", bias, |bias| {
+                write(OP, "y", y, |y| {
+                    cpu::forward(isa, &shape, x, weight, bias, relu, y);
+                    Ok(())
+                })
+            })
+        })
+    })
+}
+
+/// Where the gradients of a convolution go; those left out are not computed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Conv2dGrads<'a> {
+    /// Of the input, shaped like it.
+    pub x: Option<&'a Tensor>,
+    /// Of the weight, shaped like it.
+    pub weight: Option<&'a Tensor>,
+    /// Of the bias.
+    pub bias: Option<&'a Tensor>,
+}
+
+/// The gradients of [`forward_into`] (without `relu`) for `grad_y`, `[n, oh, ow, out_channels]`; `grads` is overwritten.
+///
+/// # Errors
+/// As [`forward_into`].
+pub fn backward_into(
+    x: &Tensor,
+    weight: &Tensor,
+    grad_y: &Tensor,
+    params: &Conv2dParams,
+    grads: Conv2dGrads<'_>,
+) -> Result<()> {
+    let shape = Conv2dShape::new(x.dims(), weight.dims(), params)?;
+    shape.check_all(grads.bias, None)?;
+    shape.check("grad_y", Some(grad_y), &[shape.n, shape.oh, shape.ow, shape.out_channels])?;
+    shape.check("grad_x", grads.x, x.dims())?;
+    shape.check("grad_weight", grads.weight, weight.dims())?;
+    let Conv2dGrads { x: grad_x, weight: grad_weight, bias: grad_bias } = grads;
+    tensor::distinct(OP, &[Some(x), Some(weight), Some(grad_y)], &[grad_x, grad_weight, grad_bias])?;
+    let isa = CpuIsa::current();
+    read(OP, "grad_y", grad_y, |grad_y| {
+        if let Some(grad_x) = grad_x {
+            read(OP, "weight", weight, |weight| {
+                write(OP, "grad_x", grad_x, |grad_x| {
+                    cpu::backward_input(isa, &shape, weight, grad_y, grad_x);
+                    Ok(())
+                })
+            })?;
+        }
+        if grad_weight.is_none() && grad_bias.is_none() {
+            return Ok(());
+        }
+        read(OP, "x", x, |x| {
+            write_optional(OP, "grad_weight", grad_weight, |grad_weight| {
+                write_optional(OP, "grad_bias", grad_bias, |grad_bias| {
+                    cpu::backward_weight(isa, &shape, x, grad_y, grad_weight, grad_bias);
+                    Ok(())
+                })
+            })
+        })
+    })
+}
+
+/// The custom operation, on contiguous channels-last tensors.
+struct Op(Conv2dParams);
+
+impl Op {
+    fn forward(&self, x: (&CpuStorage, &Layout), weight: (&CpuStorage, &Layout), bias: &[f32]) -> Result<Vec<f32>> {
+        let shape = Conv2dShape::new(x.1.dims(), weight.1.dims(), &self.0)?;
+        let x = tensor::slice(OP, "x", x.0, x.1)?;
+        let weight = tensor::slice(OP, "weight", weight.0, weight.1)?;
+        let mut y = vec![0.0; shape.n * shape.oh * shape.ow * shape.out_channels];
+        cpu::forward(CpuIsa::current(), &shape, x, weight, bias, false, &mut y);
+        Ok(y)
+    }
+
+    fn output(&self, x: &Layout, weight: &Layout) -> Result<Shape> {
+        let s = Conv2dShape::new(x.dims(), weight.dims(), &self.0)?;
+        Ok((s.n, s.oh, s.ow, s.out_channels).into())
+    }
+
+    fn backward(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        grad_y: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let wanted = |t: &Tensor| t.track_op().then(|| t.zeros_like()).transpose();
+        let grads = [wanted(x)?, wanted(weight)?, bias.map(wanted).transpose()?.flatten()];
+        let [grad_x, grad_weight, grad_bias] = [0, 1, 2].map(|i| grads[i].as_ref());
+        let wanted = Conv2dGrads { x: grad_x, weight: grad_weight, bias: grad_bias };
+        backward_into(x, weight, &grad_y.contiguous()?, &self.0, wanted)?;
+        Ok(grads)
+    }
+}
+
+impl CustomOp2 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(self.forward((x, xl), (w, wl), &[])?), self.output(xl, wl)?))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [grad_x, grad_weight, _] = self.backward(x, w, None, grad_y)?;
+        Ok((grad_x, grad_weight))
+    }
+}
+
+impl CustomOp3 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Conv2dShape::new(xl.dims(), wl.dims(), &self.0)?;
+        if bl.dims() != [wl.dims()[0]] {
+            return Ok(error::shape(OP, "bias", format!("[{}]", wl.dims()[0]), bl.dims())?);
+        }
+        let bias = tensor::slice(OP, "bias", b, bl)?;
+        Ok((CpuStorage::F32(self.forward((x, xl), (w, wl), bias)?), self.output(xl, wl)?))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        grad_y: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [grad_x, grad_weight, grad_bias] = self.backward(x, w, Some(b), grad_y)?;
+        Ok((grad_x, grad_weight, grad_bias))
+    }
+}

@@ -1,0 +1,208 @@
+use super::*;
+use crate::cases::*;
+use candle_core::Var;
+
+struct Conv {
+    case: Case,
+    x_dims: [usize; 4],
+    weight_dims: [usize; 4],
+    y_dims: [usize; 4],
+    params: Conv2dParams,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    grad_y: Vec<f32>,
+}
+
+fn convs() -> impl Iterator<Item = Conv> {
+    cases("conv2d").into_iter().map(|case| {
+        let x_dims @ [n, c, h, w]: [usize; 4] = case.sizes("x");
+        let [top, bottom, left, right] = case.sizes("padding");
+        let (kernel @ [kh, kw], out) = (case.sizes("kernel"), case.size("out"));
+        let padding = Padding { top, bottom, left, right };
+        let params = Conv2dParams { stride: case.size("stride"), padding, groups: case.size("groups") };
+        let weight_dims = [out, c / params.groups, kh, kw];
+        let [oh, ow] = params.output_size([h, w], kernel).unwrap();
+        let y_dims = [n, out, oh, ow];
+        Conv {
+            x: case.input(0, x_dims.iter().product()),
+            weight: case.input(1, weight_dims.iter().product()),
+            bias: case.is("bias").then(|| case.input(2, out)),
+            grad_y: case.grad_y(y_dims.iter().product()),
+            case,
+            x_dims,
+            weight_dims,
+            y_dims,
+            params,
+        }
+    })
+}
+
+/// Result and gradients, channels first.
+struct Answer {
+    y: Vec<f32>,
+    grad_x: Vec<f32>,
+    grad_weight: Vec<f32>,
+    grad_bias: Vec<f32>,
+}
+
+impl Conv {
+    fn reference(&self) -> Answer {
+        let [n, c, h, w] = self.x_dims;
+        let shape = Conv2dShape::new(&[n, h, w, c], &self.weight_dims, &self.params).unwrap();
+        let sizes = reference::Sizes::from(&shape);
+        let bias = self.bias.as_deref().unwrap_or(&[]);
+        let y = reference::forward(&sizes, &self.params, &self.x, &self.weight, bias);
+        let (grad_x, grad_weight, grad_bias) =
+            reference::backward(&sizes, &self.params, &self.x, &self.weight, &self.grad_y);
+        Answer { y, grad_x, grad_weight, grad_bias }
+    }
+
+    /// Through the door of the network: channels-last tensors that are there already, full of NaN.
+    fn run(&self, relu: bool) -> Answer {
+        let [n, c, h, w] = self.x_dims;
+        let [_, out, oh, ow] = self.y_dims;
+        let x = tensor(&nhwc(&self.x, self.x_dims), &[n, h, w, c]);
+        let weight = tensor(&self.weight, &self.weight_dims);
+        let bias = self.bias.as_ref().map(|bias| tensor(bias, &[out]));
+        let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
+        let y = full(&[n, oh, ow, out]);
+        forward_into(&x, &weight, bias.as_ref(), &self.params, relu, &y).unwrap();
+        let grad_y = tensor(&nhwc(&self.grad_y, self.y_dims), &[n, oh, ow, out]);
+        let (grad_x, grad_weight, grad_bias) = (full(x.dims()), full(weight.dims()), full(&[out]));
+        let grads = Conv2dGrads { x: Some(&grad_x), weight: Some(&grad_weight), bias: Some(&grad_bias) };
+        backward_into(&x, &weight, &grad_y, &self.params, grads).unwrap();
+        Answer {
+            y: nchw(&values(&y), self.y_dims),
+            grad_x: nchw(&values(&grad_x), self.x_dims),
+            grad_weight: values(&grad_weight),
+            grad_bias: values(&grad_bias),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.case.name()
+    }
+}
+
+#[test]
+fn reference_agrees_with_pytorch() {
+    let golden = golden();
+    for conv in convs() {
+        let (answer, name) = (conv.reference(), conv.name());
+        golden.assert(&format!("conv2d/{name}/y"), &answer.y, 1e-6);
+        golden.assert(&format!("conv2d/{name}/grad_x"), &answer.grad_x, 1e-6);
+        golden.assert(&format!("conv2d/{name}/grad_weight"), &answer.grad_weight, 1e-6);
+        if conv.bias.is_some() {
+            golden.assert(&format!("conv2d/{name}/grad_bias"), &answer.grad_bias, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_agrees_with_the_reference() {
+    for conv in convs() {
+        let expected = conv.reference();
+        for_each_isa(|isa| {
+            let (actual, name) = (conv.run(false), conv.name());
+            // The longest sums, 3025 pixels in f32, leave a few 1e-6.
+            assert_close(&format!("{name}, {isa}: y"), &actual.y, &expected.y, 1e-5);
+            assert_close(&format!("{name}, {isa}: grad_x"), &actual.grad_x, &expected.grad_x, 1e-5);
+            assert_close(&format!("{name}, {isa}: grad_weight"), &actual.grad_weight, &expected.grad_weight, 1e-5);
+            assert_close(&format!("{name}, {isa}: grad_bias"), &actual.grad_bias, &expected.grad_bias, 1e-5);
+
+            let rectified: Vec<f32> = expected.y.iter().map(|&y| y.max(0.0)).collect();
+            assert_close(&format!("{name}, {isa}: relu"), &conv.run(true).y, &rectified, 1e-5);
+        });
+    }
+}
+
+#[test]
+fn any_layout_and_autograd_agree_with_the_reference() -> Result<()> {
+    for conv in convs() {
+        let (expected, name) = (conv.reference(), conv.name());
+        let var = Var::from_tensor(&tensor(&conv.x, &conv.x_dims))?;
+        for (layout, x) in layouts(&var)? {
+            let weight = Var::from_tensor(&tensor(&conv.weight, &conv.weight_dims))?;
+            let bias = conv.bias.as_ref().map(|b| Var::from_tensor(&tensor(b, &[b.len()]))).transpose()?;
+            let y = conv2d(&x, &weight, bias.as_deref(), &conv.params)?;
+            assert_eq!(crate::MemoryFormat::of(&y), crate::MemoryFormat::of(&x), "{name}, {layout}");
+            assert_close(&format!("{name}, {layout}: y"), &values(&y), &expected.y, 1e-5);
+
+            let grads = (y * tensor(&conv.grad_y, &conv.y_dims))?.sum_all()?.backward()?;
+            let grad = |t: &Tensor| values(grads.get(t).unwrap());
+            assert_close(&format!("{name}, {layout}: grad_x"), &grad(&var), &expected.grad_x, 1e-5);
+            assert_close(&format!("{name}, {layout}: grad_weight"), &grad(&weight), &expected.grad_weight, 1e-5);
+            if let Some(bias) = &bias {
+                assert_close(&format!("{name}, {layout}: grad_bias"), &grad(bias), &expected.grad_bias, 1e-5);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    for conv in convs() {
+        assert_thread_independent(conv.name(), || {
+            let Answer { y, grad_x, grad_weight, grad_bias } = conv.run(false);
+            [y, grad_x, grad_weight, grad_bias].concat()
+        });
+    }
+}
+
+#[test]
+fn a_nan_reaches_exactly_the_windows_that_see_it() {
+    let mut x = vec![1.0; 2 * 9 * 9];
+    x[9 * 4 + 4] = f32::NAN;
+    for_each_isa(|isa| {
+        let weight = tensor(&[1.0; 18], &[2, 1, 3, 3]);
+        let params = Conv2dParams { groups: 2, ..Default::default() };
+        let y = values(&conv2d(&tensor(&x, &[1, 2, 9, 9]), &weight, None, &params).unwrap());
+        for (i, y) in y.iter().enumerate() {
+            let (channel, row, column) = (i / 49, i / 7 % 7, i % 7);
+            let seen = channel == 0 && (2..=4).contains(&row) && (2..=4).contains(&column);
+            assert_eq!(y.is_nan(), seen, "{isa}: channel {channel}, row {row}, column {column}");
+        }
+    });
+}
+
+#[test]
+fn wrong_calls_say_what_is_wrong() {
+    let (x, weight) = (zeros(&[1, 4, 5, 5]), zeros(&[6, 2, 3, 3]));
+    let message = |x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2dParams| {
+        conv2d(x, weight, bias, &params).unwrap_err().to_string()
+    };
+    let groups = |groups| Conv2dParams { groups, ..Default::default() };
+    assert!(message(&x, &weight, None, groups(1)).contains("[out_channels, 4, kh, kw]"));
+    assert!(message(&x, &weight, None, groups(3)).contains("3 groups do not divide 4 input and 6 output channels"));
+    assert!(message(&x, &weight, None, groups(0)).contains("0 groups"));
+    let stride = Conv2dParams { stride: 0, ..groups(2) };
+    assert!(message(&x, &weight, None, stride).contains("stride must be at least 1"));
+    let large = zeros(&[6, 2, 7, 3]);
+    assert!(message(&x, &large, None, groups(2)).contains("7×3 kernel does not fit an image of 5×5"));
+    let bias = zeros(&[5]);
+    assert!(message(&x, &weight, Some(&bias), groups(2)).contains("bias must be [6]"));
+    let double = x.to_dtype(candle_core::DType::F64).unwrap();
+    assert!(message(&double, &weight, None, groups(2)).contains("must be f32, but is f64"));
+    assert!(message(&zeros(&[4, 5, 5]), &weight, None, groups(2)).contains("[n, c, h, w]"));
+
+    let x = zeros(&[1, 5, 5, 2]);
+    let weight = zeros(&[2, 2, 1, 1]);
+    let same = forward_into(&x, &weight, None, &groups(1), false, &x).unwrap_err().to_string();
+    assert!(same.contains("shares its storage"), "{same}");
+    let view = zeros(&[1, 5, 5, 3]).narrow(3, 0, 2).unwrap();
+    let view = forward_into(&x, &weight, None, &groups(1), false, &view).unwrap_err().to_string();
+    assert!(view.contains("must be contiguous"), "{view}");
+}
+
+#[test]
+fn an_empty_batch_has_an_empty_result_and_no_gradient() -> Result<()> {
+    let x = zeros(&[0, 5, 5, 2]);
+    let weight = zeros(&[3, 2, 3, 3]);
+    let grad_weight = tensor(&[f32::NAN; 54], &[3, 2, 3, 3]);
+    let grads = Conv2dGrads { weight: Some(&grad_weight), ..Default::default() };
+    backward_into(&x, &weight, &zeros(&[0, 3, 3, 3]), &Conv2dParams::default(), grads)?;
+    assert_eq!(values(&grad_weight), vec![0.0; 54]);
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! The fast path: every range of values starts its numbers where it stands.
+
+use alexnet_random::{Philox4x32, Purpose};
+
+use super::DropoutParams;
+use crate::parallel::{self, Shared};
+
+pub(super) fn apply(x: &[f32], params: &DropoutParams, y: &mut [f32]) {
+    let philox = Philox4x32::new(params.seed);
+    // `uniform() < keep` in integers: the upper 24 bits, times 2^-24, below keep.
+    let threshold = (f64::from(params.keep()) * f64::from(1 << 24)).ceil() as u32;
+    let factor = params.training_factor();
+    let y = Shared::new(y);
+    parallel::for_ranges(x.len(), 4096, |range| {
+        // SAFETY: one part per range, each a multiple of four values long but for the last.
+        let y = unsafe { y.slice(range.clone()) };
+        let first = range.start / 4;
+        for (block, (x, y)) in x[range].chunks(4).zip(y.chunks_mut(4)).enumerate() {
+            let counter = [(first + block) as u32, params.layer, params.step, Purpose::Dropout as u32];
+            let words = philox.block(counter);
+            for ((x, y), word) in x.iter().zip(y).zip(words) {
+                *y = if word >> 8 < threshold { x * factor } else { 0.0 };
+            }
+        }
+    });
+}

@@ -1,0 +1,138 @@
+//! Dropout whose mask is a function of the step, not a tensor.
+
+mod cpu;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use crate::error::{self, Error};
+use crate::tensor::{self, read, write};
+
+const OP: &str = "dropout";
+
+/// When the values that are kept are scaled, so that training and testing expect the same sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropoutScaling {
+    /// Training masks and nothing else; testing multiplies by the probability of being kept. The paper (section 4.2)
+    /// and the 2012 code.
+    AtTest,
+    /// Training divides what is kept by that probability; testing changes nothing. Caffe, PyTorch, Candle.
+    AtTraining,
+}
+
+/// The dropout of one layer in one step.
+///
+/// Value `i` of the tensor, in memory order, is kept if the `i`-th number of the stream (seed, dropout, step, layer) is
+/// below the probability of being kept: word `i mod 4` of the Philox4x32-10 block with counter
+/// `[⌊i/4⌋, layer, step, purpose 4]` and key `seed`, its upper 24 bits read as a fraction. Backward draws the same
+/// numbers again, so that no mask is stored, and a GPU draws the same mask as a CPU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropoutParams {
+    /// The probability that a value is dropped, at least 0 and below 1.
+    pub probability: f32,
+    /// When the kept values are scaled.
+    pub scaling: DropoutScaling,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The training step.
+    pub step: u32,
+    /// The layer, so that no two layers share a mask.
+    pub layer: u32,
+}
+
+impl DropoutParams {
+    fn check(&self) -> std::result::Result<(), Error> {
+        if (0.0..1.0).contains(&self.probability) {
+            return Ok(());
+        }
+        error::parameter(OP, format!("the probability must be in [0, 1), but is {}", self.probability))
+    }
+
+    /// The probability of being kept.
+    pub(crate) fn keep(&self) -> f32 {
+        1.0 - self.probability
+    }
+
+    /// What a kept value is multiplied by in training.
+    pub(crate) fn training_factor(&self) -> f32 {
+        match self.scaling {
+            DropoutScaling::AtTest => 1.0,
+            DropoutScaling::AtTraining => 1.0 / self.keep(),
+        }
+    }
+
+    /// What every value is multiplied by in testing.
+    pub fn test_factor(&self) -> f32 {
+        match self.scaling {
+            DropoutScaling::AtTest => self.keep(),
+            DropoutScaling::AtTraining => 1.0,
+        }
+    }
+}
+
+/// Dropout in training; differentiable. For testing, multiply by [`DropoutParams::test_factor`].
+///
+/// `x` has any shape, `f32`; the result is contiguous and has the same shape.
+///
+/// # Errors
+/// A probability outside [0, 1), another element type.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 4.2; `HiddenSexLayer` in the 2012 code's `layer.cu`.
+///
+/// ```
+/// use alexnet_kernels::dropout::{DropoutParams, DropoutScaling, dropout};
+/// use candle_core::{DType, Device, Tensor};
+///
+/// let x = Tensor::ones(1000, DType::F32, &Device::Cpu)?;
+/// let params =
+///     DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 1, step: 0, layer: 0 };
+/// let kept = dropout(&x, &params)?.sum_all()?.to_scalar::<f32>()?;
+/// assert!((440. ..560.).contains(&kept));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn dropout(x: &Tensor, params: &DropoutParams) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Op(*params))
+}
+
+/// Masks (and scales) `x` into `y`, both contiguous and of the same shape. The gradient is the same operation on the
+/// gradient.
+///
+/// # Errors
+/// As [`dropout`]; a tensor is not contiguous, or the two share their storage.
+pub fn apply_into(x: &Tensor, params: &DropoutParams, y: &Tensor) -> Result<()> {
+    params.check()?;
+    tensor::same_shape(OP, x, &[("y", y)])?;
+    tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
+    read(OP, "x", x, |x| {
+        write(OP, "y", y, |y| {
+            cpu::apply(x, params, y);
+            Ok(())
+        })
+    })
+}
+
+/// The custom operation, on contiguous tensors.
+struct Op(DropoutParams);
+
+impl CustomOp1 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.0.check()?;
+        let x = tensor::slice(OP, "x", storage, layout)?;
+        let mut y = vec![0.0; x.len()];
+        cpu::apply(x, &self.0, &mut y);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {
+        let grad_x = x.zeros_like()?;
+        apply_into(&grad_y.contiguous()?, &self.0, &grad_x)?;
+        Ok(Some(grad_x))
+    }
+}

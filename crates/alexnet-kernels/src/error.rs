@@ -1,0 +1,90 @@
+//! What can be wrong with a call.
+
+/// A rule that a call broke. Inside Candle code it travels as [`candle_core::Error`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor's shape does not fit the operation or the other tensors.
+    #[error("{op}: {name} must be {expected}, but its shape is {found:?}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// The tensor.
+        name: &'static str,
+        /// What was expected, in words or as a shape.
+        expected: String,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// The element type is not supported.
+    #[error("{op}: {name} must be {expected}, but is {found}")]
+    DType {
+        /// The operation.
+        op: &'static str,
+        /// The tensor.
+        name: &'static str,
+        /// The type expected.
+        expected: &'static str,
+        /// The type found.
+        found: &'static str,
+    },
+    /// The tensor lies on a device this build has no kernel for.
+    #[error("{op}: {name} is on {found}, but this build has CPU kernels only")]
+    Device {
+        /// The operation.
+        op: &'static str,
+        /// The tensor.
+        name: &'static str,
+        /// The device found.
+        found: String,
+    },
+    /// A tensor that is written or read in place is not one contiguous block.
+    #[error("{op}: {name} must be contiguous, but has shape {shape:?} with strides {strides:?}")]
+    NotContiguous {
+        /// The operation.
+        op: &'static str,
+        /// The tensor.
+        name: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its strides.
+        strides: Vec<usize>,
+    },
+    /// A parameter of the operation makes no sense, alone or with the shapes given.
+    #[error("{op}: {rule}")]
+    Parameter {
+        /// The operation.
+        op: &'static str,
+        /// The rule, with the values that break it.
+        rule: String,
+    },
+    /// A label outside the classes.
+    #[error("softmax_cross_entropy: label {label} of row {row} is not below the {classes} classes")]
+    Label {
+        /// The row.
+        row: usize,
+        /// The label found.
+        label: u32,
+        /// How many classes there are.
+        classes: usize,
+    },
+}
+
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        Self::wrap(error)
+    }
+}
+
+pub(crate) fn shape<T>(
+    op: &'static str,
+    name: &'static str,
+    expected: impl Into<String>,
+    found: &[usize],
+) -> Result<T, Error> {
+    Err(Error::Shape { op, name, expected: expected.into(), found: found.to_vec() })
+}
+
+pub(crate) fn parameter<T>(op: &'static str, rule: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Parameter { op, rule: rule.into() })
+}

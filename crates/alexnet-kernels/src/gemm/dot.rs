@@ -1,0 +1,99 @@
+//! C = A·Bᵀ where A has few rows: inference with a small batch.
+//!
+//! Both matrices have their k adjacent, so a vector runs along k, nothing is packed, and B, by far the larger, is read
+//! once from end to end at the speed of the memory.
+
+use super::packed::Finish;
+use crate::backend::CpuIsa;
+use crate::parallel::{self, Shared};
+use crate::simd::{Kernel, Simd, dispatch};
+
+/// Up to this many rows of A this way is the faster one.
+pub(crate) const MAX_ROWS: usize = 16;
+/// Columns of C computed together: so many streams of B.
+const COLUMNS: usize = 4;
+/// Columns of C in a task, at the least.
+const GRAIN: usize = 64;
+
+/// Overwrites C, `m` by `n`, with the product of A, `m` by `k`, and the transpose of B, `n` by `k`; all row-major.
+pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], finish: Finish<'_>, c: &mut [f32]) {
+    assert!(a.len() == m * k && b.len() == n * k && c.len() == m * n, "A is {m} by {k}, B {n} by {k}, C {m} by {n}");
+    let c = Shared::new(c);
+    parallel::for_ranges(n, GRAIN, |range| {
+        for first in range.clone().step_by(COLUMNS) {
+            let columns = COLUMNS.min(range.end - first);
+            let b = &b[first * k..(first + columns) * k];
+            let mut row = 0;
+            while row < m {
+                let a = |rows: usize| &a[row * k..(row + rows) * k];
+                let mut sums = [[0f32; COLUMNS]; 4];
+                let rows = match (m - row, columns == COLUMNS) {
+                    (4.., true) => dispatch(isa, Dot::<4, COLUMNS> { a: a(4), b, k, sums: &mut sums }),
+                    (2.., true) => dispatch(isa, Dot::<2, COLUMNS> { a: a(2), b, k, sums: &mut sums }),
+                    (_, true) => dispatch(isa, Dot::<1, COLUMNS> { a: a(1), b, k, sums: &mut sums }),
+                    (_, false) => {
+                        for (j, b) in b.chunks_exact(k.max(1)).enumerate() {
+                            let mut sum = [[0f32; COLUMNS]; 4];
+                            dispatch(isa, Dot::<1, 1> { a: a(1), b, k, sums: &mut sum });
+                            sums[0][j] = sum[0][0];
+                        }
+                        1
+                    }
+                };
+                for (i, sums) in sums[..rows].iter().enumerate() {
+                    let start = (row + i) * n + first;
+                    // SAFETY: each task writes its own columns.
+                    let c = unsafe { c.slice(start..start + columns) };
+                    for (j, (c, sum)) in c.iter_mut().zip(sums).enumerate() {
+                        let biased = sum + finish.bias.get(first + j).copied().unwrap_or(0.0);
+                        *c = if finish.relu && biased <= 0.0 { 0.0 } else { biased };
+                    }
+                }
+                row += rows;
+            }
+        }
+    });
+}
+
+/// `M` rows of A times `N` rows of B.
+struct Dot<'a, const M: usize, const N: usize> {
+    a: &'a [f32],
+    b: &'a [f32],
+    k: usize,
+    sums: &'a mut [[f32; COLUMNS]; 4],
+}
+
+impl<const M: usize, const N: usize> Kernel for Dot<'_, M, N> {
+    /// Rows done.
+    type Output = usize;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> usize {
+        let Self { a, b, k, sums } = self;
+        // SAFETY: the instruction set is there; a has M and b N rows of k values, and no load passes a row's end.
+        unsafe {
+            let mut vectors = [[S::splat(0.0); N]; M];
+            let mut at = 0;
+            while at < k {
+                let count = S::LANES.min(k - at);
+                let load = |from: *const f32| {
+                    if count == S::LANES { S::load(from) } else { S::load_partial(from, count) }
+                };
+                let b: [S::F32; N] = std::array::from_fn(|j| load(b.as_ptr().add(j * k + at)));
+                for (i, vectors) in vectors.iter_mut().enumerate() {
+                    let a = load(a.as_ptr().add(i * k + at));
+                    for (vector, &b) in vectors.iter_mut().zip(&b) {
+                        *vector = S::mul_add(a, b, *vector);
+                    }
+                }
+                at += S::LANES;
+            }
+            for (sums, vectors) in sums.iter_mut().zip(&vectors) {
+                for (sum, &vector) in sums.iter_mut().zip(vectors) {
+                    *sum = S::sum(vector);
+                }
+            }
+        }
+        M
+    }
+}

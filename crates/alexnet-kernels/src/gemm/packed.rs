@@ -1,0 +1,134 @@
+//! C = A·B for matrices of any size and orientation.
+//!
+//! A is packed once, tile by tile of rows; B block by block, each block by the thread that uses it, into panels as wide
+//! as a tile. A block of B stays in the second-level cache while the tiles of A pass by. Threads share out the columns of
+//! C; every element sums its k in ascending order in blocks of [`DEPTH`], whoever computes it.
+
+use super::Matrix;
+use super::tile::{ColumnsTile, Epilogue, Tiles, cut};
+use crate::backend::CpuIsa;
+use crate::parallel::{self, Shared};
+use crate::scratch;
+
+/// k of a block.
+const DEPTH: usize = 256;
+/// Columns of a block at the most: 256 · 512 values are half of a one-megabyte cache.
+const COLUMNS: usize = 512;
+
+/// What is added to each element of C, and whether negative results become 0.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Finish<'a> {
+    /// One per column, or empty.
+    pub(crate) bias: &'a [f32],
+    pub(crate) relu: bool,
+}
+
+/// Overwrites C, `m` by `n` and row-major, with the product of A, `m` by `k`, and B, `k` by `n`.
+pub(crate) fn product(
+    isa: CpuIsa,
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    finish: Finish<'_>,
+    c: &mut [f32],
+) {
+    assert_eq!(c.len(), m * n, "C is {m} by {n}");
+    let tiles = Tiles::of(isa);
+    let width = tiles.width();
+    let a = PackedA::new(&tiles, a, m, k);
+    // At least two blocks of columns per thread where there are enough.
+    let columns = n.div_ceil(2 * parallel::threads()).clamp(1, COLUMNS).next_multiple_of(width);
+    let c = Shared::new(c);
+    parallel::for_each(n.div_ceil(columns), |block| {
+        let first = block * columns;
+        let columns = columns.min(n - first);
+        let mut packed = scratch::take(DEPTH.min(k) * columns.next_multiple_of(width));
+        for k0 in (0..k.max(1)).step_by(DEPTH) {
+            let depth = DEPTH.min(k - k0);
+            pack_b(b, k0, depth, first, columns, width, &mut packed);
+            for (start, rows) in cut(m, tiles.max_rows) {
+                for (panel, column) in (0..columns).step_by(width).enumerate() {
+                    let count = width.min(columns - column);
+                    let last = k0 + depth == k;
+                    let bias = if last && !finish.bias.is_empty() {
+                        finish.bias[first + column..][..count].as_ptr()
+                    } else {
+                        std::ptr::null()
+                    };
+                    let tile = ColumnsTile {
+                        a: a.tile(start, rows, k0),
+                        b: packed[panel * depth * width..].as_ptr(),
+                        counts: [1, 1, depth],
+                        a_steps: [0, 0, rows],
+                        b_steps: [0, 0, width],
+                        c: c.start().wrapping_add(start * n + first + column),
+                        c_row: n,
+                        columns: count,
+                        epilogue: Epilogue { accumulate: k0 > 0, bias, relu: finish.relu && last },
+                    };
+                    // SAFETY: A has `depth · rows` packed values for these rows from k0 on, the panel `depth · width`;
+                    // the tile's rows and columns are inside C, and this task alone writes them.
+                    unsafe { tiles.columns_tile(rows, count)(&tile) }
+                }
+            }
+        }
+    });
+}
+
+/// A, cut into tiles of rows; in a tile, the rows of one k are adjacent.
+struct PackedA {
+    values: scratch::Scratch,
+    k: usize,
+}
+
+impl PackedA {
+    fn new(tiles: &Tiles, a: Matrix<'_>, m: usize, k: usize) -> Self {
+        let mut values = scratch::take(m * k);
+        let shared = Shared::new(&mut values);
+        let cuts: Vec<_> = cut(m, tiles.max_rows).collect();
+        parallel::for_each(cuts.len(), |t| {
+            let (start, rows) = cuts[t];
+            // SAFETY: one part per tile.
+            let packed = unsafe { shared.slice(start * k..(start + rows) * k) };
+            for (at, packed) in packed.chunks_exact_mut(rows).enumerate() {
+                for (i, value) in packed.iter_mut().enumerate() {
+                    *value = a.values[(start + i) * a.rows + at * a.columns];
+                }
+            }
+        });
+        Self { values, k }
+    }
+
+    /// The values of a tile from `k0` on.
+    fn tile(&self, start: usize, rows: usize, k0: usize) -> *const f32 {
+        self.values[start * self.k + k0 * rows..].as_ptr()
+    }
+}
+
+/// Packs rows `k0..k0 + depth` and columns `first..first + columns` of B in panels of `width`, the last filled up with
+/// zeros.
+fn pack_b(b: Matrix<'_>, k0: usize, depth: usize, first: usize, columns: usize, width: usize, packed: &mut [f32]) {
+    for (panel, column) in (0..columns).step_by(width).enumerate() {
+        let count = width.min(columns - column);
+        let panel = &mut packed[panel * depth * width..(panel + 1) * depth * width];
+        let start = k0 * b.rows + (first + column) * b.columns;
+        if b.columns == 1 {
+            for (k, row) in panel.chunks_exact_mut(width).enumerate() {
+                row[..count].copy_from_slice(&b.values[start + k * b.rows..][..count]);
+                row[count..].fill(0.0);
+            }
+        } else {
+            // Columns are the adjacent ones: each is read from end to end, a few k at a time, so that the lines of the
+            // panel being written stay close by.
+            panel.fill(0.0);
+            const BLOCK: usize = 16;
+            for k in (0..depth).step_by(BLOCK) {
+                for j in 0..count {
+                    for k in k..(k + BLOCK).min(depth) {
+                        panel[k * width + j] = b.values[start + k * b.rows + j * b.columns];
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Channels first and channels last.
+//!
+//! Every image operation of this crate computes on channels-last memory, `[n, h, w, c]`: a vector register then holds
+//! neighbouring channels of one pixel, whatever the width of the image, and a convolution needs no unfolding. Candle's
+//! convention is channels first, `[n, c, h, w]`. The two meet as in PyTorch: a tensor keeps its logical shape
+//! `[n, c, h, w]`, and its strides say how it lies in memory. Operations give back the format they were given.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use crate::error;
+use crate::parallel::{self, Shared};
+use crate::tensor;
+
+/// How the four dimensions of an image batch, logically `[n, c, h, w]`, lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryFormat {
+    /// Each channel is a plane: `[n, c, h, w]` is contiguous. Candle's and PyTorch's default.
+    ChannelsFirst,
+    /// Each pixel holds all its channels: `[n, h, w, c]` is contiguous. PyTorch's `torch.channels_last`.
+    ChannelsLast,
+}
+
+impl MemoryFormat {
+    /// The format of `x` of shape `[n, c, h, w]`. Where its strides fit neither or both, [`Self::ChannelsFirst`].
+    pub fn of(x: &Tensor) -> Self {
+        let last = x.permute((0, 2, 3, 1)).is_ok_and(|last| last.is_contiguous());
+        if last && !x.is_contiguous() { Self::ChannelsLast } else { Self::ChannelsFirst }
+    }
+}
+
+/// The same image batch `[n, c, h, w]` with its memory in channels-last order; differentiable.
+///
+/// ```
+/// use alexnet_kernels::{MemoryFormat, channels_last};
+/// use candle_core::{Device, Tensor};
+///
+/// let x = Tensor::arange(0f32, 24., &Device::Cpu)?.reshape((1, 2, 3, 4))?;
+/// let y = channels_last(&x)?;
+/// assert_eq!((y.dims(), MemoryFormat::of(&y)), (x.dims(), MemoryFormat::ChannelsLast));
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, x.flatten_all()?.to_vec1::<f32>()?);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// `x` does not have four dimensions, or is not `f32` on the CPU.
+pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    to_nhwc("channels_last", x)?.0.permute((0, 3, 1, 2))
+}
+
+/// `x` of logical shape `[n, c, h, w]` as a contiguous `[n, h, w, c]`, and the format it had.
+pub(crate) fn to_nhwc(op: &'static str, x: &Tensor) -> Result<(Tensor, MemoryFormat)> {
+    if x.rank() != 4 {
+        return Ok(error::shape(op, "x", "an image batch [n, c, h, w]", x.dims())?);
+    }
+    match MemoryFormat::of(x) {
+        MemoryFormat::ChannelsLast => Ok((x.permute((0, 2, 3, 1))?, MemoryFormat::ChannelsLast)),
+        MemoryFormat::ChannelsFirst => {
+            let nhwc = x.contiguous()?.apply_op1(Convert { to: MemoryFormat::ChannelsLast })?;
+            Ok((nhwc, MemoryFormat::ChannelsFirst))
+        }
+    }
+}
+
+/// A contiguous `[n, h, w, c]` as logical `[n, c, h, w]` in `format`.
+pub(crate) fn from_nhwc(y: &Tensor, format: MemoryFormat) -> Result<Tensor> {
+    match format {
+        MemoryFormat::ChannelsLast => y.permute((0, 3, 1, 2)),
+        MemoryFormat::ChannelsFirst => y.contiguous()?.apply_op1(Convert { to: MemoryFormat::ChannelsFirst }),
+    }
+}
+
+/// Writes `x`, a contiguous `[n, c, h, w]`, into `y`, a contiguous `[n, h, w, c]`.
+///
+/// # Errors
+/// The shapes do not correspond, or a tensor is not contiguous `f32` on the CPU.
+pub fn channels_last_into(x: &Tensor, y: &Tensor) -> Result<()> {
+    convert_into("channels_last_into", x, y, MemoryFormat::ChannelsLast)
+}
+
+/// Writes `x`, a contiguous `[n, h, w, c]`, into `y`, a contiguous `[n, c, h, w]` or a flattened `[n, c·h·w]`.
+///
+/// # Errors
+/// As [`channels_last_into`].
+pub fn channels_first_into(x: &Tensor, y: &Tensor) -> Result<()> {
+    convert_into("channels_first_into", x, y, MemoryFormat::ChannelsFirst)
+}
+
+fn convert_into(op: &'static str, x: &Tensor, y: &Tensor, to: MemoryFormat) -> Result<()> {
+    tensor::distinct(op, &[Some(x)], &[Some(y)])?;
+    // Whichever side is channels-last has the four dimensions spelt out; the other may be flattened.
+    let (image, n, pixels, channels) = match (to, x.dims(), y.dims()) {
+        (MemoryFormat::ChannelsLast, _, &[n, h, w, c]) => (y, n, h * w, c),
+        (MemoryFormat::ChannelsFirst, &[n, h, w, c], _) => (x, n, h * w, c),
+        (_, found, _) => return Ok(error::shape(op, "x", "an image batch of four dimensions", found)?),
+    };
+    if x.elem_count() != y.elem_count() || x.dims().first() != y.dims().first() {
+        let expected = format!("as many images and elements as {:?}", image.dims());
+        return Ok(error::shape(op, "y", expected, y.dims())?);
+    }
+    tensor::read(op, "x", x, |x| {
+        tensor::write(op, "y", y, |y| {
+            convert(x, y, n, pixels, channels, to);
+            Ok(())
+        })
+    })
+}
+
+struct Convert {
+    to: MemoryFormat,
+}
+
+impl CustomOp1 for Convert {
+    fn name(&self) -> &'static str {
+        "memory_format"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x: &[f32] = tensor::slice(self.name(), "x", storage, layout)?;
+        let (n, a, b, c) = layout.shape().dims4()?;
+        let (pixels, channels, shape) = match self.to {
+            MemoryFormat::ChannelsLast => (b * c, a, (n, b, c, a)),
+            MemoryFormat::ChannelsFirst => (a * b, c, (n, c, a, b)),
+        };
+        let mut y = vec![0.0; x.len()];
+        convert(x, &mut y, n, pixels, channels, self.to);
+        Ok((CpuStorage::F32(y), shape.into()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let to = match self.to {
+            MemoryFormat::ChannelsLast => MemoryFormat::ChannelsFirst,
+            MemoryFormat::ChannelsFirst => MemoryFormat::ChannelsLast,
+        };
+        grad.contiguous()?.apply_op1(Self { to }).map(Some)
+    }
+}
+
+/// Converts `n` images of `pixels` pixels and `channels` channels to the format `to`.
+pub(crate) fn convert(x: &[f32], y: &mut [f32], n: usize, pixels: usize, channels: usize, to: MemoryFormat) {
+    let size = pixels * channels;
+    let y = Shared::new(y);
+    parallel::for_each(n, |i| {
+        // SAFETY: one part per image.
+        let y = unsafe { y.slice(i * size..(i + 1) * size) };
+        let x = &x[i * size..(i + 1) * size];
+        match to {
+            MemoryFormat::ChannelsLast => transpose(x, y, channels, pixels),
+            MemoryFormat::ChannelsFirst => transpose(x, y, pixels, channels),
+        }
+    });
+}
+
+/// Writes `x`, `rows` by `columns`, transposed into `y`.
+pub(crate) fn transpose(x: &[f32], y: &mut [f32], rows: usize, columns: usize) {
+    // A block's lines, 16 of x and 16 of y, all stay in the first-level cache.
+    const BLOCK: usize = 16;
+    for row in (0..rows).step_by(BLOCK) {
+        let row_end = (row + BLOCK).min(rows);
+        for column in (0..columns).step_by(BLOCK) {
+            for c in column..(column + BLOCK).min(columns) {
+                for r in row..row_end {
+                    y[c * rows + r] = x[r * columns + c];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn conversions_are_inverse_and_differentiable() -> Result<()> {
+        let x = Var::from_tensor(&Tensor::arange(0f32, 2. * 19. * 5. * 7., &Device::Cpu)?.reshape((2, 19, 5, 7))?)?;
+        let (nhwc, format) = to_nhwc("test", &x)?;
+        assert_eq!(format, MemoryFormat::ChannelsFirst);
+        let expected = x.permute((0, 2, 3, 1))?.contiguous()?;
+        assert_eq!(nhwc.flatten_all()?.to_vec1::<f32>()?, expected.flatten_all()?.to_vec1::<f32>()?);
+
+        let back = from_nhwc(&nhwc, MemoryFormat::ChannelsFirst)?;
+        assert_eq!(back.flatten_all()?.to_vec1::<f32>()?, x.flatten_all()?.to_vec1::<f32>()?);
+        let grads = (&back * &back)?.sum_all()?.backward()?;
+        let grad = grads.get(&x).unwrap().flatten_all()?.to_vec1::<f32>()?;
+        assert_eq!(grad, (x.as_tensor() * 2.)?.flatten_all()?.to_vec1::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn formats_are_told_by_their_strides() -> Result<()> {
+        let x = Tensor::zeros((2, 3, 4, 5), candle_core::DType::F32, &Device::Cpu)?;
+        assert_eq!(MemoryFormat::of(&x), MemoryFormat::ChannelsFirst);
+        let last = channels_last(&x)?;
+        assert_eq!(MemoryFormat::of(&last), MemoryFormat::ChannelsLast);
+        // A view of neither kind is taken as channels first and copied.
+        let strided = x.narrow(3, 1, 3)?;
+        assert_eq!(MemoryFormat::of(&strided), MemoryFormat::ChannelsFirst);
+        assert_eq!(channels_last(&strided)?.dims(), [2, 3, 4, 3]);
+        assert!(channels_last(&x.narrow(0, 0, 1)?.squeeze(0)?).unwrap_err().to_string().contains("[n, c, h, w]"));
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![allow(unsafe_code)] // The one crate of the workspace that may; every block says why it is sound.
+
+pub mod activation;
+pub mod avg_pool2d;
+mod backend;
+pub mod bias_relu;
+#[cfg(test)]
+mod cases;
+pub mod conv2d;
+pub mod dropout;
+mod error;
+mod gemm;
+mod layout;
+pub mod linear;
+pub mod lrn;
+pub mod lrn_same_map;
+pub mod max_pool2d;
+mod parallel;
+mod pool2d;
+mod scratch;
+pub mod sgd;
+mod simd;
+pub mod softmax_cross_entropy;
+mod tensor;
+
+pub use backend::CpuIsa;
+pub use error::Error;
+pub use layout::{MemoryFormat, channels_first_into, channels_last, channels_last_into};
+pub use pool2d::Pool2dParams;
+pub use scratch::release as release_scratch;

@@ -1,0 +1,52 @@
+//! The fast path: three matrix products.
+
+use super::LinearShape;
+use crate::backend::CpuIsa;
+use crate::gemm::packed::{self, Finish};
+use crate::gemm::{Matrix, dot};
+
+pub(super) fn forward(
+    isa: CpuIsa,
+    s: &LinearShape,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    relu: bool,
+    y: &mut [f32],
+) {
+    let (sizes, finish) = ([s.n, s.out_features, s.in_features], Finish { bias, relu });
+    if s.n <= dot::MAX_ROWS {
+        dot::product(isa, sizes, x, weight, finish, y);
+    } else {
+        let x = Matrix::row_major(x, s.in_features);
+        packed::product(isa, sizes, x, Matrix::row_major(weight, s.in_features).transposed(), finish, y);
+    }
+}
+
+pub(super) fn backward_input(isa: CpuIsa, s: &LinearShape, weight: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
+    let grad_y = Matrix::row_major(grad_y, s.out_features);
+    let weight = Matrix::row_major(weight, s.in_features);
+    packed::product(isa, [s.n, s.in_features, s.out_features], grad_y, weight, Finish::default(), grad_x);
+}
+
+/// An empty slice is not wanted.
+pub(super) fn backward_weight(
+    isa: CpuIsa,
+    s: &LinearShape,
+    x: &[f32],
+    grad_y: &[f32],
+    grad_weight: &mut [f32],
+    grad_bias: &mut [f32],
+) {
+    if !grad_weight.is_empty() {
+        let x = Matrix::row_major(x, s.in_features);
+        let grad_y = Matrix::row_major(grad_y, s.out_features).transposed();
+        packed::product(isa, [s.out_features, s.in_features, s.n], grad_y, x, Finish::default(), grad_weight);
+    }
+    if !grad_bias.is_empty() {
+        grad_bias.fill(0.0);
+        for grad_y in grad_y.chunks_exact(s.out_features) {
+            grad_bias.iter_mut().zip(grad_y).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Fully connected layers.
+
+mod cpu;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+
+use crate::backend::CpuIsa;
+use crate::error::{self, Error};
+use crate::tensor::{self, read, read_optional, write, write_optional};
+
+const OP: &str = "linear";
+
+/// All sizes of one product, checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinearShape {
+    pub(crate) n: usize,
+    pub(crate) in_features: usize,
+    pub(crate) out_features: usize,
+}
+
+impl LinearShape {
+    fn new(x: &[usize], weight: &[usize], bias: Option<&[usize]>) -> std::result::Result<Self, Error> {
+        let &[out_features, in_features] = weight else {
+            return error::shape(OP, "weight", "[out_features, in_features]", weight);
+        };
+        match x {
+            &[n, width] if width == in_features => {
+                if let Some(bias) = bias.filter(|&bias| bias != [out_features]) {
+                    return error::shape(OP, "bias", format!("[{out_features}]"), bias);
+                }
+                Ok(Self { n, in_features, out_features })
+            }
+            _ => error::shape(OP, "x", format!("[n, {in_features}] for a weight of shape {weight:?}"), x),
+        }
+    }
+}
+
+/// y = x·weightᵀ + bias; differentiable in all three arguments.
+///
+/// `x` is `[n, in_features]`, `weight` `[out_features, in_features]` as in PyTorch, `bias` `[out_features]`, all `f32`;
+/// the result is `[n, out_features]`. The gradient of an `x` that nothing tracks is not computed.
+///
+/// # Errors
+/// Shapes that do not fit each other, or another element type.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 3.5.
+///
+/// ```
+/// use alexnet_kernels::linear::linear;
+/// use candle_core::{Device, Tensor};
+///
+/// let x = Tensor::new(&[[1f32, 2.]], &Device::Cpu)?;
+/// let weight = Tensor::new(&[[1f32, 0.], [1., 1.], [0., -1.]], &Device::Cpu)?;
+/// let bias = Tensor::new(&[0f32, 0., 5.], &Device::Cpu)?;
+/// assert_eq!(linear(&x, &weight, Some(&bias))?.to_vec2::<f32>()?, [[1., 3., 3.]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Op),
+        None => x.apply_op2(&weight, Op),
+    }
+}
+
+/// As [`linear`], on contiguous tensors, into a tensor that is there already: `y`, `[n, out_features]`, is overwritten.
+/// With `relu`, negative results become 0.
+///
+/// # Errors
+/// As [`linear`]; a tensor is not contiguous, or `y` shares its storage with another.
+pub fn forward_into(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bool, y: &Tensor) -> Result<()> {
+    let shape = LinearShape::new(x.dims(), weight.dims(), bias.map(Tensor::dims))?;
+    check("y", Some(y), &[shape.n, shape.out_features])?;
+    tensor::distinct(OP, &[Some(x), Some(weight), bias], &[Some(y)])?;
+    let isa = CpuIsa::current();
+    read(OP, "x", x, |x| {
+        read(OP, "weight", weight, |weight| {
+            read_optional(OP, "bias", bias, |bias| {
+                write(OP, "y", y, |y| {
+                    cpu::forward(isa, &shape, x, weight, bias, relu, y);
+                    Ok(())
+                })
+            })
+        })
+    })
+}
+
+/// Where the gradients of [`linear`] go; those left out are not computed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinearGrads<'a> {
+    /// Of the input, shaped like it.
+    pub x: Option<&'a Tensor>,
+    /// Of the weight, shaped like it.
+    pub weight: Option<&'a Tensor>,
+    /// Of the bias.
+    pub bias: Option<&'a Tensor>,
+}
+
+/// The gradients of [`forward_into`] (without `relu`) for `grad_y`, `[n, out_features]`; `grads` is overwritten.
+///
+/// # Errors
+/// As [`forward_into`].
+pub fn backward_into(x: &Tensor, weight: &Tensor, grad_y: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
+    let LinearGrads { x: grad_x, weight: grad_weight, bias: grad_bias } = grads;
+    let shape = LinearShape::new(x.dims(), weight.dims(), grad_bias.map(Tensor::dims))?;
+    check("grad_y", Some(grad_y), &[shape.n, shape.out_features])?;
+    check("grad_x", grad_x, x.dims())?;
+    check("grad_weight", grad_weight, weight.dims())?;
+    tensor::distinct(OP, &[Some(x), Some(weight), Some(grad_y)], &[grad_x, grad_weight, grad_bias])?;
+    let isa = CpuIsa::current();
+    read(OP, "grad_y", grad_y, |grad_y| {
+        if let Some(grad_x) = grad_x {
+            read(OP, "weight", weight, |weight| {
+                write(OP, "grad_x", grad_x, |grad_x| {
+                    cpu::backward_input(isa, &shape, weight, grad_y, grad_x);
+                    Ok(())
+                })
+            })?;
+        }
+        read(OP, "x", x, |x| {
+            write_optional(OP, "grad_weight", grad_weight, |grad_weight| {
+                write_optional(OP, "grad_bias", grad_bias, |grad_bias| {
+                    cpu::backward_weight(isa, &shape, x, grad_y, grad_weight, grad_bias);
+                    Ok(())
+                })
+            })
+        })
+    })
+}
+
+fn check(name: &'static str, tensor: Option<&Tensor>, expected: &[usize]) -> Result<()> {
+    match tensor {
+        Some(t) if t.dims() != expected => Ok(error::shape(OP, name, format!("{expected:?}"), t.dims())?),
+        _ => Ok(()),
+    }
+}
+
+/// The custom operation, on contiguous tensors.
+struct Op;
+
+impl Op {
+    fn forward(
+        x: (&CpuStorage, &Layout),
+        weight: (&CpuStorage, &Layout),
+        bias: Option<(&CpuStorage, &Layout)>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let shape = LinearShape::new(x.1.dims(), weight.1.dims(), bias.map(|(_, layout)| layout.dims()))?;
+        let x = tensor::slice(OP, "x", x.0, x.1)?;
+        let weight = tensor::slice(OP, "weight", weight.0, weight.1)?;
+        let bias = bias.map(|(s, l)| tensor::slice(OP, "bias", s, l)).transpose()?.unwrap_or(&[]);
+        let mut y = vec![0.0; shape.n * shape.out_features];
+        cpu::forward(CpuIsa::current(), &shape, x, weight, bias, false, &mut y);
+        Ok((CpuStorage::F32(y), (shape.n, shape.out_features).into()))
+    }
+
+    fn backward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, grad_y: &Tensor) -> Result<[Option<Tensor>; 3]> {
+        let wanted = |t: &Tensor| t.track_op().then(|| t.zeros_like()).transpose();
+        let grads = [wanted(x)?, wanted(weight)?, bias.map(wanted).transpose()?.flatten()];
+        let [grad_x, grad_weight, grad_bias] = [0, 1, 2].map(|i| grads[i].as_ref());
+        let wanted = LinearGrads { x: grad_x, weight: grad_weight, bias: grad_bias };
+        backward_into(x, weight, &grad_y.contiguous()?, wanted)?;
+        Ok(grads)
+    }
+}
+
+impl CustomOp2 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        Self::forward((x, xl), (w, wl), None)
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [grad_x, grad_weight, _] = Self::backward(x, w, None, grad_y)?;
+        Ok((grad_x, grad_weight))
+    }
+}
+
+impl CustomOp3 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Self::forward((x, xl), (w, wl), Some((b, bl)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        grad_y: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [grad_x, grad_weight, grad_bias] = Self::backward(x, w, Some(b), grad_y)?;
+        Ok((grad_x, grad_weight, grad_bias))
+    }
+}

@@ -1,0 +1,128 @@
+use super::*;
+use crate::cases::*;
+use candle_core::Var;
+
+struct Product {
+    case: Case,
+    n: usize,
+    in_features: usize,
+    out_features: usize,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    grad_y: Vec<f32>,
+}
+
+fn products() -> impl Iterator<Item = Product> {
+    cases("linear").into_iter().map(|case| {
+        let (n, in_features, out_features) = (case.size("n"), case.size("in"), case.size("out"));
+        Product {
+            n,
+            in_features,
+            out_features,
+            x: case.input(0, n * in_features),
+            weight: case.input(1, out_features * in_features),
+            bias: if case.is("bias") { case.input(2, out_features) } else { Vec::new() },
+            grad_y: case.grad_y(n * out_features),
+            case,
+        }
+    })
+}
+
+type Answer = (Vec<f32>, (Vec<f32>, Vec<f32>, Vec<f32>));
+
+impl Product {
+    fn reference(&self) -> Answer {
+        let y = reference::forward(&self.x, &self.weight, &self.bias, self.in_features);
+        (y, reference::backward(&self.x, &self.weight, &self.grad_y, self.in_features))
+    }
+
+    fn run(&self, relu: bool) -> Answer {
+        let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
+        let x = tensor(&self.x, &[self.n, self.in_features]);
+        let weight = tensor(&self.weight, &[self.out_features, self.in_features]);
+        let bias = (!self.bias.is_empty()).then(|| tensor(&self.bias, &[self.out_features]));
+        let y = full(&[self.n, self.out_features]);
+        forward_into(&x, &weight, bias.as_ref(), relu, &y).unwrap();
+        let grad_y = tensor(&self.grad_y, y.dims());
+        let (grad_x, grad_weight, grad_bias) = (full(x.dims()), full(weight.dims()), full(&[self.out_features]));
+        let grads = LinearGrads { x: Some(&grad_x), weight: Some(&grad_weight), bias: Some(&grad_bias) };
+        backward_into(&x, &weight, &grad_y, grads).unwrap();
+        (values(&y), (values(&grad_x), values(&grad_weight), values(&grad_bias)))
+    }
+}
+
+#[test]
+fn reference_agrees_with_pytorch() {
+    let golden = golden();
+    for product in products() {
+        let (name, (y, (grad_x, grad_weight, grad_bias))) = (product.case.name(), product.reference());
+        golden.assert(&format!("linear/{name}/y"), &y, 1e-6);
+        golden.assert(&format!("linear/{name}/grad_x"), &grad_x, 1e-6);
+        golden.assert(&format!("linear/{name}/grad_weight"), &grad_weight, 1e-6);
+        if !product.bias.is_empty() {
+            golden.assert(&format!("linear/{name}/grad_bias"), &grad_bias, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_agrees_with_the_reference() {
+    for product in products() {
+        let (y, (grad_x, grad_weight, grad_bias)) = product.reference();
+        for_each_isa(|isa| {
+            let (name, actual) = (product.case.name(), product.run(false));
+            assert_close(&format!("{name}, {isa}: y"), &actual.0, &y, 1e-5);
+            assert_close(&format!("{name}, {isa}: grad_x"), &actual.1.0, &grad_x, 1e-5);
+            assert_close(&format!("{name}, {isa}: grad_weight"), &actual.1.1, &grad_weight, 1e-5);
+            assert_close(&format!("{name}, {isa}: grad_bias"), &actual.1.2, &grad_bias, 1e-5);
+            let rectified: Vec<f32> = y.iter().map(|&y| y.max(0.0)).collect();
+            assert_close(&format!("{name}, {isa}: relu"), &product.run(true).0, &rectified, 1e-5);
+        });
+    }
+}
+
+#[test]
+fn views_and_autograd_agree_with_the_reference() -> Result<()> {
+    for product in products() {
+        let (name, (y, (grad_x, grad_weight, grad_bias))) = (product.case.name(), product.reference());
+        let x = Var::from_tensor(&tensor(&product.x, &[product.n, product.in_features]))?;
+        let weight = Var::from_tensor(&tensor(&product.weight, &[product.out_features, product.in_features]))?;
+        let bias =
+            (!product.bias.is_empty()).then(|| Var::from_tensor(&tensor(&product.bias, &[product.out_features])));
+        let bias = bias.transpose()?;
+        // Not contiguous, and not at the start of its storage.
+        let view = Tensor::cat(&[x.as_tensor(), &x, &x], 1)?.narrow(1, product.in_features, product.in_features)?;
+        let sums = linear(&view, &weight.t()?.contiguous()?.t()?, bias.as_deref())?;
+        assert_close(&format!("{name}: y"), &values(&sums), &y, 1e-5);
+        let loss = (sums * tensor(&product.grad_y, &[product.n, product.out_features]))?.sum_all()?;
+        let grads = loss.backward()?;
+        let grad = |v: &Var| values(grads.get(v).unwrap());
+        assert_close(&format!("{name}: grad_x"), &grad(&x), &grad_x, 1e-5);
+        assert_close(&format!("{name}: grad_weight"), &grad(&weight), &grad_weight, 1e-5);
+        if let Some(bias) = &bias {
+            assert_close(&format!("{name}: grad_bias"), &grad(bias), &grad_bias, 1e-5);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    for product in products() {
+        assert_thread_independent(product.case.name(), || {
+            let (y, (grad_x, grad_weight, grad_bias)) = product.run(false);
+            [y, grad_x, grad_weight, grad_bias].concat()
+        });
+    }
+}
+
+#[test]
+fn wrong_calls_say_what_is_wrong() {
+    let message = |x: &[usize], weight: &[usize], bias: Option<&[usize]>| {
+        linear(&zeros(x), &zeros(weight), bias.map(zeros).as_ref()).unwrap_err().to_string()
+    };
+    assert!(message(&[2, 3], &[5, 4], None).contains("x must be [n, 4] for a weight of shape [5, 4]"));
+    assert!(message(&[2, 4], &[5, 4], Some(&[4])).contains("bias must be [5]"));
+    assert!(message(&[2, 4], &[5, 4, 1], None).contains("[out_features, in_features]"));
+}

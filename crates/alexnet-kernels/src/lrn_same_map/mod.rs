@@ -1,0 +1,141 @@
+//! Response normalisation within one channel, over a square of neighbouring pixels.
+
+mod cpu;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use crate::error::{self, Error};
+use crate::layout;
+use crate::tensor::{self, read, write};
+
+const OP: &str = "lrn_same_map";
+
+/// The four numbers of a normalisation x / (k + alpha·Σ x²)^beta over a `size`×`size` window of one channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LrnSameMapParams {
+    /// Height and width of a window; at least 1.
+    pub size: usize,
+    /// The constant k; above 0.
+    pub k: f32,
+    /// What multiplies the sum of squares; at least 0.
+    pub alpha: f32,
+    /// The exponent β.
+    pub beta: f32,
+}
+
+impl LrnSameMapParams {
+    /// The 2012 code and cuda-convnet2 (`rnorm`): the written scale is divided by the window's nominal area, and k is 1.
+    pub const fn averaged(size: usize, alpha: f32, beta: f32) -> Self {
+        Self { size, k: 1.0, alpha: alpha / (size * size) as f32, beta }
+    }
+
+    /// The layers `rnorm2a` and `rnorm2b` of the network behind the paper's tables (config #145), which the paper does
+    /// not mention: size 5, scale 10⁻³, power 0.75.
+    pub const ALEXNET_2012: Self = Self::averaged(5, 1e-3, 0.75);
+
+    fn check(&self, x: &[usize]) -> std::result::Result<(), Error> {
+        let Self { size, k, alpha, beta } = *self;
+        if x.len() != 4 {
+            return error::shape(OP, "x", "[n, h, w, c]", x);
+        }
+        // Written so that a NaN fails.
+        if size >= 1 && k > 0.0 && alpha >= 0.0 && beta.is_finite() {
+            return Ok(());
+        }
+        let rule =
+            format!("size ≥ 1, k > 0 and alpha ≥ 0 are needed, but size {size}, k {k}, alpha {alpha}, beta {beta}");
+        error::parameter(OP, rule)
+    }
+}
+
+/// Response normalisation of an image batch within each channel; differentiable.
+///
+/// y\[i, j\] = x\[i, j\] / D\[i, j\]^beta with D\[i, j\] = k + alpha · Σ x\[u, v\]², u from i − ⌊size/2⌋ to
+/// i + ⌈size/2⌉ − 1 and v likewise, pixels beyond the image counting as zero.
+///
+/// `x` is `[n, c, h, w]`, `f32`; the result has its shape and [memory format](crate::MemoryFormat).
+///
+/// # Errors
+/// Parameters out of range, another rank or element type.
+///
+/// # Source
+/// cuda-convnet's `NormLayerParser` (`rnorm`); Caffe's `WITHIN_CHANNEL` is the same formula.
+///
+/// ```
+/// use alexnet_kernels::lrn_same_map::{LrnSameMapParams, lrn_same_map};
+/// use candle_core::{Device, Tensor};
+///
+/// let x = Tensor::new(&[[[[3f32]]]], &Device::Cpu)?;
+/// let y = lrn_same_map(&x, &LrnSameMapParams::averaged(3, 9., 0.5))?;
+/// let y = y.flatten_all()?.to_vec1::<f32>()?[0];
+/// assert!((y - 3. / 10f32.sqrt()).abs() < 1e-6); // D = 1 + 9/9·3²
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn lrn_same_map(x: &Tensor, params: &LrnSameMapParams) -> Result<Tensor> {
+    let (x, format) = layout::to_nhwc(OP, x)?;
+    layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
+}
+
+/// As [`lrn_same_map`], on contiguous channels-last tensors, into a tensor that is there already: `x` and `y`, which is
+/// overwritten, are `[n, h, w, c]`.
+///
+/// # Errors
+/// As [`lrn_same_map`]; a tensor is not contiguous, or `y` shares its storage with `x`.
+pub fn forward_into(x: &Tensor, params: &LrnSameMapParams, y: &Tensor) -> Result<()> {
+    params.check(x.dims())?;
+    tensor::same_shape(OP, x, &[("y", y)])?;
+    tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
+    let dims = x.dims4()?;
+    read(OP, "x", x, |x| {
+        write(OP, "y", y, |y| {
+            cpu::run(dims, params, x, None, y);
+            Ok(())
+        })
+    })
+}
+
+/// The gradient of [`forward_into`] for `grad_y`; `grad_x`, shaped like `x`, is overwritten. The formula is that of
+/// [`crate::lrn::backward_into`] with windows of pixels for windows of channels.
+///
+/// # Errors
+/// As [`forward_into`].
+pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnSameMapParams, grad_x: &Tensor) -> Result<()> {
+    params.check(x.dims())?;
+    tensor::same_shape(OP, x, &[("grad_y", grad_y), ("grad_x", grad_x)])?;
+    tensor::distinct(OP, &[Some(x), Some(grad_y)], &[Some(grad_x)])?;
+    let dims = x.dims4()?;
+    read(OP, "x", x, |x| {
+        read(OP, "grad_y", grad_y, |grad_y| {
+            write(OP, "grad_x", grad_x, |grad_x| {
+                cpu::run(dims, params, x, Some(grad_y), grad_x);
+                Ok(())
+            })
+        })
+    })
+}
+
+/// The custom operation, on contiguous channels-last tensors.
+struct Op(LrnSameMapParams);
+
+impl CustomOp1 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.0.check(layout.dims())?;
+        let x = tensor::slice(OP, "x", storage, layout)?;
+        let mut y = vec![0.0; x.len()];
+        cpu::run(layout.shape().dims4()?, &self.0, x, None, &mut y);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {
+        let grad_x = x.zeros_like()?;
+        backward_into(x, &grad_y.contiguous()?, &self.0, &grad_x)?;
+        Ok(Some(grad_x))
+    }
+}

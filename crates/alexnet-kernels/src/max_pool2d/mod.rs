@@ -1,0 +1,131 @@
+//! Max-pooling with any kernel and stride: the overlapping pooling of the 2012 network.
+
+mod cpu;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
+
+use crate::backend::CpuIsa;
+use crate::layout;
+use crate::pool2d::{Pool2dParams, Pool2dShape};
+use crate::tensor::{self, read, write, write_optional};
+
+const OP: &str = "max_pool2d";
+
+/// Max-pooling of an image batch; differentiable.
+///
+/// y\[n, c, i, j\] = max over the window's pixels inside the image of x\[n, c, ·, ·\]. Of equal maxima, the first in
+/// row-major order takes the gradient, as in PyTorch's planar kernel (Candle's own splits it, cuda-convnet gives it to
+/// all of them). A NaN is greater than every number.
+///
+/// `x` is `[n, c, h, w]`, `f32`; the result is `[n, c, oh, ow]` ([`Pool2dParams::output_size`]) in `x`'s
+/// [memory format](crate::MemoryFormat).
+///
+/// # Errors
+/// A window that does not fit the image, impossible parameters, another rank or element type.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 3.4; window and output size: cuda-convnet's `PoolLayerParser`.
+///
+/// ```
+/// use alexnet_kernels::max_pool2d::max_pool2d;
+/// use alexnet_kernels::Pool2dParams;
+/// use candle_core::{Device, Var};
+///
+/// let x = Var::new(&[[[[1f32, 5., 2., 5., 0.], [3., 4., 1., 0., 2.], [0., 1., 7., 1., 1.]]]], &Device::Cpu)?;
+/// let y = max_pool2d(&x, &Pool2dParams::new(3, 2))?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [7., 7.]);
+/// let grads = y.sum_all()?.backward()?;
+/// let grad = grads.get(&x).expect("x is a variable").sum_all()?.to_scalar::<f32>()?;
+/// assert_eq!(grad, 2.); // Both windows chose the 7.
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn max_pool2d(x: &Tensor, params: &Pool2dParams) -> Result<Tensor> {
+    let (x, format) = layout::to_nhwc(OP, x)?;
+    layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
+}
+
+/// The element type in which [`forward_into`] stores where a maximum was: `U8`, or `U32` for windows of more than 256
+/// pixels.
+pub fn index_dtype(params: &Pool2dParams) -> DType {
+    if params.kernel_size * params.kernel_size <= 256 { DType::U8 } else { DType::U32 }
+}
+
+/// As [`max_pool2d`], on contiguous channels-last tensors, into tensors that are there already: `x` is `[n, h, w, c]`,
+/// `y` and `indices` are `[n, oh, ow, c]`. `indices`, of [`index_dtype`], gets the row-major position of each maximum in
+/// its (unclipped) window, which is all that [`backward_into`] needs.
+///
+/// # Errors
+/// As [`max_pool2d`]; a tensor is not contiguous, or an output shares its storage with another tensor.
+pub fn forward_into(x: &Tensor, params: &Pool2dParams, y: &Tensor, indices: Option<&Tensor>) -> Result<()> {
+    let shape = Pool2dShape::new(OP, x.dims(), params)?;
+    shape.check_output(OP, "y", y.dims())?;
+    tensor::distinct(OP, &[Some(x)], &[Some(y), indices])?;
+    let isa = CpuIsa::current();
+    if let Some(indices) = indices {
+        shape.check_output(OP, "indices", indices.dims())?;
+    }
+    read(OP, "x", x, |x| {
+        write(OP, "y", y, |y| match index_dtype(params) {
+            DType::U8 => write_optional::<u8, _>(OP, "indices", indices, |indices| {
+                cpu::forward(isa, &shape, x, y, indices);
+                Ok(())
+            }),
+            _ => write_optional::<u32, _>(OP, "indices", indices, |indices| {
+                cpu::forward(isa, &shape, x, y, indices);
+                Ok(())
+            }),
+        })
+    })
+}
+
+/// The gradient of [`forward_into`] for `grad_y`, `[n, oh, ow, c]`; `grad_x`, `[n, h, w, c]`, is overwritten.
+///
+/// # Errors
+/// As [`forward_into`].
+pub fn backward_into(grad_y: &Tensor, indices: &Tensor, params: &Pool2dParams, grad_x: &Tensor) -> Result<()> {
+    let shape = Pool2dShape::new(OP, grad_x.dims(), params)?;
+    shape.check_output(OP, "grad_y", grad_y.dims())?;
+    shape.check_output(OP, "indices", indices.dims())?;
+    tensor::distinct(OP, &[Some(grad_y), Some(indices)], &[Some(grad_x)])?;
+    read(OP, "grad_y", grad_y, |grad_y| {
+        write(OP, "grad_x", grad_x, |grad_x| match index_dtype(params) {
+            DType::U8 => read::<u8, _>(OP, "indices", indices, |indices| {
+                cpu::backward(&shape, grad_y, indices, grad_x);
+                Ok(())
+            }),
+            _ => read::<u32, _>(OP, "indices", indices, |indices| {
+                cpu::backward(&shape, grad_y, indices, grad_x);
+                Ok(())
+            }),
+        })
+    })
+}
+
+/// The custom operation, on contiguous channels-last tensors.
+struct Op(Pool2dParams);
+
+impl CustomOp1 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let shape = Pool2dShape::new(OP, layout.dims(), &self.0)?;
+        let x = tensor::slice(OP, "x", storage, layout)?;
+        let mut y = vec![0.0; shape.n * shape.output_len()];
+        cpu::forward::<u8>(CpuIsa::current(), &shape, x, &mut y, &mut []);
+        Ok((CpuStorage::F32(y), shape.output_dims().to_vec().into()))
+    }
+
+    fn bwd(&self, x: &Tensor, y: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {
+        // A custom operation has one output, so the positions are found a second time.
+        let (again, indices) = (y.zeros_like()?, Tensor::zeros(y.shape(), index_dtype(&self.0), y.device())?);
+        forward_into(x, &self.0, &again, Some(&indices))?;
+        let grad_x = x.zeros_like()?;
+        backward_into(&grad_y.contiguous()?, &indices, &self.0, &grad_x)?;
+        Ok(Some(grad_x))
+    }
+}

@@ -1,0 +1,91 @@
+//! Buffers that outlive the call that needed them, so that no page is faulted in twice.
+//!
+//! A training step asks for the same few buffers every time. Fresh ones would come from the operating system page by
+//! page, zeroed, and cost more than the copy that fills them. The pool belongs to the process; what it holds is bounded
+//! by the largest set of buffers ever in use at once, and [`release`] empties it.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+/// A cache line, and the width of the widest vector.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+static POOL: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
+
+/// A buffer of `f32`, aligned to 64 bytes, that returns to the pool when dropped.
+pub(crate) struct Scratch {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+/// A buffer of `len` values left over from whoever had it before: initialised, but with what is not said.
+pub(crate) fn take(len: usize) -> Scratch {
+    let count = len.div_ceil(16);
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    // The smallest that is large enough, or else the largest, to grow it rather than to keep both.
+    let fits = |lines: &Vec<Line>| lines.capacity() >= count;
+    let best = (0..pool.len()).min_by_key(|&i| {
+        let capacity = pool[i].capacity();
+        if fits(&pool[i]) { (0, capacity) } else { (1, usize::MAX - capacity) }
+    });
+    let mut lines = best.map(|i| pool.swap_remove(i)).unwrap_or_default();
+    drop(pool);
+    if lines.capacity() < count {
+        lines = Vec::with_capacity(count);
+    }
+    if lines.len() < count {
+        lines.resize(count, Line([0.0; 16]));
+    }
+    Scratch { lines, len }
+}
+
+/// A buffer of `len` zeros.
+pub(crate) fn zeroed(len: usize) -> Scratch {
+    let mut scratch = take(len);
+    scratch.fill(0.0);
+    scratch
+}
+
+/// Gives the memory of all idle buffers back to the operating system.
+pub fn release() {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: a Line is sixteen f32 without padding; `take` made `lines` at least `len / 16` long, rounded up.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`; `&mut self` makes the borrow unique.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        POOL.lock().unwrap_or_else(PoisonError::into_inner).push(lines);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_aligned_sized_and_come_back() {
+        for len in [0, 1, 16, 17, 1000] {
+            let mut buffer = take(len);
+            assert_eq!((buffer.len(), buffer.as_ptr().addr() % 64), (len, 0));
+            buffer.fill(7.0);
+        }
+        assert!(zeroed(1000).iter().all(|&v| v == 0.0));
+    }
+}

@@ -1,0 +1,78 @@
+//! The solver's update: stochastic gradient descent with momentum and weight decay, in either of its two forms.
+
+mod cpu;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{Result, Tensor};
+
+use crate::error;
+use crate::tensor::{self, read, write};
+
+const OP: &str = "sgd";
+
+/// Where the learning rate stands. The two agree while it is constant, and differ after it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SgdRule {
+    /// v ← momentum·v − decay·rate·w − rate·g; w ← w + v. What is in the velocity keeps the rate it was added with.
+    /// The paper (section 5), the 2012 code, Caffe.
+    RateInVelocity,
+    /// v ← momentum·v + (g + decay·w); w ← w − rate·v. A new rate applies to the whole velocity at once. PyTorch.
+    RateOutside,
+}
+
+/// The numbers of one update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdParams {
+    /// Which rule.
+    pub rule: SgdRule,
+    /// ε, `epsW` in the 2012 files.
+    pub learning_rate: f32,
+    /// `momW` in the 2012 files.
+    pub momentum: f32,
+    /// `wc` in the 2012 files.
+    pub weight_decay: f32,
+}
+
+/// Updates `weight` and `velocity` in place from `grad`, the gradient averaged over the batch. All three are contiguous
+/// `f32` of one shape; the velocity starts at zero. Everything that shares the weight's storage, a `Var` among them,
+/// sees the new values.
+///
+/// # Errors
+/// Different shapes, tensors that share storage, other element types, a number that is not finite.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 5; `weights.cu` in the 2012 code; PyTorch's `torch.optim.SGD`.
+///
+/// ```
+/// use alexnet_kernels::sgd::{SgdParams, SgdRule, update};
+/// use candle_core::{Device, Tensor};
+///
+/// let (weight, velocity) = (Tensor::new(&[1f32], &Device::Cpu)?, Tensor::new(&[0f32], &Device::Cpu)?);
+/// let grad = Tensor::new(&[0.5f32], &Device::Cpu)?;
+/// let params =
+///     SgdParams { rule: SgdRule::RateInVelocity, learning_rate: 0.1, momentum: 0.9, weight_decay: 0.1 };
+/// update(&weight, &velocity, &grad, &params)?;
+/// assert_eq!(weight.to_vec1::<f32>()?, [1. - 0.1 * 0.5 - 0.1 * 0.1]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn update(weight: &Tensor, velocity: &Tensor, grad: &Tensor, params: &SgdParams) -> Result<()> {
+    let SgdParams { learning_rate, momentum, weight_decay, .. } = *params;
+    if ![learning_rate, momentum, weight_decay].iter().all(|v| v.is_finite()) {
+        let rule = format!(
+            "learning_rate, momentum and weight_decay must be finite, but are {learning_rate}, {momentum}, {weight_decay}"
+        );
+        return Ok(error::parameter(OP, rule)?);
+    }
+    tensor::same_shape(OP, weight, &[("velocity", velocity), ("grad", grad)])?;
+    tensor::distinct(OP, &[Some(grad)], &[Some(weight), Some(velocity)])?;
+    read(OP, "grad", grad, |grad| {
+        write(OP, "weight", weight, |weight| {
+            write(OP, "velocity", velocity, |velocity| {
+                cpu::update(weight, velocity, grad, params);
+                Ok(())
+            })
+        })
+    })
+}

@@ -1,0 +1,83 @@
+//! Vectors of `f32`, one type per instruction set, behind one trait, so that a kernel body is written once.
+//!
+//! A body generic over [`Simd`] is `#[inline(always)]` and is called from a function that carries the
+//! `#[target_feature]` of its instruction set ([`dispatch`]); only there do the intrinsics become single instructions.
+//! A closure handed to another thread leaves that function, so the dispatch stands inside the closure, never around it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+pub(crate) mod power;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use self::{avx2::Avx2, avx512::Avx512};
+pub(crate) use portable::Portable;
+
+use crate::backend::CpuIsa;
+
+/// One instruction set's vectors of `f32`.
+///
+/// # Safety
+/// Every function may be called only where the processor has the instruction set. The pointer functions read or write
+/// `LANES` values (the `partial` ones the first `count ≤ LANES`) at any alignment.
+#[allow(clippy::missing_safety_doc)] // Said once, above, for all of them.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector.
+    type F32: Copy;
+    /// Values in a vector.
+    const LANES: usize;
+
+    unsafe fn splat(value: f32) -> Self::F32;
+    unsafe fn load(from: *const f32) -> Self::F32;
+    unsafe fn store(to: *mut f32, v: Self::F32);
+    /// Lanes from `count` on are zero.
+    unsafe fn load_partial(from: *const f32, count: usize) -> Self::F32;
+    unsafe fn store_partial(to: *mut f32, v: Self::F32, count: usize);
+    unsafe fn add(a: Self::F32, b: Self::F32) -> Self::F32;
+    unsafe fn mul(a: Self::F32, b: Self::F32) -> Self::F32;
+    unsafe fn div(a: Self::F32, b: Self::F32) -> Self::F32;
+    unsafe fn sqrt(a: Self::F32) -> Self::F32;
+    /// `a > 0 ? a : 0`; a NaN stays a NaN.
+    unsafe fn relu(a: Self::F32) -> Self::F32;
+    /// `a·b + c`, rounded once where the instruction set can.
+    unsafe fn mul_add(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// The sum of the lanes, in a fixed order.
+    unsafe fn sum(a: Self::F32) -> f32;
+}
+
+/// A computation whose body is compiled once per instruction set.
+pub(crate) trait Kernel {
+    type Output;
+    /// # Safety
+    /// The processor must have `S`.
+    unsafe fn run<S: Simd>(self) -> Self::Output;
+}
+
+/// Runs `kernel` with the vectors of `isa`.
+pub(crate) fn dispatch<K: Kernel>(isa: CpuIsa, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        unsafe fn avx512<K: Kernel>(kernel: K) -> K::Output {
+            // SAFETY: the features are enabled for this function, whose caller has checked them.
+            unsafe { kernel.run::<Avx512>() }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
+            // SAFETY: as above.
+            unsafe { kernel.run::<Avx2>() }
+        }
+        match isa {
+            // SAFETY: a `CpuIsa` reaches this point only from `current` or `force`, which check the processor.
+            CpuIsa::Avx512 => return unsafe { avx512(kernel) },
+            // SAFETY: as above.
+            CpuIsa::Avx2 => return unsafe { avx2(kernel) },
+            CpuIsa::Portable => {}
+        }
+    }
+    let _ = isa;
+    // SAFETY: the portable vectors need nothing.
+    unsafe { kernel.run::<Portable>() }
+}

@@ -1,0 +1,111 @@
+//! The objective: multinomial logistic regression.
+
+mod cpu;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+
+use crate::error::{self, Error};
+use crate::tensor::{self, read, write, write_optional};
+
+const OP: &str = "softmax_cross_entropy";
+
+/// The mean over the batch of −ln p(label), p the softmax of the logits; differentiable in the logits.
+///
+/// `logits` is `[n, classes]`, `f32`, `labels` `[n]`, `u32`; the result is a scalar. The largest logit is subtracted
+/// first, so that no finite logit overflows.
+///
+/// # Errors
+/// A label that is not below the number of classes, shapes that do not fit, an empty batch, other element types.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 3.5.
+///
+/// ```
+/// use alexnet_kernels::softmax_cross_entropy::softmax_cross_entropy;
+/// use candle_core::{Device, Tensor};
+///
+/// let logits = Tensor::zeros((1, 1000), candle_core::DType::F32, &Device::Cpu)?;
+/// let loss = softmax_cross_entropy(&logits, &Tensor::new(&[3u32], &Device::Cpu)?)?.to_scalar::<f32>()?;
+/// assert!((loss - 6.9078).abs() < 1e-4); // ln 1000: what an untrained network says
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn softmax_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    logits.contiguous()?.apply_op2(&labels.contiguous()?, Op)
+}
+
+/// Writes each row's loss, −ln p(label), into `losses`, `[n]`, and, where wanted, the gradient of their **mean** with
+/// respect to the logits, (p − onehot(label)) / n, into `grad_logits`.
+///
+/// # Errors
+/// As [`softmax_cross_entropy`]; a tensor is not contiguous, or an output shares its storage with another tensor.
+pub fn forward_into(logits: &Tensor, labels: &Tensor, losses: &Tensor, grad_logits: Option<&Tensor>) -> Result<()> {
+    let (_, classes) = check(logits.dims(), labels.dims())?;
+    if losses.dims() != labels.dims() {
+        return Ok(error::shape(OP, "losses", format!("{:?}, as labels", labels.dims()), losses.dims())?);
+    }
+    if let Some(grad_logits) = grad_logits {
+        tensor::same_shape(OP, logits, &[("grad_logits", grad_logits)])?;
+    }
+    tensor::distinct(OP, &[Some(logits), Some(labels)], &[Some(losses), grad_logits])?;
+    read(OP, "logits", logits, |logits| {
+        read::<u32, _>(OP, "labels", labels, |labels| {
+            check_labels(labels, classes)?;
+            write(OP, "losses", losses, |losses| {
+                write_optional(OP, "grad_logits", grad_logits, |grad_logits| {
+                    cpu::forward(logits, labels, classes, losses, grad_logits);
+                    Ok(())
+                })
+            })
+        })
+    })
+}
+
+fn check(logits: &[usize], labels: &[usize]) -> std::result::Result<(usize, usize), Error> {
+    match (logits, labels) {
+        (&[n, classes], &[count]) if n == count && n > 0 && classes > 0 => Ok((n, classes)),
+        (&[n, _], _) if n > 0 => error::shape(OP, "labels", format!("[{n}], one per row of logits"), labels),
+        _ => error::shape(OP, "logits", "[n, classes] with n ≥ 1", logits),
+    }
+}
+
+fn check_labels(labels: &[u32], classes: usize) -> std::result::Result<(), Error> {
+    match labels.iter().position(|&label| label as usize >= classes) {
+        Some(row) => Err(Error::Label { row, label: labels[row], classes }),
+        None => Ok(()),
+    }
+}
+
+/// The custom operation, on contiguous tensors.
+struct Op;
+
+impl CustomOp2 for Op {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, l: &CpuStorage, ll: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, classes) = check(xl.dims(), ll.dims())?;
+        let labels: &[u32] = tensor::slice(OP, "labels", l, ll)?;
+        check_labels(labels, classes)?;
+        let mut losses = vec![0.0; n];
+        cpu::forward(tensor::slice(OP, "logits", x, xl)?, labels, classes, &mut losses, &mut []);
+        let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / n as f64;
+        Ok((CpuStorage::F32(vec![mean as f32]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        logits: &Tensor,
+        labels: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad_logits = logits.zeros_like()?;
+        let losses = Tensor::zeros(labels.dims(), logits.dtype(), logits.device())?;
+        forward_into(logits, labels, &losses, Some(&grad_logits))?;
+        Ok((Some(grad_logits.broadcast_mul(grad)?), None))
+    }
+}

@@ -1,0 +1,63 @@
+use super::*;
+use crate::cases::*;
+use alexnet_random::{Purpose, Stream};
+use candle_core::{Device, Var};
+
+#[test]
+fn agrees_with_pytorch_in_every_way() -> Result<()> {
+    let golden = golden();
+    for case in cases("softmax_cross_entropy") {
+        let (name, n, classes) = (case.name(), case.size("n"), case.size("classes"));
+        let logits = case.scaled(0, n * classes);
+        let mut stream = Stream::new(seed_of(name), Purpose::Synthetic, 0, 1);
+        let labels: Vec<u32> = (0..n).map(|_| stream.next_u32() % classes as u32).collect();
+
+        let (losses, grad) = reference::forward(&logits, &labels, classes);
+        golden.assert(&format!("softmax_cross_entropy/{name}/losses"), &losses, 1e-6);
+        golden.assert(&format!("softmax_cross_entropy/{name}/grad_logits"), &grad, 1e-6);
+
+        let labels = Tensor::from_vec(labels, n, &Device::Cpu)?;
+        assert_thread_independent(name, || {
+            let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
+            let (out, grad_logits) = (full(&[n]), full(&[n, classes]));
+            forward_into(&tensor(&logits, &[n, classes]), &labels, &out, Some(&grad_logits)).unwrap();
+            assert_close(&format!("{name}: losses"), &values(&out), &losses, 1e-6);
+            assert_close(&format!("{name}: gradient"), &values(&grad_logits), &grad, 2e-6);
+            [values(&out), values(&grad_logits)].concat()
+        });
+
+        let logits = Var::from_tensor(&tensor(&logits, &[n, classes]))?;
+        let loss = softmax_cross_entropy(&logits.t()?.contiguous()?.t()?, &labels)?;
+        let mean = losses.iter().sum::<f32>() / n as f32;
+        assert_close(&format!("{name}: loss"), &[loss.to_scalar()?], &[mean], 1e-6);
+        let grads = (loss * 3.0)?.backward()?;
+        let tripled: Vec<f32> = grad.iter().map(|g| g * 3.0).collect();
+        assert_close(&format!("{name}: autograd"), &values(grads.get(&logits).unwrap()), &tripled, 2e-6);
+    }
+    Ok(())
+}
+
+#[test]
+fn extreme_logits_stay_finite_and_nans_show() -> Result<()> {
+    let labels = Tensor::new(&[0u32], &Device::Cpu)?;
+    let loss = |logits: &[f32]| softmax_cross_entropy(&tensor(logits, &[1, 2]), &labels)?.to_scalar::<f32>();
+    assert_eq!(loss(&[-3e38, 3e38])?, f32::INFINITY);
+    assert_eq!(loss(&[3e38, -3e38])?, 0.0);
+    assert_eq!(loss(&[1e30, 1e30])?, 2f32.ln());
+    assert!(loss(&[f32::NAN, 1.0])?.is_nan() && loss(&[1.0, f32::NAN])?.is_nan());
+    Ok(())
+}
+
+#[test]
+fn wrong_calls_say_what_is_wrong() {
+    let logits = zeros(&[2, 3]);
+    let message = |labels: &[u32]| {
+        let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+        softmax_cross_entropy(&logits, &labels).unwrap_err().to_string()
+    };
+    assert!(message(&[0, 3]).contains("label 3 of row 1 is not below the 3 classes"));
+    assert!(message(&[0]).contains("labels must be [2], one per row"));
+    let labels = zeros(&[2]);
+    let wrong = softmax_cross_entropy(&logits, &labels).unwrap_err().to_string();
+    assert!(wrong.contains("labels must be u32, but is f32"), "{wrong}");
+}

@@ -1,0 +1,166 @@
+//! The door between Candle tensors and slices.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, WithDType};
+
+use crate::error::{self, Error};
+
+/// An element type the kernels know.
+pub(crate) trait Element: WithDType {
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+}
+
+macro_rules! element {
+    ($type:ty, $variant:ident) => {
+        impl Element for $type {
+            fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+                match storage {
+                    CpuStorage::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+element!(f32, F32);
+element!(u8, U8);
+element!(u32, U32);
+
+/// Calls `f` with the elements of a contiguous CPU tensor.
+pub(crate) fn read<T: Element, R>(
+    op: &'static str,
+    name: &'static str,
+    tensor: &Tensor,
+    f: impl FnOnce(&[T]) -> Result<R>,
+) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(slice(op, name, storage, layout)?),
+        _ => Err(Error::Device { op, name, found: format!("{:?}", tensor.device().location()) }.into()),
+    }
+}
+
+/// As [`read`], with an empty slice for a missing tensor.
+pub(crate) fn read_optional<T: Element, R>(
+    op: &'static str,
+    name: &'static str,
+    tensor: Option<&Tensor>,
+    f: impl FnOnce(&[T]) -> Result<R>,
+) -> Result<R> {
+    match tensor {
+        Some(tensor) => read(op, name, tensor, f),
+        None => f(&[]),
+    }
+}
+
+/// Calls `f` with the elements of a contiguous CPU tensor, to be overwritten in place: for this call the tensor is a
+/// buffer, and everything that shares its storage sees the change. Blocks while the storage is being read, so callers
+/// hand it no tensor they are reading from ([`distinct`]).
+pub(crate) fn write<T: Element, R>(
+    op: &'static str,
+    name: &'static str,
+    tensor: &Tensor,
+    f: impl FnOnce(&mut [T]) -> Result<R>,
+) -> Result<R> {
+    struct Write<F, R, T> {
+        op: &'static str,
+        tensor: &'static str,
+        f: RefCell<Option<F>>,
+        result: RefCell<Option<R>>,
+        element: PhantomData<T>,
+    }
+    impl<T: Element, R, F: FnOnce(&mut [T]) -> Result<R>> InplaceOp1 for Write<F, R, T> {
+        fn name(&self) -> &'static str {
+            self.op
+        }
+        fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+            let (start, end) = contiguous(self.op, self.tensor, layout)?;
+            let found = storage.dtype();
+            let Some(values) = T::slice_mut(storage) else {
+                return dtype_error::<T, _>(self.op, self.tensor, found);
+            };
+            if let Some(f) = self.f.take() {
+                *self.result.borrow_mut() = Some(f(&mut values[start..end])?);
+            }
+            Ok(())
+        }
+    }
+    if !tensor.device().is_cpu() {
+        return Err(Error::Device { op, name, found: format!("{:?}", tensor.device().location()) }.into());
+    }
+    let write =
+        Write { op, tensor: name, f: RefCell::new(Some(f)), result: RefCell::new(None), element: PhantomData::<T> };
+    tensor.inplace_op1(&write)?;
+    Ok(write.result.into_inner().expect("inplace_op1 has run cpu_fwd, which either failed or left a result"))
+}
+
+/// As [`write`], with an empty slice for a missing tensor.
+pub(crate) fn write_optional<T: Element, R>(
+    op: &'static str,
+    name: &'static str,
+    tensor: Option<&Tensor>,
+    f: impl FnOnce(&mut [T]) -> Result<R>,
+) -> Result<R> {
+    match tensor {
+        Some(tensor) => write(op, name, tensor, f),
+        None => f(&mut []),
+    }
+}
+
+/// The elements of a contiguous layout.
+pub(crate) fn slice<'a, T: Element>(
+    op: &'static str,
+    name: &'static str,
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> Result<&'a [T]> {
+    let (start, end) = contiguous(op, name, layout)?;
+    match T::cpu_storage_as_slice(storage) {
+        Ok(values) => Ok(&values[start..end]),
+        Err(_) => dtype_error::<T, _>(op, name, storage.dtype()),
+    }
+}
+
+fn contiguous(op: &'static str, name: &'static str, layout: &Layout) -> Result<(usize, usize)> {
+    layout.contiguous_offsets().ok_or_else(|| {
+        let (shape, strides) = (layout.dims().to_vec(), layout.stride().to_vec());
+        Error::NotContiguous { op, name, shape, strides }.into()
+    })
+}
+
+fn dtype_error<T: Element, R>(op: &'static str, name: &'static str, found: DType) -> Result<R> {
+    Err(Error::DType { op, name, expected: T::DTYPE.as_str(), found: found.as_str() }.into())
+}
+
+/// Fails where a tensor to be written shares its storage with another argument: the write would wait for ever for the
+/// read lock that the same call holds.
+pub(crate) fn distinct(op: &'static str, reads: &[Option<&Tensor>], writes: &[Option<&Tensor>]) -> Result<()> {
+    let address = |tensor: &Tensor| match &*tensor.storage_and_layout().0 {
+        Storage::Cpu(CpuStorage::F32(values)) => values.as_ptr().addr(),
+        Storage::Cpu(CpuStorage::U8(values)) => values.as_ptr().addr(),
+        Storage::Cpu(CpuStorage::U32(values)) => values.as_ptr().addr(),
+        _ => 0,
+    };
+    let written: Vec<usize> = writes.iter().flatten().map(|t| address(t)).collect();
+    let read = reads.iter().flatten().map(|t| address(t));
+    for (i, address) in written.iter().copied().chain(read).enumerate() {
+        let others = &written[..i.min(written.len())];
+        if address != 0 && others.contains(&address) {
+            return Err(
+                Error::Parameter { op, rule: "an output shares its storage with another argument".into() }.into()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Fails unless all `others` have the shape of `x`.
+pub(crate) fn same_shape(op: &'static str, x: &Tensor, others: &[(&'static str, &Tensor)]) -> Result<()> {
+    match others.iter().find(|(_, other)| other.dims() != x.dims()) {
+        Some((name, other)) => Ok(error::shape(op, name, format!("{:?}, as x", x.dims()), other.dims())?),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,109 @@
+"""What PyTorch says, in float64, to the cases of crates/alexnet-kernels/golden/cases.json.
+
+    python xtask/golden/kernels.py        # with torch 2.11
+"""
+
+import json
+import pathlib
+
+import torch
+import torch.nn.functional as F
+
+from philox import seed_of, uniform, words
+from store import Golden
+
+FOLDER = pathlib.Path(__file__).parents[2] / "crates/alexnet-kernels/golden"
+
+
+def leaf(name, index, shape, scale=1.0):
+    return (torch.from_numpy(uniform(name, index, shape)) * scale).requires_grad_()
+
+
+def put(golden, op, case, y, inputs):
+    """y and the gradients of the inputs for the upstream gradient number 9."""
+    grad_y = torch.from_numpy(uniform(case["name"], 9, y.shape))
+    grads = torch.autograd.grad(y, list(inputs.values()), grad_y)
+    golden.put(f"{op}/{case['name']}/y", y)
+    for name, grad in zip(inputs, grads):
+        golden.put(f"{op}/{case['name']}/grad_{name}", grad)
+
+
+def conv2d(golden, case):
+    name, (n, c, h, w), (kh, kw) = case["name"], case["x"], case["kernel"]
+    x = leaf(name, 0, case["x"])
+    weight = leaf(name, 1, (case["out"], c // case["groups"], kh, kw))
+    bias = leaf(name, 2, (case["out"],)) if case["bias"] else None
+    top, bottom, left, right = case["padding"]
+    y = F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, case["stride"], 0, 1, case["groups"])
+    inputs = {"x": x, "weight": weight} | ({"bias": bias} if case["bias"] else {})
+    put(golden, "conv2d", case, y, inputs)
+
+
+def quantised(name, case):
+    """Few different values, so that windows hold equal maxima."""
+    x = torch.from_numpy(uniform(name, 0, case["x"]))
+    if "levels" in case:
+        x = torch.floor(x * case["levels"]) / case["levels"]
+    return x.requires_grad_()
+
+
+def max_pool2d(golden, case):
+    x = quantised(case["name"], case)
+    y = F.max_pool2d(x, case["kernel"], case["stride"], case["padding"], ceil_mode=case["ceil"])
+    put(golden, "max_pool2d", case, y, {"x": x})
+
+
+def avg_pool2d(golden, case):
+    x = leaf(case["name"], 0, case["x"])
+    y = F.avg_pool2d(x, case["kernel"], case["stride"], case["padding"], case["ceil"], count_include_pad=False)
+    put(golden, "avg_pool2d", case, y, {"x": x})
+
+
+def lrn(golden, case):
+    x = leaf(case["name"], 0, case["x"], case["scale"])
+    parts = [F.local_response_norm(p, case["size"], case["alpha"], case["beta"], case["k"]) for p in x.chunk(case["groups"], 1)]
+    put(golden, "lrn", case, torch.cat(parts, 1), {"x": x})
+
+
+def lrn_same_map(golden, case):
+    x, size = leaf(case["name"], 0, case["x"], case["scale"]), case["size"]
+    mean = F.avg_pool2d(x * x, size, 1, size // 2, count_include_pad=True)
+    put(golden, "lrn_same_map", case, x / (case["k"] + case["alpha"] * mean) ** case["beta"], {"x": x})
+
+
+def linear(golden, case):
+    name = case["name"]
+    x, weight = leaf(name, 0, (case["n"], case["in"])), leaf(name, 1, (case["out"], case["in"]))
+    bias = leaf(name, 2, (case["out"],)) if case["bias"] else None
+    inputs = {"x": x, "weight": weight} | ({"bias": bias} if case["bias"] else {})
+    put(golden, "linear", case, F.linear(x, weight, bias), inputs)
+
+
+def bias_relu(golden, case):
+    x, bias = leaf(case["name"], 0, case["x"]), leaf(case["name"], 2, (case["x"][1],))
+    y = F.relu(x + bias.reshape(1, -1, *[1] * (x.ndim - 2)))
+    put(golden, "bias_relu", case, y, {"x": x, "bias": bias})
+
+
+def activation(golden, case):
+    functions = {"relu": F.relu, "tanh": torch.tanh, "logistic": torch.sigmoid, "softrelu": F.softplus}
+    x = leaf(case["name"], 0, case["x"], case["scale"])
+    # softplus turns linear above 20 by default; the 2012 unit does not.
+    y = F.softplus(x, threshold=1e9) if case["name"] == "softrelu" else functions[case["name"]](x)
+    put(golden, "activation", case, y, {"x": x})
+
+
+def softmax_cross_entropy(golden, case):
+    name = case["name"]
+    logits = leaf(name, 0, (case["n"], case["classes"]), case["scale"])
+    labels = torch.from_numpy((words(seed_of(name), 5, 0, 1, case["n"]) % case["classes"]).astype("int64"))
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    golden.put(f"softmax_cross_entropy/{name}/losses", losses)
+    golden.put(f"softmax_cross_entropy/{name}/grad_logits", torch.autograd.grad(losses.mean(), logits)[0])
+
+
+golden = Golden()
+for op, cases in json.loads((FOLDER / "cases.json").read_text()).items():
+    for case in cases:
+        globals()[op](golden, case)
+golden.save(FOLDER / "kernels.safetensors", script="xtask/golden/kernels.py", torch=torch.__version__)
