@@ -32,7 +32,7 @@ impl LrnSameMapParams {
         Self { size, k: 1.0, alpha: alpha / (size * size) as f32, beta }
     }
 
-    /// The layers `rnorm2a` and `rnorm2b` of the network behind the paper's tables (config #145), which the paper does
+    /// The layers `cnorm2a` and `cnorm2b` of the network behind the paper's tables (config #145), which the paper does
     /// not mention: size 5, scale 10⁻³, power 0.75.
     pub const ALEXNET_2012: Self = Self::averaged(5, 1e-3, 0.75);
 

@@ -1,0 +1,66 @@
+//! Sums of tensors in place, for networks whose paths meet.
+
+use candle_core::{Result, Tensor};
+
+use crate::parallel::{self, Shared};
+use crate::tensor::{self, read, write};
+
+const OP: &str = "add";
+
+/// Adds `x` to `sum`, both contiguous `f32` of one shape. Candle's own `+` is the differentiable one.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+///
+/// let (x, sum) = (Tensor::new(&[1f32, 2.], &Device::Cpu)?, Tensor::new(&[10f32, 20.], &Device::Cpu)?);
+/// alexnet_kernels::add::accumulate_into(&x, &sum)?;
+/// assert_eq!(sum.to_vec1::<f32>()?, [11., 22.]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// Different shapes, a tensor that is not contiguous `f32` on the CPU, or the two share their storage.
+pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
+    map(x, sum, |x, sum| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x))
+}
+
+/// Overwrites `y` with `factor · x`, both contiguous `f32` of one shape.
+///
+/// # Errors
+/// As [`accumulate_into`].
+pub fn scale_into(x: &Tensor, factor: f32, y: &Tensor) -> Result<()> {
+    map(x, y, |x, y| y.iter_mut().zip(x).for_each(|(y, x)| *y = factor * x))
+}
+
+fn map(x: &Tensor, y: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync + Send) -> Result<()> {
+    tensor::same_shape(OP, x, &[("y", y)])?;
+    tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
+    read(OP, "x", x, |x| {
+        write(OP, "y", y, |y| {
+            let y = Shared::new(y);
+            parallel::for_ranges(x.len(), 4096, |range| {
+                // SAFETY: one part per range.
+                f(&x[range.clone()], unsafe { y.slice(range) });
+            });
+            Ok(())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::*;
+
+    #[test]
+    fn values_are_added_and_scaled() {
+        let (a, b) = (uniform("add", 0, 10_001), uniform("add", 1, 10_001));
+        let (x, y) = (tensor(&a, &[10_001]), tensor(&b, &[10_001]));
+        accumulate_into(&x, &y).unwrap();
+        assert_same_bits("sum", &values(&y), &a.iter().zip(&b).map(|(a, b)| a + b).collect::<Vec<_>>());
+        scale_into(&x, 0.5, &y).unwrap();
+        assert_same_bits("half", &values(&y), &a.iter().map(|a| a / 2.0).collect::<Vec<_>>());
+        assert!(accumulate_into(&x, &x).unwrap_err().to_string().contains("shares its storage"));
+        assert!(accumulate_into(&x, &zeros(&[3])).unwrap_err().to_string().contains("y must be [10001], as x"));
+    }
+}

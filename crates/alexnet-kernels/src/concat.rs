@@ -1,0 +1,133 @@
+//! Joining and cutting along the last dimension: the channels of channels-last images, or features.
+
+use candle_core::{Result, Tensor};
+
+use crate::error;
+use crate::parallel::{self, Shared};
+use crate::tensor::{self, read, write};
+
+const OP: &str = "concat";
+
+/// Overwrites `y` with `xs` one after the other along the last dimension; all are contiguous `f32`. Candle's own
+/// `Tensor::cat` is the differentiable one.
+///
+/// ```
+/// use alexnet_kernels::concat::{backward_into, forward_into};
+/// use candle_core::{Device, Tensor};
+///
+/// let a = Tensor::new(&[[1f32], [2.]], &Device::Cpu)?;
+/// let b = Tensor::new(&[[3f32, 4.], [5., 6.]], &Device::Cpu)?;
+/// let y = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?;
+/// forward_into(&[&a, &b], &y)?;
+/// assert_eq!(y.to_vec2::<f32>()?, [[1., 3., 4.], [2., 5., 6.]]);
+///
+/// let part = b.zeros_like()?;
+/// backward_into(&y, 1, &part)?;
+/// assert_eq!(part.to_vec2::<f32>()?, b.to_vec2::<f32>()?);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// The other dimensions differ, the widths do not add up, or a tensor is not contiguous `f32` on the CPU.
+pub fn forward_into(xs: &[&Tensor], y: &Tensor) -> Result<()> {
+    let inputs: Vec<Option<&Tensor>> = xs.iter().map(|x| Some(*x)).collect();
+    tensor::distinct(OP, &inputs, &[Some(y)])?;
+    let total: usize = xs.iter().map(|x| width(x)).sum();
+    if total != width(y) {
+        let expected = format!("as wide as all inputs together, {total}");
+        return Ok(error::shape(OP, "y", expected, y.dims())?);
+    }
+    let mut first = 0;
+    for x in xs {
+        check_rows("x", x, y)?;
+        let (wide, narrow) = (width(y), width(x));
+        read::<f32, _>(OP, "x", x, |x| {
+            write(OP, "y", y, |y| {
+                let y = Shared::new(y);
+                parallel::for_ranges(x.len() / narrow.max(1), 256, |rows| {
+                    for row in rows {
+                        // SAFETY: one part per row.
+                        let y = unsafe { y.slice(row * wide + first..row * wide + first + narrow) };
+                        y.copy_from_slice(&x[row * narrow..(row + 1) * narrow]);
+                    }
+                });
+                Ok(())
+            })
+        })?;
+        first += narrow;
+    }
+    Ok(())
+}
+
+/// Overwrites `grad_x` with the part of `grad_y` that starts at `first` along the last dimension.
+///
+/// # Errors
+/// As [`forward_into`].
+pub fn backward_into(grad_y: &Tensor, first: usize, grad_x: &Tensor) -> Result<()> {
+    check_rows("grad_x", grad_x, grad_y)?;
+    let (wide, narrow) = (width(grad_y), width(grad_x));
+    if first + narrow > wide {
+        let expected = format!("at most {} wide from {first} on", wide.saturating_sub(first));
+        return Ok(error::shape(OP, "grad_x", expected, grad_x.dims())?);
+    }
+    tensor::distinct(OP, &[Some(grad_y)], &[Some(grad_x)])?;
+    read::<f32, _>(OP, "grad_y", grad_y, |grad_y| {
+        write(OP, "grad_x", grad_x, |grad_x| {
+            let grad_x = Shared::new(grad_x);
+            parallel::for_ranges(grad_y.len() / wide.max(1), 256, |rows| {
+                for row in rows {
+                    // SAFETY: one part per row.
+                    let grad_x = unsafe { grad_x.slice(row * narrow..(row + 1) * narrow) };
+                    grad_x.copy_from_slice(&grad_y[row * wide + first..][..narrow]);
+                }
+            });
+            Ok(())
+        })
+    })
+}
+
+fn width(x: &Tensor) -> usize {
+    x.dims().last().copied().unwrap_or(1)
+}
+
+fn check_rows(name: &'static str, x: &Tensor, y: &Tensor) -> Result<()> {
+    let rows = |t: &Tensor| t.dims().split_last().map(|(_, rows)| rows.to_vec());
+    if rows(x) == rows(y) {
+        return Ok(());
+    }
+    let expected = format!("{:?} but for the last dimension", y.dims());
+    Ok(error::shape(OP, name, expected, x.dims())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::*;
+
+    #[test]
+    fn parts_join_as_candle_joins_them_and_come_apart_again() -> Result<()> {
+        let parts: Vec<Tensor> = [3, 17, 1]
+            .iter()
+            .map(|&width| tensor(&uniform("concat", width, 60 * width as usize), &[3, 4, 5, width as usize]))
+            .collect();
+        let y = zeros(&[3, 4, 5, 21]);
+        forward_into(&parts.iter().collect::<Vec<_>>(), &y)?;
+        assert_same_bits("joined", &values(&y), &values(&Tensor::cat(&parts, 3)?));
+        let mut first = 0;
+        for part in &parts {
+            let grad = part.zeros_like()?;
+            backward_into(&y, first, &grad)?;
+            assert_same_bits("part", &values(&grad), &values(part));
+            first += part.dim(3)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_calls_say_what_is_wrong() {
+        let message = |x: &[usize], y: &[usize]| forward_into(&[&zeros(x)], &zeros(y)).unwrap_err().to_string();
+        assert!(message(&[2, 3], &[2, 4]).contains("as wide as all inputs together, 3"));
+        assert!(message(&[3, 4], &[2, 4]).contains("[2, 4] but for the last dimension"));
+        assert!(backward_into(&zeros(&[2, 4]), 2, &zeros(&[2, 3])).unwrap_err().to_string().contains("at most 2 wide"));
+    }
+}
