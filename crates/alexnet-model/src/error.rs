@@ -1,0 +1,77 @@
+//! What can be wrong with a network, its input or its file.
+
+use std::path::PathBuf;
+
+/// Everything this crate reports.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No variant has this name.
+    #[error("unknown architecture {name:?}; there are {}", known.join(", "))]
+    UnknownArch {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// A list of layers that is not a network.
+    #[error("layer {layer:?}: {rule}")]
+    Layer {
+        /// The layer.
+        layer: String,
+        /// The rule, with the values that break it.
+        rule: String,
+    },
+    /// An input of the wrong shape.
+    #[error("the network takes images of shape [n, {}, {}, {}], but was given {found:?}", expected[0], expected[1], expected[2])]
+    Input {
+        /// Channels, height, width.
+        expected: [usize; 3],
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// [`crate::Network::backward`] without a forward pass in training mode before it.
+    #[error("backward needs a tape on which forward has run in training mode")]
+    NothingToBackpropagate,
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is not safetensors, or whose metadata makes no sense.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Weights that belong to another network.
+    #[error("{}: these weights do not fit {arch}: {}", path.display(), problems.join("; "))]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The architecture they should fit.
+        arch: String,
+        /// Each tensor that is missing, unexpected or misshapen.
+        problems: Vec<String>,
+    },
+    /// An error of Candle or of a kernel.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Candle(error) => error,
+            other => Self::wrap(other),
+        }
+    }
+}
+
+/// This crate's results.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod init;
+mod input_spec;
+mod layer;
+mod network;
+mod specification;
+mod tape;
+pub mod variants;
+mod weights;
+
+pub use error::{Error, Result};
+pub use init::Init;
+pub use input_spec::{ChannelOrder, InputSpec, Mean, PixelRange, Preparation};
+pub use layer::{Conv2d, Layer, LayerKind, Linear, Shape};
+pub use network::{Network, Parameter};
+pub use specification::{ParameterSpec, Role, Specification};
+pub use tape::{Mode, Tape};
+pub use variants::{VARIANTS, Variant, build};
+pub use weights::{Model, write_atomically};

@@ -1,0 +1,196 @@
+//! Backward: walks the list in reverse.
+
+use alexnet_kernels::conv2d::Conv2dGrads;
+use alexnet_kernels::linear::LinearGrads;
+use alexnet_kernels::{activation, add, avg_pool2d, channels_last_into, concat, conv2d, dropout, linear};
+use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
+use candle_core::{DType, Tensor};
+
+use super::Network;
+use crate::error::{Error, Result};
+use crate::layer::LayerKind;
+use crate::tape::{Mode, Tape};
+
+impl Network {
+    /// The gradients of all parameters, given that of the logits, `[n, classes]`.
+    ///
+    /// `on_gradient(index, gradient)` is called once per parameter, in reverse order of the layers, as soon as its
+    /// gradient is complete and nothing later in the pass reads the parameter: it may be updated there and then. The
+    /// gradient's buffer is used again after the call. What `tape` kept is released on the way.
+    ///
+    /// # Errors
+    /// [`Error::NothingToBackpropagate`] without a forward pass in training mode on the tape; whatever `on_gradient`
+    /// returns.
+    pub fn backward(
+        &self,
+        tape: &mut Tape,
+        grad_logits: &Tensor,
+        mut on_gradient: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let Some(mode @ Mode::Train { .. }) = tape.mode.take() else {
+            return Err(Error::NothingToBackpropagate);
+        };
+        let layers = self.spec.layers().len();
+        let mut grads: Vec<Option<Tensor>> = vec![None; layers];
+        let first = tape.take(grad_logits.dims(), DType::F32, self.device_of(layers - 1))?;
+        add::scale_into(&grad_logits.contiguous()?, 1.0, &first)?;
+        grads[layers - 1] = Some(first);
+        for layer in (0..layers).rev() {
+            if let Some(grad_y) = grads[layer].take() {
+                if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
+                    activation::backward_in_place(y, &grad_y, unit)?;
+                }
+                self.backward_layer(layer, &grad_y, mode, tape, &mut grads, &mut on_gradient)?;
+                tape.give(grad_y);
+            }
+            let (value, indices) = (tape.values[layer].take(), tape.indices[layer].take());
+            // The last layer's result is the caller's.
+            let value = value.filter(|_| layer + 1 < layers);
+            value.into_iter().chain(indices).for_each(|done| tape.give(done));
+        }
+        Ok(())
+    }
+
+    fn backward_layer(
+        &self,
+        layer: usize,
+        grad_y: &Tensor,
+        mode: Mode,
+        tape: &mut Tape,
+        grads: &mut [Option<Tensor>],
+        on_gradient: &mut impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let inputs = self.spec.inputs(layer);
+        let entry = &self.spec.layers()[layer];
+        let kept = |tape: &Tape| {
+            let value = tape.values[inputs[0]].as_ref();
+            value.expect("forward keeps what this kind of layer reads again").to_device(self.device_of(layer))
+        };
+        let [weight, bias] = self.of_layer[layer];
+        let [weight_values, _] = self.weight_and_bias(layer);
+        let buffer = |tape: &mut Tape, parameter: Option<usize>| {
+            let shape = parameter.map(|index| &self.parameters[index].spec.shape);
+            shape.map(|shape| tape.take(shape, DType::F32, self.device_of(layer))).transpose()
+        };
+        match &entry.kind {
+            LayerKind::Input { .. } => {}
+            LayerKind::Conv2d(conv) => {
+                let (x, weight_values) = (kept(tape)?, weight_values.expect("a convolution has a weight"));
+                let grad_x = self.grad_buffer(layer, inputs[0], tape)?;
+                let (grad_weight, grad_bias) = (buffer(tape, weight)?, buffer(tape, bias)?);
+                let wanted = Conv2dGrads { x: grad_x.as_ref(), weight: grad_weight.as_ref(), bias: grad_bias.as_ref() };
+                conv2d::backward_into(&x, weight_values, grad_y, &conv.params, wanted)?;
+                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, on_gradient)?;
+                self.accumulate(inputs[0], grad_x, tape, grads)?;
+            }
+            LayerKind::Linear(_) => {
+                let (x, weight_values) = (kept(tape)?, weight_values.expect("a linear layer has a weight"));
+                let grad_x = self.grad_buffer(layer, inputs[0], tape)?;
+                let (grad_weight, grad_bias) = (buffer(tape, weight)?, buffer(tape, bias)?);
+                let wanted = LinearGrads { x: grad_x.as_ref(), weight: grad_weight.as_ref(), bias: grad_bias.as_ref() };
+                linear::backward_into(&x, weight_values, grad_y, wanted)?;
+                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, on_gradient)?;
+                self.accumulate(inputs[0], grad_x, tape, grads)?;
+            }
+            LayerKind::Concat => {
+                let mut first = 0;
+                for &input in inputs {
+                    if let Some(grad_x) = self.grad_buffer(layer, input, tape)? {
+                        concat::backward_into(grad_y, first, &grad_x)?;
+                        self.accumulate(input, Some(grad_x), tape, grads)?;
+                    }
+                    first += self.spec.shapes()[input].batch(1).last().copied().unwrap_or(0);
+                }
+            }
+            LayerKind::Add => {
+                for &input in inputs {
+                    if let Some(grad_x) = self.grad_buffer(layer, input, tape)? {
+                        add::scale_into(grad_y, 1.0, &grad_x)?;
+                        self.accumulate(input, Some(grad_x), tape, grads)?;
+                    }
+                }
+            }
+            LayerKind::MaxPool2d(params) => {
+                let indices = tape.indices[layer].clone().expect("forward in training keeps the positions");
+                self.send(layer, tape, grads, |grad_x| max_pool2d::backward_into(grad_y, &indices, params, grad_x))?;
+            }
+            LayerKind::AvgPool2d(params) => {
+                self.send(layer, tape, grads, |grad_x| avg_pool2d::backward_into(grad_y, params, grad_x))?;
+            }
+            LayerKind::Lrn(params) => {
+                let x = kept(tape)?;
+                self.send(layer, tape, grads, |grad_x| lrn::backward_into(&x, grad_y, params, grad_x))?;
+            }
+            LayerKind::LrnSameMap(params) => {
+                let x = kept(tape)?;
+                self.send(layer, tape, grads, |grad_x| lrn_same_map::backward_into(&x, grad_y, params, grad_x))?;
+            }
+            LayerKind::Dropout { probability, scaling } => {
+                let params = mode.dropout(*probability, *scaling, layer);
+                self.send(layer, tape, grads, |grad_x| dropout::apply_into(grad_y, &params, grad_x))?;
+            }
+            LayerKind::Flatten => self.send(layer, tape, grads, |grad_x| channels_last_into(grad_y, grad_x))?,
+        }
+        Ok(())
+    }
+
+    /// Sends the gradient that `write` fills in to the one layer that `layer` reads.
+    fn send(
+        &self,
+        layer: usize,
+        tape: &mut Tape,
+        grads: &mut [Option<Tensor>],
+        write: impl FnOnce(&Tensor) -> candle_core::Result<()>,
+    ) -> Result<()> {
+        let input = self.spec.inputs(layer)[0];
+        let grad_x = self.grad_buffer(layer, input, tape)?;
+        grad_x.as_ref().map(write).transpose()?;
+        self.accumulate(input, grad_x, tape, grads)
+    }
+
+    /// A buffer for the gradient that `layer` sends to `input`; none where nothing there is trained.
+    fn grad_buffer(&self, layer: usize, input: usize, tape: &mut Tape) -> Result<Option<Tensor>> {
+        if !self.has_gradient[input] {
+            return Ok(None);
+        }
+        let n = tape.batch();
+        tape.take(&self.spec.shapes()[input].batch(n), DType::F32, self.device_of(layer)).map(Some)
+    }
+
+    /// Passes complete gradients on and takes their buffers back.
+    fn hand_out(
+        &self,
+        gradients: [(Option<usize>, Option<Tensor>); 2],
+        tape: &mut Tape,
+        on_gradient: &mut impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        for (index, gradient) in gradients {
+            if let (Some(index), Some(gradient)) = (index, gradient) {
+                on_gradient(index, &gradient)?;
+                tape.give(gradient);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `grad_x` to what other readers of `input` have sent it.
+    fn accumulate(
+        &self,
+        input: usize,
+        grad_x: Option<Tensor>,
+        tape: &mut Tape,
+        grads: &mut [Option<Tensor>],
+    ) -> Result<()> {
+        let Some(grad_x) = grad_x else { return Ok(()) };
+        // The input may live on another device.
+        let grad_x = grad_x.to_device(self.device_of(input))?;
+        match &grads[input] {
+            None => grads[input] = Some(grad_x),
+            Some(sum) => {
+                add::accumulate_into(&grad_x, sum)?;
+                tape.give(grad_x);
+            }
+        }
+        Ok(())
+    }
+}

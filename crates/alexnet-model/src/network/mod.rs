@@ -1,0 +1,147 @@
+//! A network: the list of layers with its numbers, forward and backward.
+
+mod autograd;
+mod backward;
+mod forward;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::AtomicU32;
+
+use candle_core::{Device, Tensor, Var};
+
+use crate::error::{Error, Result};
+use crate::layer::LayerKind;
+use crate::specification::{ParameterSpec, Role, Specification};
+
+/// A parameter and its values.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Name, shape, role.
+    pub spec: ParameterSpec,
+    /// The values. Whoever updates them in place updates the network.
+    pub var: Var,
+}
+
+/// A network that computes.
+///
+/// Two ways lead through it. [`Network::forward`] and [`Network::backward`] walk the list of layers themselves: they
+/// keep only what backward needs, reuse their buffers from step to step, and hand out each parameter's gradient as soon
+/// as it is there. As a [`candle_nn::ModuleT`] the same network takes part in Candle's autograd like any other module.
+/// Both use the same kernels.
+#[derive(Debug)]
+pub struct Network {
+    spec: Specification,
+    parameters: Vec<Parameter>,
+    devices: Vec<Device>,
+    /// The parameters of each layer: weight, bias.
+    of_layer: Vec<[Option<usize>; 2]>,
+    /// The last layer that reads each layer's result.
+    last_reader: Vec<usize>,
+    /// Whether backward needs the layer's result.
+    kept: Vec<bool>,
+    /// Whether a gradient must reach the layer's result: it or a layer before it has parameters.
+    has_gradient: Vec<bool>,
+    /// Seed and count of the training passes as a `ModuleT`, which is told of no step.
+    module_seed: u64,
+    module_step: AtomicU32,
+}
+
+impl Network {
+    /// A network with initial values drawn from `seed`. `devices` are those that the layers' device numbers mean;
+    /// all published variants use one.
+    ///
+    /// # Errors
+    /// A layer on a device that was not given; a device that is out of memory.
+    pub fn new(spec: Specification, seed: u64, devices: &[Device]) -> Result<Self> {
+        let values = |index: usize, parameter: &ParameterSpec, device: &Device| {
+            let values = parameter.init.values(parameter.elements(), parameter.fan_in, seed, index as u32);
+            Ok(Tensor::from_vec(values, parameter.shape.as_slice(), device)?)
+        };
+        Self::with(spec, seed, devices, values)
+    }
+
+    /// A network whose parameters come from `value(index, parameter, device)`.
+    pub(crate) fn with(
+        spec: Specification,
+        seed: u64,
+        devices: &[Device],
+        mut value: impl FnMut(usize, &ParameterSpec, &Device) -> Result<Tensor>,
+    ) -> Result<Self> {
+        if let Some(layer) = spec.layers().iter().find(|layer| layer.device >= devices.len()) {
+            let rule = format!("it lives on device {}, but {} were given", layer.device, devices.len());
+            return Err(Error::Layer { layer: layer.name.clone(), rule });
+        }
+        let layers = spec.layers().len();
+        let mut of_layer = vec![[None; 2]; layers];
+        let mut parameters = Vec::with_capacity(spec.parameters().len());
+        for (index, parameter) in spec.parameters().iter().enumerate() {
+            let device = &devices[spec.layers()[parameter.layer].device];
+            let var = Var::from_tensor(&value(index, parameter, device)?)?;
+            of_layer[parameter.layer][usize::from(parameter.role == Role::Bias)] = Some(index);
+            parameters.push(Parameter { spec: parameter.clone(), var });
+        }
+        let mut last_reader: Vec<usize> = (0..layers).collect();
+        let mut kept: Vec<bool> = spec.layers().iter().map(|layer| layer.activation.is_some()).collect();
+        let mut has_gradient: Vec<bool> = of_layer.iter().map(|[weight, _]| weight.is_some()).collect();
+        for (index, layer) in spec.layers().iter().enumerate() {
+            let reads_again = matches!(
+                layer.kind,
+                LayerKind::Conv2d(_) | LayerKind::Linear(_) | LayerKind::Lrn(_) | LayerKind::LrnSameMap(_)
+            );
+            for &input in spec.inputs(index) {
+                last_reader[input] = index;
+                kept[input] |= reads_again;
+                has_gradient[index] |= has_gradient[input];
+            }
+        }
+        Ok(Self {
+            spec,
+            parameters,
+            devices: devices.to_vec(),
+            of_layer,
+            last_reader,
+            kept,
+            has_gradient,
+            module_seed: seed,
+            module_step: AtomicU32::new(0),
+        })
+    }
+
+    /// The list of layers.
+    pub fn spec(&self) -> &Specification {
+        &self.spec
+    }
+
+    /// All parameters, in the order of the layers.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The parameter with this name.
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.spec.name == name)
+    }
+
+    /// All parameters as Candle variables, for its optimisers.
+    pub fn vars(&self) -> Vec<Var> {
+        self.parameters.iter().map(|parameter| parameter.var.clone()).collect()
+    }
+
+    fn device_of(&self, layer: usize) -> &Device {
+        &self.devices[self.spec.layers()[layer].device]
+    }
+
+    fn weight_and_bias(&self, layer: usize) -> [Option<&Tensor>; 2] {
+        self.of_layer[layer].map(|index| index.map(|index| self.parameters[index].var.as_tensor()))
+    }
+
+    /// The number of images in `x`, or what is wrong with its shape.
+    fn batch_of(&self, x: &Tensor) -> Result<usize> {
+        let expected = self.spec.input_size();
+        match x.dims() {
+            [n, dims @ ..] if dims == expected => Ok(*n),
+            found => Err(Error::Input { expected, found: found.to_vec() }),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+use alexnet_kernels::activation::Activation::{Relu, Tanh};
+use alexnet_kernels::dropout::DropoutScaling;
+use alexnet_kernels::lrn::LrnParams;
+use alexnet_kernels::lrn_same_map::LrnSameMapParams;
+use alexnet_kernels::sgd::{SgdParams, SgdRule, update};
+use alexnet_kernels::softmax_cross_entropy::{forward_into, softmax_cross_entropy};
+use alexnet_kernels::{MemoryFormat, Pool2dParams, channels_last};
+use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, uniform};
+use candle_nn::ModuleT;
+
+use super::*;
+use crate::input_spec::InputSpec;
+use crate::layer::{Conv2d, Layer, Linear};
+use crate::tape::{Mode, Tape};
+use crate::variants::build;
+
+const CPU: &[Device] = &[Device::Cpu];
+const TRAIN: Mode = Mode::Train { seed: 1, step: 0 };
+
+fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
+    Tensor::from_slice(values, dims, &Device::Cpu).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
+}
+
+/// Losses' mean, logits and all gradients through the network's own backward.
+fn run(network: &Network, x: &Tensor, labels: &[u32], tape: &mut Tape) -> (f32, Tensor, Vec<Vec<f32>>) {
+    let logits = network.forward(x, TRAIN, tape).unwrap();
+    let (losses, grad_logits) = (tensor(&vec![0.0; labels.len()], &[labels.len()]), logits.zeros_like().unwrap());
+    let labels = Tensor::from_slice(labels, labels.len(), &Device::Cpu).unwrap();
+    forward_into(&logits, &labels, &losses, Some(&grad_logits)).unwrap();
+    let mut grads = vec![Vec::new(); network.parameters().len()];
+    network
+        .backward(tape, &grad_logits, |index, grad| {
+            assert!(grads[index].is_empty(), "each gradient comes once");
+            grads[index] = values(grad);
+            Ok(())
+        })
+        .unwrap();
+    (losses.mean_all().unwrap().to_scalar().unwrap(), logits, grads)
+}
+
+/// What PyTorch says, made by `xtask/golden/model.py`.
+mod pytorch {
+    use super::*;
+
+    const SCALE: f32 = 64.0;
+
+    fn golden() -> Golden {
+        Golden::open(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/networks.safetensors"))
+    }
+
+    /// The variant without dropout, with the weights of the Python script.
+    fn twin(arch: &str) -> Network {
+        let spec = build(arch, 10).unwrap();
+        let mut layers = spec.layers().to_vec();
+        for layer in &mut layers {
+            if let LayerKind::Dropout { probability, .. } = &mut layer.kind {
+                *probability = 0.0;
+            }
+        }
+        let last = spec.parameters()[spec.parameters().len() - 2].name.clone();
+        let spec = Specification::new(arch, spec.input_spec().clone(), layers).unwrap();
+        Network::with(spec, 0, CPU, |_, parameter, device| {
+            let values = match parameter.role {
+                Role::Bias => vec![0.5; parameter.elements()],
+                Role::Weight => {
+                    let shrink = if parameter.name == last { f64::from(SCALE) } else { 1.0 };
+                    let bound = (6.0 / parameter.fan_in as f64).sqrt() / shrink;
+                    let values = uniform(&format!("{arch}/{}", parameter.name), 0, parameter.elements());
+                    values.iter().map(|&u| (f64::from(u) * bound) as f32).collect()
+                }
+            };
+            Ok(Tensor::from_vec(values, parameter.shape.as_slice(), device)?)
+        })
+        .unwrap()
+    }
+
+    fn images(network: &Network, step: u32, n: usize) -> Tensor {
+        let [c, h, w] = network.spec().input_size();
+        let values = uniform(&format!("{}/images", network.spec().arch()), step, n * c * h * w);
+        tensor(&values.iter().map(|v| v * SCALE).collect::<Vec<_>>(), &[n, c, h, w])
+    }
+
+    #[test]
+    fn logits_and_all_gradients_of_every_variant_agree() {
+        let golden = golden();
+        for variant in crate::VARIANTS {
+            let network = twin(variant.name);
+            // An image on which rounding flips no ReLU and no maximum.
+            let index = golden.get(&format!("{}/images", variant.name)).unwrap()[0] as u32;
+            let x = images(&network, index, 1);
+            let (_, logits, grads) = run(&network, &x, &[3], &mut Tape::new());
+            golden.assert(&format!("{}/logits", variant.name), &values(&logits), 1e-4);
+            for (parameter, grad) in network.parameters().iter().zip(&grads) {
+                golden.assert(&format!("{}/{}", variant.name, parameter.spec.name), grad, 1e-4);
+            }
+            // The same network as a Candle module.
+            let module = network.forward_t(&x, false).unwrap();
+            golden.assert(&format!("{}/logits", variant.name), &values(&module), 1e-4);
+        }
+    }
+
+    /// Ten steps of the 2012 rule, biases at twice the rate and without decay.
+    #[test]
+    fn ten_training_steps_of_alexnet_agree() {
+        let golden = golden().get("alexnet/ten steps").unwrap();
+        let network = twin("alexnet");
+        let zeros = |parameter: &Parameter| parameter.var.zeros_like().unwrap();
+        let velocities: Vec<Tensor> = network.parameters().iter().map(zeros).collect();
+        let mut tape = Tape::new();
+        for (step, &expected) in golden.iter().enumerate() {
+            let labels: Vec<u32> = (0..4).map(|i| (3 * step as u32 + i) % 10).collect();
+            let x = images(&network, step as u32, 4);
+            let logits = network.forward(&x, TRAIN, &mut tape).unwrap();
+            let (losses, grad_logits) = (tensor(&[0.0; 4], &[4]), logits.zeros_like().unwrap());
+            let labels = Tensor::new(&labels[..], &Device::Cpu).unwrap();
+            forward_into(&logits, &labels, &losses, Some(&grad_logits)).unwrap();
+            let loss = f64::from(losses.mean_all().unwrap().to_scalar::<f32>().unwrap());
+            let error = (loss - expected).abs() / expected;
+            println!("step {step}: {loss:.7}, expected {expected:.7}, error {error:.1e}");
+            assert!(error < 1e-4, "step {step}: loss {loss}, expected {expected}");
+            network
+                .backward(&mut tape, &grad_logits, |index, grad| {
+                    let parameter = &network.parameters()[index];
+                    let bias = parameter.spec.role == Role::Bias;
+                    let params = SgdParams {
+                        rule: SgdRule::RateInVelocity,
+                        learning_rate: if bias { 1e-6 } else { 5e-7 },
+                        momentum: 0.9,
+                        weight_decay: if bias { 0.0 } else { 0.0005 },
+                    };
+                    Ok(update(&parameter.var, &velocities[index], grad, &params)?)
+                })
+                .unwrap();
+        }
+    }
+}
+
+/// A network with everything in it: branches, a residual sum, concatenations of maps and of vectors, units other than
+/// ReLU, a layer read by three others.
+fn branched(dropout: f32, scaling: DropoutScaling) -> Specification {
+    let conv = |out, kernel, padding| LayerKind::Conv2d(Conv2d::new(out, kernel, 0.3, 0.1).padding(padding));
+    let dropout = LayerKind::Dropout { probability: dropout, scaling };
+    let layers = vec![
+        Layer::new("data", LayerKind::Input { channels: 3, size: [9, 8] }),
+        Layer::new("stem", conv(8, 3, 1)).with(Tanh),
+        Layer::new("norm", LayerKind::Lrn(LrnParams::averaged(3, 1.0, 0.5, 0.75).with_groups(2))),
+        Layer::new("left", conv(4, 1, 0)).with(Tanh),
+        Layer::new("right", conv(6, 3, 1)).reads(["norm"]).with(Tanh),
+        Layer::new("pooled", LayerKind::AvgPool2d(Pool2dParams::new(3, 1).with_padding(1))).reads(["norm"]),
+        Layer::new("joined", LayerKind::Concat).reads(["left", "right", "pooled"]),
+        Layer::new("normed", LayerKind::LrnSameMap(LrnSameMapParams::averaged(3, 0.5, 0.75))),
+        Layer::new("dropped", dropout),
+        Layer::new("residual", conv(18, 3, 1)),
+        Layer::new("sum", LayerKind::Add).reads(["residual", "joined"]).with(Tanh),
+        Layer::new("pool", LayerKind::MaxPool2d(Pool2dParams::new(3, 2).with_ceil())),
+        Layer::new("flat", LayerKind::Flatten),
+        Layer::new("hidden", LayerKind::Linear(Linear::new(7, 0.1, 0.0))).with(Relu),
+        Layer::new("again", LayerKind::Linear(Linear::new(5, 0.1, 0.0))).reads(["flat"]).with(Tanh),
+        Layer::new("both", LayerKind::Concat).reads(["hidden", "again"]),
+        Layer::new("logits", LayerKind::Linear(Linear::new(4, 0.3, 0.0))),
+    ];
+    Specification::new("branched", InputSpec::ALEXNET_2012, layers).unwrap()
+}
+
+#[test]
+fn branches_sums_and_concatenations_agree_with_candles_autograd() {
+    for scaling in [DropoutScaling::AtTest, DropoutScaling::AtTraining] {
+        let network = Network::new(branched(0.4, scaling), 5, CPU).unwrap();
+        let x = tensor(&uniform("branched", 0, 3 * 3 * 72), &[3, 3, 9, 8]);
+        let labels = Tensor::new(&[0u32, 3, 1], &Device::Cpu).unwrap();
+        let mut tape = Tape::new();
+        // The module's first training pass is step 0 of the network's seed.
+        let logits = network.forward(&x, Mode::Train { seed: 5, step: 0 }, &mut tape).unwrap();
+        let module = network.forward_t(&x, true).unwrap();
+        assert_close("logits", &values(&logits), &values(&module), 1e-6);
+        let test = network.forward(&x, Mode::Test, &mut Tape::new()).unwrap();
+        assert_close("test", &values(&test), &values(&network.forward_t(&x, false).unwrap()), 1e-6);
+
+        let grads = softmax_cross_entropy(&module, &labels).unwrap().backward().unwrap();
+        let (losses, grad_logits) = (tensor(&[0.0; 3], &[3]), logits.zeros_like().unwrap());
+        forward_into(&logits, &labels, &losses, Some(&grad_logits)).unwrap();
+        let mut seen = 0;
+        network
+            .backward(&mut tape, &grad_logits, |index, grad| {
+                let parameter = &network.parameters()[index];
+                let expected = grads.get(&parameter.var).expect("autograd reaches every parameter");
+                assert_close(&parameter.spec.name, &values(grad), &values(expected), 1e-5);
+                seen += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(seen, network.parameters().len());
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    // Without kinks, which a step may cross: a mean for the maximum, tanh for ReLU.
+    let mut layers = branched(0.0, DropoutScaling::AtTest).layers().to_vec();
+    for layer in &mut layers {
+        layer.activation = layer.activation.map(|_| Tanh);
+        if let LayerKind::MaxPool2d(params) = layer.kind {
+            layer.kind = LayerKind::AvgPool2d(params);
+        }
+    }
+    let smooth = Specification::new("smooth", InputSpec::ALEXNET_2012, layers).unwrap();
+    let network = Network::new(smooth, 6, CPU).unwrap();
+    let x = tensor(&uniform("differences", 0, 2 * 3 * 72), &[2, 3, 9, 8]);
+    let labels = [2, 0];
+    let mut tape = Tape::new();
+    let (_, _, grads) = run(&network, &x, &labels, &mut tape);
+    for (parameter, grad) in network.parameters().iter().zip(&grads) {
+        let original = parameter.var.copy().unwrap();
+        assert_gradient(&parameter.spec.name, &values(&original), grad, 1e-3, 2e-2, |moved| {
+            parameter.var.set(&tensor(moved, original.dims())).unwrap();
+            let logits = network.forward(&x, Mode::Test, &mut Tape::new()).unwrap();
+            labels
+                .iter()
+                .enumerate()
+                .map(|(row, &label)| {
+                    let row: Vec<f64> = values(&logits.get(row).unwrap()).into_iter().map(f64::from).collect();
+                    (row.iter().map(|v| v.exp()).sum::<f64>().ln() - row[label as usize]) / labels.len() as f64
+                })
+                .sum()
+        });
+        parameter.var.set(&original).unwrap();
+    }
+}
+
+#[test]
+fn a_used_tape_gives_the_same_results_as_a_new_one() {
+    let network = Network::new(branched(0.4, DropoutScaling::AtTest), 7, CPU).unwrap();
+    let mut tape = Tape::new();
+    for n in [3, 3, 2, 3] {
+        let x = tensor(&uniform("tape", n as u32, n * 3 * 72), &[n, 3, 9, 8]);
+        let (loss, logits, grads) = run(&network, &x, &vec![1; n], &mut tape);
+        let (new_loss, new_logits, new_grads) = run(&network, &x, &vec![1; n], &mut Tape::new());
+        assert_eq!(loss, new_loss);
+        assert_same_bits("logits", &values(&logits), &values(&new_logits));
+        assert_same_bits("gradients", &grads.concat(), &new_grads.concat());
+        let test = network.forward(&x, Mode::Test, &mut tape).unwrap();
+        let new_test = network.forward(&x, Mode::Test, &mut Tape::new()).unwrap();
+        assert_same_bits("test", &values(&test), &values(&new_test));
+    }
+}
+
+#[test]
+fn results_that_were_handed_out_do_not_change() {
+    let network = Network::new(branched(0.0, DropoutScaling::AtTest), 7, CPU).unwrap();
+    let mut tape = Tape::new();
+    let input = |seed| tensor(&uniform("handed out", seed, 3 * 72), &[1, 3, 9, 8]);
+    let logits = network.forward(&input(0), TRAIN, &mut tape).unwrap();
+    let before = values(&logits);
+    for seed in 1..4 {
+        run(&network, &input(seed), &[0], &mut tape);
+        network.forward(&input(seed), Mode::Test, &mut tape).unwrap();
+    }
+    assert_same_bits("logits", &values(&logits), &before);
+}
+
+#[test]
+fn inputs_may_lie_in_any_way() {
+    let network = Network::new(branched(0.0, DropoutScaling::AtTest), 8, CPU).unwrap();
+    let x = tensor(&uniform("input", 0, 2 * 3 * 72), &[2, 3, 9, 8]);
+    let last = channels_last(&x).unwrap();
+    assert_eq!(MemoryFormat::of(&last), MemoryFormat::ChannelsLast);
+    let expected = values(&network.forward(&x, Mode::Test, &mut Tape::new()).unwrap());
+    assert_same_bits("own", &values(&network.forward(&last, Mode::Test, &mut Tape::new()).unwrap()), &expected);
+    assert_close("module", &values(&network.forward_t(&last, false).unwrap()), &expected, 1e-6);
+    let wrong = network.forward(&x.t().unwrap(), Mode::Test, &mut Tape::new()).unwrap_err().to_string();
+    assert!(wrong.contains("[n, 3, 9, 8]") && wrong.contains("[2, 3, 8, 9]"), "{wrong}");
+}
+
+#[test]
+fn features_are_the_layers_results() {
+    let network = Network::new(branched(0.0, DropoutScaling::AtTest), 9, CPU).unwrap();
+    let x = tensor(&uniform("features", 0, 2 * 3 * 72), &[2, 3, 9, 8]);
+    let features = network.features(&x, &["logits", "stem", "hidden", "data"]).unwrap();
+    let dims: Vec<_> = features.iter().map(|f| f.dims().to_vec()).collect();
+    assert_eq!(dims, [vec![2, 4], vec![2, 8, 9, 8], vec![2, 7], vec![2, 3, 9, 8]]);
+    assert_same_bits("data", &values(&features[3]), &values(&x));
+    let logits = network.forward(&x, Mode::Test, &mut Tape::new()).unwrap();
+    assert_same_bits("logits", &values(&features[0]), &values(&logits));
+    assert!(network.features(&x, &["fc9"]).unwrap_err().to_string().contains("\"fc9\""));
+}
+
+#[test]
+fn backward_needs_a_forward_in_training() {
+    let network = Network::new(branched(0.0, DropoutScaling::AtTest), 9, CPU).unwrap();
+    let (x, grad) = (tensor(&[0.0; 216], &[1, 3, 9, 8]), tensor(&[0.0; 4], &[1, 4]));
+    let mut tape = Tape::new();
+    let backward = |tape: &mut Tape| network.backward(tape, &grad, |_, _| Ok(()));
+    assert!(matches!(backward(&mut tape), Err(Error::NothingToBackpropagate)));
+    network.forward(&x, Mode::Test, &mut tape).unwrap();
+    assert!(matches!(backward(&mut tape), Err(Error::NothingToBackpropagate)));
+    network.forward(&x, TRAIN, &mut tape).unwrap();
+    backward(&mut tape).unwrap();
+    assert!(matches!(backward(&mut tape), Err(Error::NothingToBackpropagate)));
+}
+
+#[test]
+fn wrong_lists_of_layers_say_what_is_wrong() {
+    let message = |layers: Vec<Layer>| {
+        let mut all = vec![Layer::new("data", LayerKind::Input { channels: 4, size: [6, 6] })];
+        all.extend(layers);
+        Specification::new("wrong", InputSpec::ALEXNET_2012, all).unwrap_err().to_string()
+    };
+    let conv = |groups| LayerKind::Conv2d(Conv2d::new(6, 3, 0.1, 0.0).groups(groups));
+    assert!(message(vec![Layer::new("data", conv(1))]).contains("another layer has the same name"));
+    assert!(message(vec![Layer::new("a", conv(1)).reads(["b"])]).contains("\"b\" is not an earlier layer"));
+    assert!(message(vec![Layer::new("a", conv(4))]).contains("4 groups do not divide 4 and 6 channels"));
+    assert!(message(vec![Layer::new("a", conv(1)).reads(["data", "data"])]).contains("reads one layer, not 2"));
+    let linear = || LayerKind::Linear(Linear::new(3, 0.1, 0.0));
+    assert!(message(vec![Layer::new("a", linear())]).contains("flatten it first"));
+    assert!(message(vec![Layer::new("a", conv(1))]).contains("ends in a vector"));
+    let sum = Layer::new("sum", LayerKind::Add).reads(["data", "a"]);
+    assert!(message(vec![Layer::new("a", conv(1)), sum]).contains("one shape"));
+    let input = LayerKind::Input { channels: 1, size: [1, 1] };
+    assert!(message(vec![Layer::new("b", input)]).contains("one input, its first layer"));
+    let pool = LayerKind::MaxPool2d(Pool2dParams::new(7, 2));
+    assert!(message(vec![Layer::new("a", pool)]).contains("7×7 window does not fit"));
+
+    let mut layers = branched(0.0, DropoutScaling::AtTest).layers().to_vec();
+    layers[3].device = 1;
+    let spec = Specification::new("devices", InputSpec::ALEXNET_2012, layers).unwrap();
+    assert!(Network::new(spec.clone(), 0, CPU).unwrap_err().to_string().contains("device 1, but 1 were given"));
+    assert!(Network::new(spec, 0, &[Device::Cpu, Device::Cpu]).is_ok());
+}

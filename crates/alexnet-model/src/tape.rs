@@ -1,0 +1,90 @@
+//! What a forward pass leaves for the backward pass, and the buffers both reuse.
+
+use std::collections::HashMap;
+
+use alexnet_kernels::dropout::{DropoutParams, DropoutScaling};
+use candle_core::{DType, Device, DeviceLocation, Tensor};
+
+use crate::error::Result;
+
+/// How a network runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Dropout drops, and what backward needs is kept.
+    Train {
+        /// The run's seed, for dropout.
+        seed: u64,
+        /// The training step, for dropout.
+        step: u32,
+    },
+    /// Dropout does what its convention asks of testing, and nothing is kept.
+    Test,
+}
+
+impl Mode {
+    /// The numbers of a dropout layer; in testing, only the factor matters.
+    pub(crate) fn dropout(self, probability: f32, scaling: DropoutScaling, layer: usize) -> DropoutParams {
+        let (seed, step) = match self {
+            Self::Train { seed, step } => (seed, step),
+            Self::Test => (0, 0),
+        };
+        DropoutParams { probability, scaling, seed, step, layer: layer as u32 }
+    }
+}
+
+/// The memory of a network's passes: what forward keeps for backward, and the buffers that are free.
+///
+/// Use one tape for all steps of a loop: buffers are allocated in the first and reused from then on, until the batch
+/// size changes.
+#[derive(Debug, Default)]
+pub struct Tape {
+    free: HashMap<(usize, DType, DeviceLocation), Vec<Tensor>>,
+    /// The result of each layer that is still needed.
+    pub(crate) values: Vec<Option<Tensor>>,
+    /// Where the maxima of a pooling layer were.
+    pub(crate) indices: Vec<Option<Tensor>>,
+    pub(crate) mode: Option<Mode>,
+    batch: usize,
+}
+
+impl Tape {
+    /// A tape on which nothing has run.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the last pass and makes ready for another.
+    pub(crate) fn start(&mut self, layers: usize, batch: usize, mode: Mode) {
+        if self.batch != batch {
+            *self = Self { batch, ..Self::default() };
+        }
+        // The last layer's result is the caller's.
+        self.values.pop();
+        for tensor in self.values.drain(..).chain(self.indices.drain(..)).flatten().collect::<Vec<_>>() {
+            self.give(tensor);
+        }
+        self.values.resize(layers, None);
+        self.indices.resize(layers, None);
+        self.mode = Some(mode);
+    }
+
+    /// Images of the last pass.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// A contiguous tensor whose values are left over from whoever had it before.
+    pub(crate) fn take(&mut self, dims: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let count = dims.iter().product();
+        match self.free.get_mut(&(count, dtype, device.location())).and_then(Vec::pop) {
+            Some(free) => Ok(free.reshape(dims)?),
+            None => Ok(Tensor::zeros(dims, dtype, device)?),
+        }
+    }
+
+    /// Takes a tensor back. Nothing else may use it any more.
+    pub(crate) fn give(&mut self, tensor: Tensor) {
+        let key = (tensor.elem_count(), tensor.dtype(), tensor.device().location());
+        self.free.entry(key).or_default().push(tensor);
+    }
+}

@@ -1,0 +1,59 @@
+//! The network whose runs made the paper's tables.
+//!
+//! A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet classification with deep convolutional neural networks*, NIPS 2012,
+//! as its authors ran it: `layers/layers-145.cfg` and `layer-params-145.cfg` in computerhistory/AlexNet-Source-Code. The
+//! notes in those files carry the numbers of the paper's Table 2 (40.7 / 18.2 %).
+//!
+//! Where the paper's text differs: the first normalisation comes before the ReLU, which stands behind the pooling; a
+//! second normalisation, within each map, follows that of the second stage; the normalisations divide α by 5; conv3 to
+//! conv5 start with σ = 0.03. The two towers are groups here, and no normalisation crosses from one to the other.
+
+use alexnet_kernels::Pool2dParams;
+use alexnet_kernels::activation::Activation::Relu;
+use alexnet_kernels::conv2d::Padding;
+use alexnet_kernels::dropout::DropoutScaling;
+use alexnet_kernels::lrn::LrnParams;
+use alexnet_kernels::lrn_same_map::LrnSameMapParams;
+
+use crate::error::Result;
+use crate::input_spec::InputSpec;
+use crate::layer::{Conv2d, Layer, LayerKind, Linear};
+use crate::specification::Specification;
+
+/// Config #145 of 2012, for any number of classes. 60,965,224 parameters for 1000.
+///
+/// # Errors
+/// None for a positive number of classes.
+pub fn alexnet(classes: usize) -> Result<Specification> {
+    let lrn = || LayerKind::Lrn(LrnParams::ALEXNET_2012.with_groups(2));
+    let pool = || LayerKind::MaxPool2d(Pool2dParams::new(3, 2).with_ceil());
+    let dropout = || LayerKind::Dropout { probability: 0.5, scaling: DropoutScaling::AtTest };
+    let layers = vec![
+        Layer::new("data", LayerKind::Input { channels: 3, size: [224, 224] }),
+        Layer::new("conv1", LayerKind::Conv2d(conv1())),
+        Layer::new("rnorm1", lrn()),
+        Layer::new("pool1", pool()).with(Relu),
+        Layer::new("conv2", LayerKind::Conv2d(Conv2d::new(256, 5, 0.01, 1.0).padding(2).groups(2))).with(Relu),
+        Layer::new("rnorm2", lrn()),
+        Layer::new("cnorm2", LayerKind::LrnSameMap(LrnSameMapParams::ALEXNET_2012)),
+        Layer::new("pool2", pool()),
+        Layer::new("conv3", LayerKind::Conv2d(Conv2d::new(384, 3, 0.03, 0.0).padding(1))).with(Relu),
+        Layer::new("conv4", LayerKind::Conv2d(Conv2d::new(384, 3, 0.03, 1.0).padding(1).groups(2))).with(Relu),
+        Layer::new("conv5", LayerKind::Conv2d(Conv2d::new(256, 3, 0.03, 1.0).padding(1).groups(2))),
+        Layer::new("pool5", pool()).with(Relu),
+        Layer::new("flatten", LayerKind::Flatten),
+        Layer::new("fc6", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
+        Layer::new("dropout6", dropout()),
+        Layer::new("fc7", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
+        Layer::new("dropout7", dropout()),
+        Layer::new("fc8", LayerKind::Linear(Linear::new(classes, 0.01, 0.0))),
+    ];
+    Specification::new("alexnet", InputSpec::ALEXNET_2012, layers)
+}
+
+/// 11×11 at stride 4 over 224×224, which reaches 3 pixels beyond the right and lower edge and reads zeros there.
+pub(super) fn conv1() -> Conv2d {
+    let mut conv = Conv2d::new(96, 11, 0.01, 0.0).stride(4);
+    conv.params.padding = Padding::symmetric(0).with_extra(3);
+    conv
+}

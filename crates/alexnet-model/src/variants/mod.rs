@@ -1,0 +1,68 @@
+//! The published networks, one file each: where it comes from, and its layers.
+//!
+//! Names and shapes of a variant's parameters are a public contract.
+
+mod alexnet;
+mod alexnet_caffe;
+mod alexnet_owt;
+mod alexnet_paper;
+mod alexnet_torchvision;
+mod caffenet;
+#[cfg(test)]
+mod tests;
+
+pub use alexnet::alexnet;
+pub use alexnet_caffe::alexnet_caffe;
+pub use alexnet_owt::alexnet_owt;
+pub use alexnet_paper::alexnet_paper;
+pub use alexnet_torchvision::alexnet_torchvision;
+pub use caffenet::caffenet;
+
+use crate::error::{Error, Result};
+use crate::specification::Specification;
+
+/// A variant: its name, one line about it, and its layers for a number of classes.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant {
+    /// What `--arch` takes.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Its layers.
+    pub build: fn(usize) -> Result<Specification>,
+}
+
+/// All variants.
+pub const VARIANTS: [Variant; 6] = [
+    Variant {
+        name: "alexnet",
+        about: "the network whose runs made the paper's tables (2012, config #145)",
+        build: alexnet,
+    },
+    Variant { name: "alexnet-paper", about: "the text of the paper taken literally", build: alexnet_paper },
+    Variant { name: "alexnet-caffe", about: "Caffe's bvlc_alexnet", build: alexnet_caffe },
+    Variant { name: "caffenet", about: "Caffe's bvlc_reference_caffenet", build: caffenet },
+    Variant { name: "alexnet-owt", about: "one tower, with LRN (cuda-convnet2; One weird trick)", build: alexnet_owt },
+    Variant {
+        name: "alexnet-torchvision",
+        about: "torchvision's alexnet: one tower, no LRN",
+        build: alexnet_torchvision,
+    },
+];
+
+/// The variant called `name`, for `classes` classes.
+///
+/// ```
+/// let spec = alexnet_model::build("alexnet", 1000)?;
+/// assert_eq!((spec.parameter_count(), spec.macs()), (60_965_224, 724_406_816));
+/// # Ok::<(), alexnet_model::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::UnknownArch`], which lists the names there are.
+pub fn build(name: &str, classes: usize) -> Result<Specification> {
+    match VARIANTS.iter().find(|variant| variant.name == name) {
+        Some(variant) => (variant.build)(classes),
+        None => Err(Error::UnknownArch { name: name.into(), known: VARIANTS.map(|v| v.name).to_vec() }),
+    }
+}

@@ -1,0 +1,140 @@
+use super::*;
+use crate::layer::{Layer, LayerKind, Linear};
+use crate::variants::build;
+use crate::{InputSpec, Specification};
+use ::safetensors::{SafeTensors, serialize_to_file};
+use alexnet_testing::{assert_same_bits, uniform};
+use candle_core::{DType, Device, Tensor};
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
+}
+
+/// torchvision's network with one class: fc8 small, the rest as large as it is.
+fn model(arch: &str, classes: usize) -> Model {
+    let spec = build(arch, classes).unwrap();
+    let side = spec.input_spec().source_size;
+    let mean_image = spec.input_spec().mean.needs_image().then(|| uniform("mean image", 0, 3 * side * side));
+    let network = Network::new(spec, 3, &[Device::Cpu]).unwrap();
+    Model { network, classes: (0..classes).map(|i| format!("class {i}, \"quoted\"")).collect(), mean_image }
+}
+
+#[test]
+fn what_is_saved_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    for arch in ["alexnet", "alexnet-torchvision"] {
+        let (saved, path) = (model(arch, 3), folder.path().join("model.safetensors"));
+        saved.save(&path).unwrap();
+        let loaded = Model::load(&path, None, &Device::Cpu).unwrap();
+        assert_eq!((loaded.network.spec().arch(), &loaded.classes), (arch, &saved.classes));
+        assert_eq!(loaded.mean_image, saved.mean_image);
+        for (a, b) in saved.network.parameters().iter().zip(loaded.network.parameters()) {
+            assert_eq!(a.spec, b.spec);
+            assert_same_bits(&a.spec.name, &values(&b.var), &values(&a.var));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left behind");
+    }
+}
+
+/// The names and shapes are those of torchvision's `state_dict`, and no others, so that `load_state_dict` takes the file.
+#[test]
+fn torchvisions_names_are_torchvisions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model("alexnet-torchvision", 1000).save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let expected: [(&str, &[usize]); 8] = [
+        ("features.0", &[64, 3, 11, 11]),
+        ("features.3", &[192, 64, 5, 5]),
+        ("features.6", &[384, 192, 3, 3]),
+        ("features.8", &[256, 384, 3, 3]),
+        ("features.10", &[256, 256, 3, 3]),
+        ("classifier.1", &[4096, 9216]),
+        ("classifier.4", &[4096, 4096]),
+        ("classifier.6", &[1000, 4096]),
+    ];
+    assert_eq!(file.len(), 16);
+    for (layer, shape) in expected {
+        assert_eq!(file.tensor(&format!("{layer}.weight")).unwrap().shape(), shape);
+        assert_eq!(file.tensor(&format!("{layer}.bias")).unwrap().shape(), &shape[..1]);
+    }
+}
+
+#[test]
+fn bare_weights_load_where_the_architecture_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bare.safetensors");
+    let network = Network::new(build("alexnet-torchvision", 5).unwrap(), 1, &[Device::Cpu]).unwrap();
+    // Half precision, as published files often are.
+    let half = |p: &crate::Parameter| (p.spec.name.clone(), p.var.to_dtype(DType::F16).unwrap());
+    serialize_to_file(network.parameters().iter().map(half).collect::<Vec<_>>(), None, &path).unwrap();
+    let message = Model::load(&path, None, &Device::Cpu).unwrap_err().to_string();
+    assert!(message.contains("does not say which architecture"), "{message}");
+    let loaded = Model::load(&path, Some("alexnet-torchvision"), &Device::Cpu).unwrap();
+    assert_eq!((loaded.network.spec().classes(), loaded.classes.len()), (5, 0));
+    let expected = network.parameters()[0].var.to_dtype(DType::F16).unwrap().to_dtype(DType::F32).unwrap();
+    assert_same_bits("half", &values(&loaded.network.parameters()[0].var), &values(&expected));
+
+    let message = Model::load(&path, Some("alexnet-owt"), &Device::Cpu).unwrap_err().to_string();
+    for part in ["do not fit alexnet-owt", "conv1.weight is missing", "features.0.bias is unexpected"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn wrong_files_say_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let load = |arch| Model::load(&path, arch, &Device::Cpu).unwrap_err().to_string();
+    assert!(load(None).contains("model.safetensors"), "{}", load(None));
+    std::fs::write(&path, b"not weights").unwrap();
+    assert!(load(None).contains("not a safetensors file"), "{}", load(None));
+
+    model("alexnet-torchvision", 2).save(&path).unwrap();
+    let message = load(Some("alexnet"));
+    assert!(message.contains("do not fit alexnet: the file holds weights of alexnet-torchvision"), "{message}");
+
+    let network = Network::new(build("alexnet-torchvision", 2).unwrap(), 1, &[Device::Cpu]).unwrap();
+    let mut tensors: Vec<(String, Tensor)> =
+        network.parameters().iter().map(|p| (p.spec.name.clone(), p.var.as_tensor().clone())).collect();
+    tensors[2].1 = tensors[2].1.transpose(0, 1).unwrap().contiguous().unwrap();
+    tensors[4].1 = tensors[4].1.to_dtype(DType::U8).unwrap();
+    tensors.remove(0);
+    tensors.push(("extra".into(), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap()));
+    serialize_to_file(tensors, None, &path).unwrap();
+    let message = load(Some("alexnet-torchvision"));
+    for part in [
+        "features.0.weight is missing",
+        "features.3.weight has shape [64, 192, 5, 5], expected [192, 64, 5, 5]",
+        "features.6.weight is U8",
+        "extra is unexpected",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_failed_write_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    std::fs::write(&path, b"old").unwrap();
+    let layers = vec![
+        Layer::new("data", LayerKind::Input { channels: 1, size: [2, 2] }),
+        Layer::new("flat", LayerKind::Flatten),
+        Layer::new("fc", LayerKind::Linear(Linear::new(2, 0.1, 0.0))),
+    ];
+    let spec = Specification::new("small", InputSpec::TORCHVISION, layers).unwrap();
+    let model =
+        Model { network: Network::new(spec, 0, &[Device::Cpu]).unwrap(), classes: Vec::new(), mean_image: None };
+    // A folder where the partial file should go.
+    std::fs::create_dir(folder.path().join("model.safetensors.partial")).unwrap();
+    let message = model.save(&path).unwrap_err().to_string();
+    assert!(message.contains("model.safetensors"), "{message}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    std::fs::remove_dir(folder.path().join("model.safetensors.partial")).unwrap();
+    model.save(&path).unwrap();
+    assert!(std::fs::read(&path).unwrap().len() > 3);
+    let missing = model.save(&folder.path().join("no such folder/model.safetensors")).unwrap_err().to_string();
+    assert!(missing.contains("no such folder"), "{missing}");
+}
