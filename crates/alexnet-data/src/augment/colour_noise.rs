@@ -1,0 +1,68 @@
+//! Noise along the principal components of the training set's colours ("fancy PCA").
+
+use alexnet_random::Stream;
+use serde::{Deserialize, Serialize};
+
+/// The distribution of the noise.
+///
+/// # Formula
+/// For each image three numbers z are drawn from the standard normal distribution, and every pixel x, an RGB triple,
+/// becomes
+///
+/// ```text
+/// (x - mean + strength · Σ_i std_devs[i] · z_i · components[i]) / (1 + strength)
+/// ```
+///
+/// The division keeps the variance about where it was. It belongs to the noise: without noise there is none.
+///
+/// # Conventions
+/// The paper multiplies with the eigenvalues of the covariance. The code of 2012 multiplies with the *standard
+/// deviations*, their square roots, as done here: on pixels of 0–255 the eigenvalues would shift colours by thousands.
+/// A widely copied set (0.2175, 0.0188, 0.0045) holds eigenvalues for pixels of 0–1 and is not to be used here.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 4.1; cuda-convnet2, `convdata.py`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColourNoise {
+    /// Standard deviations of the colours along the components, on the scale 0–255, largest first.
+    pub std_devs: [f32; 3],
+    /// The components: one unit vector (red, green, blue) per standard deviation.
+    pub components: [[f32; 3]; 3],
+    /// Share of the standard deviations, 0.1 in 2012.
+    pub strength: f32,
+}
+
+/// One draw of the noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ColourShift {
+    /// What is added to red, green and blue, on the scale 0–255.
+    pub shift: [f32; 3],
+    /// What everything is divided by afterwards.
+    pub divisor: f32,
+}
+
+impl ColourNoise {
+    /// The colours of ImageNet, ILSVRC-2012, from cuda-convnet2's `make-data/input_meta`.
+    pub const IMAGENET: Self = Self {
+        std_devs: [121.780_06, 37.093_89, 19.720_833],
+        components: [
+            [-0.563_510, -0.576_184, -0.592_003],
+            [-0.712_579, -0.023_542, 0.701_196],
+            [0.417_955, -0.816_981, 0.397_311],
+        ],
+        strength: 0.1,
+    };
+
+    /// Draws three numbers from the stream.
+    pub fn draw(&self, stream: &mut Stream) -> ColourShift {
+        let mut shift = [0.0; 3];
+        for (std_dev, component) in self.std_devs.iter().zip(&self.components) {
+            let amount = self.strength * std_dev * stream.normal();
+            for (shift, direction) in shift.iter_mut().zip(component) {
+                *shift += amount * direction;
+            }
+        }
+        ColourShift { shift, divisor: 1.0 + self.strength }
+    }
+}

@@ -1,0 +1,40 @@
+//! Where a view is cut from the square.
+
+use alexnet_random::Stream;
+use serde::{Deserialize, Serialize};
+
+/// How the middle is chosen where a margin cannot be halved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Centring {
+    /// `margin / 2`, rounded down (2012, Caffe).
+    Down,
+    /// `margin / 2`, a half to the even neighbour (torchvision's `CenterCrop`, by way of Python's `round`).
+    HalfToEven,
+}
+
+impl Centring {
+    /// The part of `margin` that goes to the left or to the top.
+    pub fn offset(self, margin: u32) -> u32 {
+        let half = margin / 2;
+        match self {
+            Centring::HalfToEven if margin % 2 == 1 => half + half % 2,
+            _ => half,
+        }
+    }
+}
+
+/// Column and row of a crop, each uniform in `0..=border`, drawn for every image.
+///
+/// # Source
+/// Krizhevsky et al. 2012, section 4.1, and cuda-convnet2; the 2012 code draws once for 32 consecutive images.
+pub(crate) fn random_offset(stream: &mut Stream, border: u32) -> (u32, u32) {
+    let choices = border.saturating_add(1);
+    (stream.below(choices), stream.below(choices))
+}
+
+/// Column and row of the corners and the centre, in the order of [`View::ten`](super::View::ten).
+pub(crate) fn ten_view_offsets(border: u32, centring: Centring) -> [(u32, u32); 5] {
+    let middle = centring.offset(border);
+    [(0, 0), (border, 0), (middle, middle), (0, border), (border, border)]
+}

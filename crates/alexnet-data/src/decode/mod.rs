@@ -1,0 +1,141 @@
+//! Bytes to pixels: JPEG, PNG and WebP, recognised by content, to 8-bit RGB.
+//!
+//! The conventions are Pillow's `Image.open(path).convert("RGB")`, with which most published weights were made: grey is
+//! replicated, an alpha channel is dropped (not blended), a palette is looked up, CMYK and YCCK are taken as inverted
+//! (Adobe) and multiplied with black, colour profiles and the EXIF orientation are ignored. Two differences: 16 bits
+//! become 8 by rounding, where Pillow cuts RGB and clips grey; and a JPEG is an error where its data break the rules of
+//! the format, where Pillow goes on with what it can make of them. A truncated file is an error in both. Damage that
+//! leaves a valid JPEG, as bytes missing from the middle often do, is noticed by neither: a JPEG has no checksum.
+
+mod jpeg;
+
+use std::any::Any;
+use std::fmt;
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use crate::Error;
+
+/// An 8-bit RGB image, rows from top to bottom, pixels from left to right, channels interleaved (HWC).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RgbImage8 {
+    /// Pixels per row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// `height * width * 3` bytes: red, green, blue, 0–255.
+    pub pixels: Vec<u8>,
+}
+
+impl RgbImage8 {
+    /// Takes this size; what the pixels are is left to be written.
+    pub(crate) fn reshape(&mut self, width: u32, height: u32) {
+        (self.width, self.height) = (width, height);
+        self.pixels.resize(width as usize * height as usize * 3, 0);
+    }
+}
+
+/// The size alone: nobody wants to read the pixels of a photograph.
+impl fmt::Debug for RgbImage8 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RgbImage8 {}x{}", self.width, self.height)
+    }
+}
+
+/// The largest image that is decoded; a larger one is an error, found in the header before any memory is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Limit of the width and of the height.
+    pub max_side: u32,
+    /// Limit of width times height.
+    pub max_pixels: u64,
+}
+
+impl Default for DecodeLimits {
+    /// 65,535 per side, the most a JPEG can have, and 89,478,485 pixels, above which Pillow warns of a decompression
+    /// bomb. ImageNet's largest photographs stay below it.
+    fn default() -> Self {
+        Self { max_side: 65_535, max_pixels: 89_478_485 }
+    }
+}
+
+impl DecodeLimits {
+    fn check(&self, width: u32, height: u32) -> Result<(), Error> {
+        let Self { max_side, max_pixels } = *self;
+        if width > max_side || height > max_side || u64::from(width) * u64::from(height) > max_pixels {
+            return Err(Error::TooLarge { width, height, max_side, max_pixels });
+        }
+        Ok(())
+    }
+}
+
+/// Decodes the content of an image file.
+///
+/// # Errors
+/// [`Error::EmptyFile`], [`Error::UnknownFormat`], [`Error::TooLarge`], [`Error::Truncated`] or [`Error::Corrupt`].
+pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, Error> {
+    let mut image = RgbImage8::default();
+    decode_into(bytes, limits, &mut image)?;
+    Ok(image)
+}
+
+/// [`decode`] into an image whose memory is reused. After an error the image's content is unspecified.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage8) -> Result<(), Error> {
+    let format = match bytes {
+        [] => return Err(Error::EmptyFile),
+        [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => ImageFormat::WebP,
+        _ => return Err(Error::UnknownFormat { start: bytes[..bytes.len().min(8)].to_vec() }),
+    };
+    let name = match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        _ => "WebP",
+    };
+    // The decoders are other people's code, run on files nobody has checked, and have had panics on crafted input. One
+    // such file must cost one sample, not the run (the panic's message still goes where the program's panic hook sends
+    // it). Nothing half-changed can be seen afterwards: the decoder is gone and the image's content is unspecified.
+    catch_unwind(AssertUnwindSafe(|| match format {
+        ImageFormat::Jpeg => jpeg::decode_into(bytes, limits, image),
+        _ => decode_other(bytes, format, name, limits, image),
+    }))
+    .unwrap_or_else(|panic| {
+        Err(Error::Corrupt { format: name, reason: format!("the decoder panicked: {}", panic_message(&*panic)) })
+    })
+}
+
+fn decode_other(
+    bytes: &[u8],
+    format: ImageFormat,
+    name: &'static str,
+    limits: &DecodeLimits,
+    image: &mut RgbImage8,
+) -> Result<(), Error> {
+    let corrupt = |error: ImageError| match &error {
+        ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => Error::Truncated { format: name },
+        _ => Error::Corrupt { format: name, reason: error.to_string() },
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut memory = Limits::no_limits();
+    // Four channels of 16 bits: what the largest allowed image can take while it is decoded.
+    memory.max_alloc = Some(limits.max_pixels.saturating_mul(8));
+    reader.limits(memory);
+    let decoder = reader.into_decoder().map_err(corrupt)?;
+    let (width, height) = decoder.dimensions();
+    limits.check(width, height)?;
+    let pixels = DynamicImage::from_decoder(decoder).map_err(corrupt)?.into_rgb8().into_raw();
+    *image = RgbImage8 { width, height, pixels };
+    Ok(())
+}
+
+/// The text of a panic, which is a `String` or a `&str` unless somebody threw something else on purpose.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}

@@ -1,0 +1,71 @@
+//! The names of the classes.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use crate::Error;
+
+/// Files in a data set's folder that put words beside the class folders' names, one line per class:
+/// `n01440764 tench, Tinca tinca`. The second is that of the ImageNet competition on Kaggle.
+const WORD_FILES: [&str; 2] = ["labels.txt", "LOC_synset_mapping.txt"];
+
+/// The classes of a data set: label `i` is `names[i]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Names of the class folders, sorted. For ImageNet these are WordNet IDs such as `n01440764`.
+    pub names: Vec<String>,
+    /// What each name means in words, where a file in the data set's folder says so.
+    pub words: Vec<Option<String>>,
+}
+
+impl Labels {
+    /// The names with the words of the first file of `labels.txt` and `LOC_synset_mapping.txt` found in `root`. Lines
+    /// whose first word is no class are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where the file is there but cannot be read.
+    pub fn read(root: &Path, names: Vec<String>) -> Result<Self, Error> {
+        let mut meanings = HashMap::new();
+        if let Some(path) = WORD_FILES.iter().map(|name| root.join(name)).find(|path| path.is_file()) {
+            let text = fs::read(&path).map_err(|source| Error::Read { path, source })?;
+            for line in String::from_utf8_lossy(&text).lines() {
+                if let Some((name, words)) = line.trim().split_once(char::is_whitespace) {
+                    meanings.insert(name.to_owned(), words.trim().to_owned());
+                }
+            }
+        }
+        let words = names.iter().map(|name| meanings.remove(name)).collect();
+        Ok(Self { names, words })
+    }
+
+    /// A label in words where it has some, else its name; `None` where there is no such label.
+    pub fn display(&self, label: u32) -> Option<&str> {
+        let label = label as usize;
+        let words = self.words.get(label).and_then(Option::as_deref);
+        words.or_else(|| self.names.get(label).map(String::as_str))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_optional() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || vec!["n01440764".to_owned(), "n01443537".to_owned()];
+        let plain = Labels::read(folder.path(), names()).unwrap();
+        assert_eq!((plain.display(1), plain.display(2)), (Some("n01443537"), None));
+
+        let text = "n99999999 nothing here\nn01440764 tench, Tinca tinca\r\n\nmalformed\n";
+        fs::write(folder.path().join("LOC_synset_mapping.txt"), text).unwrap();
+        let labels = Labels::read(folder.path(), names()).unwrap();
+        assert_eq!(labels.names, names());
+        assert_eq!((labels.display(0), labels.display(1)), (Some("tench, Tinca tinca"), Some("n01443537")));
+
+        fs::write(folder.path().join("labels.txt"), "n01443537\tgoldfish").unwrap();
+        let labels = Labels::read(folder.path(), names()).unwrap();
+        assert_eq!((labels.display(0), labels.display(1)), (Some("n01440764"), Some("goldfish")));
+    }
+}

@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+
+mod augment;
+mod bad_samples;
+mod decode;
+mod error;
+mod hash;
+mod labels;
+mod loader;
+mod normalize;
+mod order;
+mod parallel;
+mod pipeline;
+mod preprocess;
+mod resize;
+mod sources;
+mod statistics;
+
+pub use augment::colour_noise::{ColourNoise, ColourShift};
+pub use augment::crop::Centring;
+pub use augment::{Augment, View};
+pub use bad_samples::{BadSample, BadSampleBudget, OnBadSample};
+pub use decode::{DecodeLimits, RgbImage8, decode, decode_into};
+pub use error::Error;
+pub use labels::Labels;
+pub use loader::{Batch, Loader, LoaderConfig};
+pub use normalize::{ChannelOrder, Mean, MeanAlignment, MeanImage, PixelScale};
+pub use order::{EpochOrder, Order};
+pub use pipeline::{Mode, Pipeline, Scratch, Square};
+pub use preprocess::Preprocess;
+pub use resize::{ResizeFilter, ResizeRule, Resizer, SideRounding, Window};
+pub use sources::Sample;
+pub use sources::folder::{DataSet, ImageFolder};
+pub use sources::shapes;
+pub use statistics::{CacheOutcome, Statistics};

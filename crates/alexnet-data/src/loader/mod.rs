@@ -1,0 +1,203 @@
+//! Batches, prepared ahead by worker threads.
+//!
+//! Each worker fills a whole batch by itself and takes the next one that nobody has begun. So the pixels are written
+//! once, straight to where the batch has them; no lock is taken per image; and what a batch holds cannot depend on the
+//! number of workers. The price is that the first batch comes after the time one worker needs for it, a fraction of a
+//! second for 128 photographs, as with PyTorch's `DataLoader`.
+//!
+//! Memory is bounded by [`LoaderConfig::prefetch`]: no more batches than that are being filled or waiting to be taken,
+//! besides those the caller holds. The loader of the next epoch can be made before the last batch of this one is used;
+//! then its first batch is ready by the time it is asked for.
+
+mod ordered;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::order::{EpochOrder, Order};
+use crate::pipeline::{Mode, Pipeline, Scratch};
+use crate::sources::Sample;
+use crate::{BadSample, Error, OnBadSample};
+use ordered::{Job, Ordered};
+
+/// What a [`Loader`] delivers, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderConfig {
+    /// Samples per batch; the last one of an epoch may have fewer.
+    pub batch_size: usize,
+    /// Worker threads, at least 1. They change how fast batches come, never what is in them.
+    pub workers: usize,
+    /// Batches that may be in work or waiting at any time, at least 1. Workers beyond this number stand idle.
+    pub prefetch: usize,
+    /// Seed of the order, the crops, the flips and the colours.
+    pub seed: u64,
+    /// The epoch, which changes the same.
+    pub epoch: u32,
+    /// In which order the samples come.
+    pub order: Order,
+    /// The first batch to deliver; those before it are not prepared.
+    pub start_batch: usize,
+    /// What is made of each image.
+    pub mode: Mode,
+    /// What happens when a file is not the image it should be.
+    pub on_bad_sample: OnBadSample,
+    /// Whether a last, smaller batch is left out.
+    pub drop_last: bool,
+}
+
+impl LoaderConfig {
+    /// Shuffled, augmented batches of an epoch.
+    pub fn train(batch_size: usize, seed: u64, epoch: u32) -> Self {
+        Self {
+            batch_size,
+            workers: 2,
+            prefetch: 4,
+            seed,
+            epoch,
+            order: Order::Shuffled,
+            start_batch: 0,
+            mode: Mode::Train,
+            on_bad_sample: OnBadSample::Skip,
+            drop_last: false,
+        }
+    }
+
+    /// All samples in their listed order, each seen once from the centre.
+    pub fn eval(batch_size: usize) -> Self {
+        Self { order: Order::Sequential, mode: Mode::Eval, ..Self::train(batch_size, 0, 0) }
+    }
+
+    fn validate(&self, batches: usize) -> Result<(), Error> {
+        let positive = [("batch_size", self.batch_size), ("workers", self.workers), ("prefetch", self.prefetch)];
+        for (what, value) in positive {
+            if value == 0 {
+                return Err(Error::setting(what, value, "it must be at least 1"));
+            }
+        }
+        if self.start_batch > batches {
+            let rule = format!("the epoch has {batches} batches");
+            return Err(Error::setting("start_batch", self.start_batch, rule));
+        }
+        Ok(())
+    }
+}
+
+/// Some samples of an epoch, ready for the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// `[n, views, 3, crop_size, crop_size]`, contiguous.
+    pub images: Vec<f32>,
+    /// The n classes.
+    pub labels: Vec<u32>,
+    /// The n samples' indices in the list given to the loader.
+    pub indices: Vec<u32>,
+    /// Views per image, 1 or 10.
+    pub views: usize,
+    /// Samples that belong to this batch and could not be used. The batch is smaller by these, and may be empty.
+    pub bad: Vec<BadSample>,
+}
+
+/// Delivers the batches of one epoch in order. Batch `k` covers positions `k * batch_size..(k + 1) * batch_size` of the
+/// epoch's order, whether all samples in it are usable or not.
+///
+/// Dropping it early ends the workers, after the image each is at.
+pub struct Loader {
+    batches: Ordered<Batch>,
+}
+
+impl Loader {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where a number of `config` is out of its range.
+    pub fn new(samples: Arc<[Sample]>, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Self, Error> {
+        let len = u32::try_from(samples.len());
+        let len = len.map_err(|_| Error::setting("number of samples", samples.len(), "it must fit in 32 bits"))?;
+        let LoaderConfig { order, seed, epoch, batch_size, drop_last, .. } = config;
+        let order = Arc::new(EpochOrder::new(order, len, seed, epoch, batch_size, drop_last));
+        config.validate(order.batches())?;
+        let batches = Ordered::start(config.start_batch, order.batches(), config.workers, config.prefetch, || {
+            let mut filler = Filler {
+                samples: samples.clone(),
+                pipeline: pipeline.clone(),
+                order: order.clone(),
+                config,
+                scratch: Scratch::default(),
+            };
+            move |job: Job<'_>| filler.fill(job)
+        })?;
+        Ok(Self { batches })
+    }
+
+    /// Gives the memory of a batch back, for a later one to be written to. Not necessary, but it saves the system from
+    /// clearing tens of megabytes per batch. What waits to be used again comes on top of [`LoaderConfig::prefetch`], at
+    /// most as much once more.
+    pub fn recycle(&mut self, images: Vec<f32>) {
+        self.batches.recycle(images);
+    }
+
+    /// Batches still to come.
+    pub fn remaining(&self) -> usize {
+        self.batches.remaining()
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Batch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.batches.next()
+    }
+}
+
+/// What one worker needs.
+struct Filler {
+    samples: Arc<[Sample]>,
+    pipeline: Arc<Pipeline>,
+    order: Arc<EpochOrder>,
+    config: LoaderConfig,
+    scratch: Scratch,
+}
+
+impl Filler {
+    fn fill(&mut self, job: Job<'_>) -> Result<Batch, Error> {
+        let LoaderConfig { mode, seed, epoch, on_bad_sample, .. } = self.config;
+        let positions = self.order.batch(job.number);
+        let length = mode.views() * self.pipeline.preprocess().view_len();
+        let mut batch = Batch {
+            images: job.buffer,
+            labels: Vec::with_capacity(positions.len()),
+            indices: Vec::with_capacity(positions.len()),
+            views: mode.views(),
+            bad: Vec::new(),
+        };
+        // Clears only what an earlier batch did not have: everything that stays is overwritten below.
+        batch.images.resize(positions.len() * length, 0.0);
+        for &index in positions {
+            if stopped(job.stop) {
+                break;
+            }
+            let sample = &self.samples[index as usize];
+            let views = self.pipeline.views(mode, seed, epoch, index);
+            let output = &mut batch.images[batch.labels.len() * length..][..length];
+            match self.pipeline.load_into(&sample.path, &views, &mut self.scratch, output) {
+                Ok(()) => {
+                    batch.labels.push(sample.label);
+                    batch.indices.push(index);
+                }
+                Err(error) if on_bad_sample == OnBadSample::Fail => return Err(error),
+                Err(error) => {
+                    let (path, reason) = (sample.path.clone(), error.to_string());
+                    batch.bad.push(BadSample { index, path, reason });
+                }
+            }
+        }
+        batch.images.truncate(batch.labels.len() * length);
+        Ok(batch)
+    }
+}
+
+/// The batch is thrown away when this is true, so it need not be complete.
+fn stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}

@@ -1,0 +1,260 @@
+//! Jobs done by several threads, their results handed out in order, with a bound on how many exist at once.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::Error;
+use crate::decode::panic_message;
+
+/// What a job is told.
+pub(super) struct Job<'a> {
+    /// Its number.
+    pub(super) number: usize,
+    /// A buffer to fill, perhaps with an earlier job's leftovers.
+    pub(super) buffer: Vec<f32>,
+    /// Becomes true when nobody wants the result any more.
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// Hands out the results of jobs `first..end`.
+///
+/// A thread that wants to begin a job takes a buffer first, then the next number. There are `window` buffers, and one
+/// goes back when a result is handed out, so at most `window` jobs are running or waiting to be handed out. The lowest
+/// number not yet handed out always belongs to a thread that has its buffer: nothing can wait for itself.
+pub(super) struct Ordered<T> {
+    next: usize,
+    end: usize,
+    /// Results that came before their turn; at most `window`.
+    early: BTreeMap<usize, Result<T, Error>>,
+    results: Receiver<(usize, Result<T, Error>)>,
+    /// `None` once everything has been handed out: the threads end when they ask for the next buffer.
+    buffers: Option<Sender<Vec<f32>>>,
+    recycled: Vec<Vec<f32>>,
+    window: usize,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<T: Send + 'static> Ordered<T> {
+    /// Starts `threads` threads, each with a job function of its own from `make_work`.
+    pub(super) fn start<F>(
+        first: usize,
+        end: usize,
+        threads: usize,
+        window: usize,
+        make_work: impl Fn() -> F,
+    ) -> Result<Self, Error>
+    where
+        F: FnMut(Job<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        // More than there are jobs, or threads than buffers, would only take memory.
+        let window = window.min(end.saturating_sub(first)).max(1);
+        let threads = threads.min(window);
+        let (buffers, take_buffer) = bounded(window);
+        let (hand_in, results) = bounded(window);
+        let stop = Arc::new(AtomicBool::new(false));
+        let counter = Arc::new(AtomicUsize::new(first));
+        let mut ordered = Self {
+            next: first,
+            end,
+            early: BTreeMap::new(),
+            results,
+            buffers: Some(buffers),
+            recycled: Vec::new(),
+            window,
+            stop: stop.clone(),
+            threads: Vec::new(),
+        };
+        (0..window).for_each(|_| ordered.grant_buffer());
+        for index in 0..threads {
+            let worker = Worker {
+                counter: counter.clone(),
+                end,
+                stop: stop.clone(),
+                buffers: take_buffer.clone(),
+                results: hand_in.clone(),
+            };
+            let work = make_work();
+            let thread = std::thread::Builder::new().name(format!("data-{index}"));
+            match thread.spawn(move || worker.run(work)) {
+                Ok(handle) => ordered.threads.push(handle),
+                // Dropping `ordered` ends the threads that did start.
+                Err(error) => {
+                    return Err(Error::setting("workers", threads, format!("no thread could start: {error}")));
+                }
+            }
+        }
+        Ok(ordered)
+    }
+
+    /// Gives a buffer back for a later job; beyond `window` of them it is freed.
+    pub(super) fn recycle(&mut self, buffer: Vec<f32>) {
+        if self.recycled.len() < self.window {
+            self.recycled.push(buffer);
+        }
+    }
+
+    /// Results not handed out yet.
+    pub(super) fn remaining(&self) -> usize {
+        self.end - self.next
+    }
+
+    fn grant_buffer(&mut self) {
+        let buffer = self.recycled.pop().unwrap_or_default();
+        if let Some(buffers) = &self.buffers {
+            // Cannot be full: a buffer goes back only after one was taken. Nobody listens once all jobs are begun.
+            let _ = buffers.try_send(buffer);
+        }
+    }
+}
+
+impl<T: Send + 'static> Iterator for Ordered<T> {
+    type Item = Result<T, Error>;
+
+    /// The next result, in order. After an error, nothing follows.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let result = loop {
+            if let Some(result) = self.early.remove(&self.next) {
+                break result;
+            }
+            match self.results.recv() {
+                Ok((number, result)) => self.early.insert(number, result),
+                Err(_) => break Err(Error::WorkerPanicked { message: "all threads have ended".to_owned() }),
+            };
+        };
+        self.next += 1;
+        self.grant_buffer();
+        if result.is_err() || self.next == self.end {
+            self.close();
+        }
+        Some(result)
+    }
+}
+
+impl<T> Ordered<T> {
+    /// Ends the threads, each after what it is at, and waits for that.
+    fn close(&mut self) {
+        self.next = self.end;
+        self.stop.store(true, Ordering::Relaxed);
+        self.buffers = None;
+        for thread in self.threads.drain(..) {
+            // Jobs run under `catch_unwind`, so how a thread ended says nothing.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<T> Drop for Ordered<T> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Worker<T> {
+    counter: Arc<AtomicUsize>,
+    end: usize,
+    stop: Arc<AtomicBool>,
+    buffers: Receiver<Vec<f32>>,
+    results: Sender<(usize, Result<T, Error>)>,
+}
+
+impl<T> Worker<T> {
+    fn run(self, mut work: impl FnMut(Job<'_>) -> Result<T, Error>) {
+        for buffer in self.buffers {
+            let number = self.counter.fetch_add(1, Ordering::Relaxed);
+            if number >= self.end || self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let job = Job { number, buffer, stop: &self.stop };
+            // Whatever the panic left half-done is not looked at again: the error ends the whole sequence.
+            let result = catch_unwind(AssertUnwindSafe(|| work(job)))
+                .unwrap_or_else(|panic| Err(Error::WorkerPanicked { message: panic_message(&*panic).to_owned() }));
+            if self.results.send((number, result)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn collect(ordered: Ordered<usize>) -> Vec<Result<usize, String>> {
+        ordered.map(|result| result.map_err(|error| error.to_string())).collect()
+    }
+
+    #[test]
+    fn results_come_in_order_whoever_is_slow() {
+        let slow_first = || {
+            |job: Job<'_>| {
+                std::thread::sleep(Duration::from_millis([9, 1, 5, 0][job.number % 4]));
+                Ok(job.number)
+            }
+        };
+        for (threads, window) in [(1, 1), (4, 2), (3, 7)] {
+            let ordered = Ordered::start(2, 20, threads, window, slow_first).unwrap();
+            assert_eq!(ordered.remaining(), 18);
+            assert_eq!(collect(ordered), (2..20).map(Ok).collect::<Vec<_>>());
+        }
+        assert_eq!(collect(Ordered::start(5, 5, 2, 2, slow_first).unwrap()), []);
+    }
+
+    #[test]
+    fn no_more_than_the_window_is_begun() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = || {
+            let begun = begun.clone();
+            move |job: Job<'_>| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                Ok(job.number)
+            }
+        };
+        let mut ordered = Ordered::start(0, 100, 4, 3, count).unwrap();
+        for taken in 0..10 {
+            std::thread::sleep(Duration::from_millis(20));
+            assert_eq!(begun.load(Ordering::SeqCst), taken + 3);
+            assert!(ordered.next().is_some_and(|result| result.is_ok()));
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_end() {
+        let panics = || {
+            |job: Job<'_>| match job.number {
+                3 => panic!("number 3"),
+                number => Ok(number),
+            }
+        };
+        let results = collect(Ordered::start(0, 10, 3, 4, panics).unwrap());
+        let expected = Err("a data loading thread panicked: number 3".to_owned());
+        assert_eq!(results, [Ok(0), Ok(1), Ok(2), expected]);
+    }
+
+    #[test]
+    fn dropping_stops_jobs_that_listen() {
+        let forever = || {
+            |job: Job<'_>| {
+                while !job.stop.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(job.number)
+            }
+        };
+        let ordered = Ordered::start(0, 10, 3, 2, forever).unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+        let start = Instant::now();
+        drop(ordered);
+        assert!(start.elapsed() < Duration::from_millis(500));
+    }
+}

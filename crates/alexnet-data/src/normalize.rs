@@ -1,0 +1,159 @@
+//! From the bytes of a view to the numbers a network sees: channel order, scale, mean, standard deviation.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::View;
+use crate::pipeline::Square;
+use crate::{Error, Preprocess};
+
+/// The order of the channel planes in the output. Everything else in this crate is red, green, blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelOrder {
+    /// Red, green, blue (2012, torchvision).
+    Rgb,
+    /// Blue, green, red (Caffe, which reads images with OpenCV).
+    Bgr,
+}
+
+/// The range that the pixel values 0–255 are brought to before anything is subtracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PixelScale {
+    /// 0–255 (2012, Caffe). The initial weights and the response normalisation of 2012 are made for this range.
+    Byte,
+    /// 0–1 (torchvision).
+    Unit,
+}
+
+impl PixelScale {
+    /// What a byte is multiplied with.
+    pub fn factor(self) -> f32 {
+        match self {
+            PixelScale::Byte => 1.0,
+            PixelScale::Unit => 1.0 / 255.0,
+        }
+    }
+}
+
+/// What is subtracted from the scaled pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Mean {
+    /// Nothing.
+    None,
+    /// One number per channel, in the order red, green, blue and in units of the [`PixelScale`].
+    Channels([f32; 3]),
+    /// The [`MeanImage`] of the training set.
+    Image {
+        /// Which part of it belongs to a view.
+        alignment: MeanAlignment,
+    },
+}
+
+/// Which part of the mean image is subtracted from a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeanAlignment {
+    /// Its centre, never flipped, wherever the view was cut (2012, `convdata`).
+    Centre,
+    /// The part the view was cut from, flipped where the view is (Caffe, `data_transformer.cpp`).
+    AtCrop,
+}
+
+/// The mean of a training set's squares, pixel by pixel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeanImage {
+    /// Side in pixels, the `source_size` of the preprocessing it was computed with.
+    pub size: u32,
+    /// `[3, size, size]`: planes of red, green and blue, 0–255.
+    pub values: Vec<f32>,
+}
+
+/// The numbers of a [`Preprocess`] in the form the innermost loop wants them; all arrays are in output channel order.
+#[derive(Debug)]
+pub(crate) struct Normalizer {
+    crop_size: usize,
+    /// Output channel to channel of the image.
+    source_channel: [usize; 3],
+    /// Scale over standard deviation.
+    gain: [f32; 3],
+    /// Minus mean over standard deviation.
+    offset: [f32; 3],
+    mean: Option<ScaledMean>,
+}
+
+#[derive(Debug)]
+struct ScaledMean {
+    /// `[3, size, size]`, multiplied with `gain`.
+    values: Vec<f32>,
+    size: usize,
+    /// Where every view's part begins (row, column); `None`: where the view itself does.
+    fixed: Option<usize>,
+}
+
+impl Normalizer {
+    pub(crate) fn new(preprocess: &Preprocess, mean_image: Option<Arc<MeanImage>>) -> Result<Self, Error> {
+        let source_channel = match preprocess.channel_order {
+            ChannelOrder::Rgb => [0, 1, 2],
+            ChannelOrder::Bgr => [2, 1, 0],
+        };
+        let std = source_channel.map(|channel| preprocess.std[channel]);
+        let gain = std.map(|std| preprocess.scale.factor() / std);
+        let mut offset = [0.0; 3];
+        let mut mean = None;
+        match preprocess.mean {
+            Mean::None => {}
+            Mean::Channels(values) => offset = [0, 1, 2].map(|c| -values[source_channel[c]] / std[c]),
+            Mean::Image { alignment } => {
+                let rule = "the mean image of the training set must be given with it";
+                let image = mean_image.ok_or_else(|| Error::setting("mean", "image", rule))?;
+                let (size, wanted) = (image.size as usize, preprocess.source_size as usize);
+                if size != wanted || image.values.len() != 3 * size * size {
+                    let rule = format!("the preprocessing cuts squares of {wanted} pixels");
+                    return Err(Error::setting("size of the mean image", size, rule));
+                }
+                let plane = |c: usize| image.values[source_channel[c] * size * size..][..size * size].iter();
+                let scaled = |c: usize| plane(c).map(move |value| value * gain[c]);
+                let values = scaled(0).chain(scaled(1)).chain(scaled(2)).collect();
+                let fixed = match alignment {
+                    MeanAlignment::Centre => Some(preprocess.centring.offset(preprocess.border()) as usize),
+                    MeanAlignment::AtCrop => None,
+                };
+                mean = Some(ScaledMean { values, size, fixed });
+            }
+        }
+        Ok(Self { crop_size: preprocess.crop_size as usize, source_channel, gain, offset, mean })
+    }
+
+    /// Writes one view, `[3, crop_size, crop_size]`, in one pass over its bytes.
+    pub(crate) fn write(&self, square: &Square<'_>, view: &View, output: &mut [f32]) {
+        let crop = self.crop_size;
+        let (x, y) = (view.x as usize, view.y as usize);
+        let (shift, divisor) = view.colour_shift.map_or(([0.0; 3], 1.0), |noise| (noise.shift, noise.divisor));
+        for (c, plane) in output.chunks_exact_mut(crop * crop).enumerate() {
+            let channel = self.source_channel[c];
+            let gain = self.gain[c] / divisor;
+            let offset = (self.offset[c] + shift[channel] * self.gain[c]) / divisor;
+            for (row, line) in plane.chunks_exact_mut(crop).enumerate() {
+                let pixels = square.row(y + row, x, crop).chunks_exact(3);
+                let values = pixels.map(|pixel| f32::from(pixel[channel]) * gain + offset);
+                if view.flip {
+                    line.iter_mut().rev().zip(values).for_each(|(out, value)| *out = value);
+                } else {
+                    line.iter_mut().zip(values).for_each(|(out, value)| *out = value);
+                }
+                let Some(mean) = &self.mean else { continue };
+                let (mean_x, mean_y) = mean.fixed.map_or((x, y), |start| (start, start));
+                let part = &mean.values[(c * mean.size + mean_y + row) * mean.size + mean_x..][..crop];
+                if view.flip && mean.fixed.is_none() {
+                    line.iter_mut().rev().zip(part).for_each(|(out, mean)| *out -= mean / divisor);
+                } else {
+                    line.iter_mut().zip(part).for_each(|(out, mean)| *out -= mean / divisor);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! An image file in, the numbers a network sees out.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::augment::{Augment, View};
+use crate::decode::decode_into;
+use crate::normalize::Normalizer;
+use crate::resize::{Resizer, Window};
+use crate::{DecodeLimits, Error, MeanImage, Preprocess, RgbImage8};
+
+/// What is made of each image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// One randomly augmented view.
+    Train,
+    /// The centre.
+    Eval,
+    /// The ten views of [`View::ten`], whose predicted probabilities are to be averaged.
+    TenViews,
+}
+
+impl Mode {
+    /// Views per image: 1 or 10.
+    pub fn views(self) -> usize {
+        match self {
+            Mode::Train | Mode::Eval => 1,
+            Mode::TenViews => 10,
+        }
+    }
+}
+
+/// Bytes of decoded pixels that are kept for the next image. Photographs are smaller; the memory of the rare one that
+/// is not should not stay with every worker for the rest of the run.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// Memory that is used again for the next image; one per thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    file: Vec<u8>,
+    decoded: RgbImage8,
+    resized: RgbImage8,
+    resizer: Resizer,
+}
+
+/// The square cut from the middle of a resized image, borrowed from a [`Scratch`].
+#[derive(Clone, Copy, Debug)]
+pub struct Square<'a> {
+    image: &'a RgbImage8,
+    x: usize,
+    y: usize,
+}
+
+impl<'a> Square<'a> {
+    /// `length` pixels (RGB, interleaved) of row `y`, from column `x` on.
+    ///
+    /// # Panics
+    /// Where the pixels lie outside the image.
+    pub fn row(&self, y: usize, x: usize, length: usize) -> &'a [u8] {
+        let start = (self.y + y) * self.image.width as usize + self.x + x;
+        &self.image.pixels[start * 3..(start + length) * 3]
+    }
+}
+
+impl Preprocess {
+    /// Reads, decodes and resizes an image file and finds its central square.
+    ///
+    /// # Errors
+    /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image.
+    pub fn load_square<'a>(&self, path: &Path, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
+        if scratch.decoded.pixels.capacity() > KEPT_BYTES {
+            scratch.decoded = RgbImage8::default();
+        }
+        scratch.file.clear();
+        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut scratch.file));
+        read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        decode_into(&scratch.file, &DecodeLimits::default(), &mut scratch.decoded)
+            .and_then(|()| self.square(&scratch.decoded, &mut scratch.resizer, &mut scratch.resized))
+            .map_err(|error| error.in_file(path))
+    }
+
+    fn square<'a>(
+        &self,
+        image: &'a RgbImage8,
+        resizer: &mut Resizer,
+        resized: &'a mut RgbImage8,
+    ) -> Result<Square<'a>, Error> {
+        let size = self.source_size;
+        let (width, height) = self.resize.output_size(image.width, image.height);
+        if width < size || height < size {
+            return Err(Error::TooSmall { width, height, source_size: size });
+        }
+        let (x, y) = (self.centring.offset(width - size), self.centring.offset(height - size));
+        if (width, height) == (image.width, image.height) {
+            return Ok(Square { image, x: x as usize, y: y as usize });
+        }
+        // Only the square is computed; the sides that the cut would throw away never exist.
+        let window = Window { x, y, width: size, height: size };
+        resizer.resize(image, (width, height), window, self.filter, resized)?;
+        Ok(Square { image: resized, x: 0, y: 0 })
+    }
+}
+
+/// The way from a file to a network's input. Shared by all threads of a loader.
+#[derive(Debug)]
+pub struct Pipeline {
+    preprocess: Preprocess,
+    augment: Augment,
+    normalizer: Normalizer,
+}
+
+impl Pipeline {
+    /// `mean_image` is needed where `preprocess.mean` asks for it, and ignored elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where a value of `preprocess` or `augment` is out of range, or the mean image is missing or of
+    /// another size.
+    pub fn new(preprocess: Preprocess, augment: Augment, mean_image: Option<Arc<MeanImage>>) -> Result<Self, Error> {
+        preprocess.validate()?;
+        if let Some(noise) = augment.colour_noise
+            && !(noise.strength.is_finite() && noise.strength >= 0.0)
+        {
+            return Err(Error::setting("strength of the colour noise", noise.strength, "it must be 0 or more"));
+        }
+        Ok(Self { preprocess, augment, normalizer: Normalizer::new(&preprocess, mean_image)? })
+    }
+
+    /// The preprocessing.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// The augmentation of [`Mode::Train`].
+    pub fn augment(&self) -> &Augment {
+        &self.augment
+    }
+
+    /// The views of sample `index`; seed, epoch and index matter to [`Mode::Train`] alone.
+    pub fn views(&self, mode: Mode, seed: u64, epoch: u32, index: u32) -> Vec<View> {
+        let (border, centring) = (self.preprocess.border(), self.preprocess.centring);
+        match mode {
+            Mode::Train => vec![self.augment.view(seed, epoch, index, border, centring)],
+            Mode::Eval => vec![View::centre(border, centring)],
+            Mode::TenViews => View::ten(border, centring).to_vec(),
+        }
+    }
+
+    /// Writes the views of an image file to `output`, `[views, 3, crop_size, crop_size]`.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::load_square`]; [`Error::Setting`] where `output` has another length or a view lies outside
+    /// the square. After an error, the content of `output` is unspecified.
+    pub fn load_into(
+        &self,
+        path: &Path,
+        views: &[View],
+        scratch: &mut Scratch,
+        output: &mut [f32],
+    ) -> Result<(), Error> {
+        let (length, border) = (self.preprocess.view_len(), self.preprocess.border());
+        if output.len() != length * views.len() {
+            let rule = format!("{} views of {length} numbers are to be written", views.len());
+            return Err(Error::setting("length of the output", output.len(), rule));
+        }
+        if let Some(view) = views.iter().find(|view| view.x > border || view.y > border) {
+            let rule = format!("x and y must be at most {border}");
+            return Err(Error::setting("view", format!("at ({}, {})", view.x, view.y), rule));
+        }
+        let square = self.preprocess.load_square(path, scratch)?;
+        for (view, output) in views.iter().zip(output.chunks_exact_mut(length)) {
+            self.normalizer.write(&square, view, output);
+        }
+        Ok(())
+    }
+
+    /// The views of a single image file, `[views, 3, crop_size, crop_size]`, for predictions. [`Mode::Train`] gives the
+    /// view of seed 0, epoch 0, index 0.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::load_square`].
+    pub fn load(&self, path: &Path, mode: Mode) -> Result<Vec<f32>, Error> {
+        let views = self.views(mode, 0, 0, 0);
+        let mut output = vec![0.0; views.len() * self.preprocess.view_len()];
+        self.load_into(path, &views, &mut Scratch::default(), &mut output)?;
+        Ok(output)
+    }
+}

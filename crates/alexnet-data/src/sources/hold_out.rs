@@ -1,0 +1,105 @@
+//! A validation set where the data set has none.
+
+use super::folder::ImageFolder;
+use crate::Error;
+use crate::hash::Hash;
+
+impl ImageFolder {
+    /// Divides the images into training and validation images; of each class, `fraction` of them, rounded, but at least
+    /// one and not all, go to the second.
+    ///
+    /// Which ones depends on the files' names below this folder alone, not on a seed: two runs that are to be compared
+    /// hold out the same images. A file that is added moves at most a few of the others.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where `fraction` is not between 0 and 1; [`Error::CannotHoldOut`] where a class has one image.
+    pub fn hold_out(self, fraction: f64) -> Result<(Self, Self), Error> {
+        if !(fraction > 0.0 && fraction < 1.0) {
+            return Err(Error::setting("fraction to hold out", fraction, "it must be more than 0 and less than 1"));
+        }
+        let (mut train, mut val) = (Vec::new(), Vec::new());
+        for class in self.samples.chunk_by(|a, b| a.label == b.label) {
+            if class.len() < 2 {
+                let class = class.iter().filter_map(|sample| self.classes.get(sample.label as usize)).cloned();
+                return Err(Error::CannotHoldOut { class: class.collect() });
+            }
+            let count = (class.len() as f64 * fraction).round().clamp(1.0, class.len() as f64 - 1.0) as usize;
+            let mut ranked = class.to_vec();
+            ranked.sort_by_cached_key(|sample| {
+                (Hash::new().path(&sample.path, &self.path).finish(), sample.path.clone())
+            });
+            let (held, kept) = ranked.split_at_mut(count);
+            for (part, list) in [(held, &mut val), (kept, &mut train)] {
+                part.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+                list.extend_from_slice(part);
+            }
+        }
+        Ok((Self { samples: train, ..self.clone() }, Self { samples: val, ..self }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::Sample;
+
+    fn folder(counts: &[u32]) -> ImageFolder {
+        let samples = (0..).zip(counts).flat_map(|(label, &count)| {
+            (0..count).map(move |i| Sample { path: format!("/set/class{label}/{i:04}.jpg").into(), label })
+        });
+        let classes = (0..counts.len()).map(|label| format!("class{label}")).collect();
+        ImageFolder { path: "/set".into(), classes, samples: samples.collect(), ignored: 0 }
+    }
+
+    fn held_out(folder: ImageFolder, fraction: f64) -> BTreeSet<PathBuf> {
+        folder.hold_out(fraction).unwrap().1.samples.into_iter().map(|sample| sample.path).collect()
+    }
+
+    #[test]
+    fn each_class_gives_its_share() {
+        let whole = folder(&[100, 10, 2]);
+        let (train, val) = whole.clone().hold_out(0.2).unwrap();
+        let count = |part: &ImageFolder| [0, 1, 2].map(|c| part.samples.iter().filter(|s| s.label == c).count());
+        assert_eq!((count(&train), count(&val)), ([80, 8, 1], [20, 2, 1]));
+        assert!(train.samples.is_sorted_by_key(|s| &s.path) && val.samples.is_sorted_by_key(|s| &s.path));
+        let mut both = [train.samples, val.samples.clone()].concat();
+        both.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        assert_eq!(both, whole.samples);
+        // Spread over the names, neither the first fifth of them nor the last.
+        let middle = val.samples[..20].iter().filter(|s| s.path.as_path() < Path::new("/set/class0/0050.jpg")).count();
+        assert!((4..=16).contains(&middle), "{middle} of 20 in the first half");
+    }
+
+    #[test]
+    fn the_choice_survives_additions_and_a_move() {
+        let before = held_out(folder(&[100, 100]), 0.1);
+        let after = held_out(folder(&[110, 100]), 0.1);
+        assert_eq!((before.len(), after.len()), (20, 21));
+        assert!(before.intersection(&after).count() >= 17, "{before:?} {after:?}");
+
+        let mut moved = folder(&[100, 100]);
+        moved.path = "/elsewhere".into();
+        for sample in &mut moved.samples {
+            sample.path = PathBuf::from("/elsewhere").join(sample.path.strip_prefix("/set").unwrap());
+        }
+        let moved = held_out(moved, 0.1);
+        let names = |set: BTreeSet<PathBuf>, root| -> Vec<_> {
+            set.iter().map(|path| path.strip_prefix(root).unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(before, "/set"), names(moved, "/elsewhere"));
+    }
+
+    #[test]
+    fn errors_name_their_reason() {
+        let message = |counts, fraction| folder(counts).hold_out(fraction).unwrap_err().to_string();
+        assert_eq!(
+            message(&[5, 1], 0.2),
+            "class `class1` has 1 image, at least 2 are needed to hold one out for validation"
+        );
+        assert!(message(&[5, 5], 1.0).contains("fraction to hold out is 1"));
+        assert!(message(&[5, 5], f64::NAN).contains("fraction to hold out is NaN"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Keeping the statistics of a data set in a hidden file beside it.
+//!
+//! The file holds, after the line `alexnet-statistics 1`, little-endian 64-bit integers: the key, the side of the
+//! squares, the images counted and skipped, the six sums of products, the sums of the pixels, and a hash of all bytes
+//! before it. A file that does not fit in any respect is as good as none.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Sums;
+use crate::Preprocess;
+use crate::hash::Hash;
+use crate::sources::Sample;
+
+/// Where statistics came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// From a file of an earlier time.
+    Loaded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Computed, and written to a file for the next time.
+    Written {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Computed, but not written: they will be computed again the next time.
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// Why it could not be written.
+        reason: String,
+    },
+}
+
+const MAGIC: &[u8] = b"alexnet-statistics 1\n";
+
+/// Names what the statistics depend on: the files, by name and size, and the rules up to the square.
+pub(super) fn key(root: &Path, samples: &[Sample], preprocess: &Preprocess) -> u64 {
+    let Preprocess { resize, filter, source_size, centring, .. } = preprocess;
+    let mut hash = Hash::new().bytes(format!("{resize:?} {filter:?} {source_size} {centring:?}").as_bytes());
+    for sample in samples {
+        let size = fs::metadata(&sample.path).map_or(u64::MAX, |metadata| metadata.len());
+        hash = hash.path(&sample.path, root).number(size);
+    }
+    hash.number(samples.len() as u64).finish()
+}
+
+pub(super) fn path(root: &Path, key: u64) -> PathBuf {
+    root.join(format!(".alexnet-statistics-{key:016x}"))
+}
+
+pub(super) fn read(path: &Path, key: u64, size: u32) -> Option<Sums> {
+    let bytes = fs::read(path).ok()?;
+    let (content, checksum) = bytes.split_last_chunk::<8>()?;
+    if Hash::new().bytes(content).finish() != u64::from_le_bytes(*checksum) {
+        return None;
+    }
+    let (numbers, rest) = content.strip_prefix(MAGIC)?.as_chunks::<8>();
+    let mut numbers = numbers.iter().map(|&number| u64::from_le_bytes(number));
+    if !rest.is_empty() || numbers.next()? != key || numbers.next()? != u64::from(size) {
+        return None;
+    }
+    let mut sums = Sums::new(size);
+    sums.images = numbers.next()?;
+    sums.skipped = numbers.next()?;
+    for sum in sums.products.iter_mut().chain(&mut sums.pixels) {
+        *sum = numbers.next()?;
+    }
+    (numbers.next().is_none() && sums.images > 0).then_some(sums)
+}
+
+/// Writes a temporary file and renames it, so that nobody ever reads half of one.
+pub(super) fn write(path: &Path, key: u64, sums: &Sums) -> io::Result<()> {
+    let header = [key, u64::from(sums.size), sums.images, sums.skipped];
+    let mut bytes = MAGIC.to_vec();
+    for number in header.iter().chain(&sums.products).chain(&sums.pixels) {
+        bytes.extend(number.to_le_bytes());
+    }
+    let checksum = Hash::new().bytes(&bytes).finish();
+    bytes.extend(checksum.to_le_bytes());
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // Best effort: the error to report is the first one.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}

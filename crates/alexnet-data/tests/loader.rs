@@ -1,0 +1,218 @@
+//! Batches: the same for any number of workers, complete, in order, and honest about what is missing.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+mod pictures;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alexnet_data::{
+    Augment, BadSampleBudget, Batch, ColourNoise, Error, ImageFolder, Loader, LoaderConfig, Mean, Mode, OnBadSample,
+    Order, Pipeline, Preprocess, ResizeRule, Sample, View,
+};
+
+fn samples(folder: &Path) -> Arc<[Sample]> {
+    ImageFolder::open(folder).unwrap().samples.into()
+}
+
+fn pipeline() -> Arc<Pipeline> {
+    let preprocess = Preprocess {
+        resize: ResizeRule::None,
+        source_size: 20,
+        crop_size: 16,
+        mean: Mean::Channels([100.0; 3]),
+        ..Preprocess::ALEXNET_2012
+    };
+    let augment = Augment { colour_noise: Some(ColourNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
+    Arc::new(Pipeline::new(preprocess, augment, None).unwrap())
+}
+
+fn all(samples: &Arc<[Sample]>, config: LoaderConfig) -> Vec<Batch> {
+    let loader = Loader::new(samples.clone(), pipeline(), config).unwrap();
+    assert_eq!(loader.remaining(), loader.map(Result::unwrap).collect::<Vec<_>>().len());
+    Loader::new(samples.clone(), pipeline(), config).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_number_of_workers_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(&pictures::write_set(folder.path(), 3, 9, 20));
+    let config = LoaderConfig::train(4, 11, 2);
+    let one = all(&samples, LoaderConfig { workers: 1, prefetch: 1, ..config });
+    assert_eq!(one.iter().map(|batch| batch.labels.len()).collect::<Vec<_>>(), [4, 4, 4, 4, 4, 4, 3]);
+    for (workers, prefetch) in [(2, 1), (2, 4), (5, 3), (5, 20), (usize::MAX, usize::MAX)] {
+        assert_eq!(all(&samples, LoaderConfig { workers, prefetch, ..config }), one, "{workers} {prefetch}");
+    }
+    let mut indices: Vec<u32> = one.iter().flat_map(|batch| batch.indices.clone()).collect();
+    assert!(!indices.is_sorted());
+    for batch in &one {
+        assert_eq!((batch.images.len(), batch.views), (batch.labels.len() * 3 * 16 * 16, 1));
+        assert!(batch.indices.iter().zip(&batch.labels).all(|(&i, &label)| samples[i as usize].label == label));
+    }
+    indices.sort_unstable();
+    assert_eq!(indices, (0..27).collect::<Vec<_>>());
+
+    assert_ne!(all(&samples, LoaderConfig { epoch: 3, ..config }), one);
+    assert_ne!(all(&samples, LoaderConfig { seed: 12, ..config }), one);
+    // A sample's pixels follow its index, wherever the order puts it.
+    let sequential = all(&samples, LoaderConfig { order: Order::Sequential, ..config });
+    let find = |batches: &[Batch], index: u32| -> Vec<f32> {
+        let batch = batches.iter().find(|batch| batch.indices.contains(&index)).unwrap();
+        let position = batch.indices.iter().position(|&i| i == index).unwrap();
+        batch.images[position * 768..][..768].to_vec()
+    };
+    assert!((0..27).all(|index| find(&one, index) == find(&sequential, index)));
+}
+
+#[test]
+fn a_resumed_epoch_is_the_tail_of_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(&pictures::write_set(folder.path(), 2, 9, 20));
+    let config = LoaderConfig::train(4, 1, 5);
+    let whole = all(&samples, config);
+    for start_batch in 0..=5 {
+        assert_eq!(all(&samples, LoaderConfig { start_batch, ..config }), whole[start_batch..]);
+    }
+    let dropped = all(&samples, LoaderConfig { drop_last: true, ..config });
+    assert_eq!(dropped, whole[..4]);
+}
+
+#[test]
+fn evaluation_shows_the_centre_in_the_listed_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(&pictures::write_set(folder.path(), 2, 3, 20));
+    let batches = all(&samples, LoaderConfig::eval(4));
+    let ten = all(&samples, LoaderConfig { mode: Mode::TenViews, ..LoaderConfig::eval(4) });
+    let mut index = 0;
+    for (batch, ten) in batches.iter().zip(&ten) {
+        assert_eq!((batch.views, ten.views, ten.images.len()), (1, 10, batch.images.len() * 10));
+        assert_eq!((&batch.labels, &batch.indices), (&ten.labels, &ten.indices));
+        for (image, ten) in batch.images.chunks(768).zip(ten.images.chunks(7680)) {
+            let path = &samples[index].path;
+            assert_eq!(image, pipeline().load(path, Mode::Eval).unwrap());
+            assert_eq!(ten, pipeline().load(path, Mode::TenViews).unwrap());
+            assert_eq!(&ten[2 * 768..3 * 768], image, "the third view is the centre");
+            index += 1;
+        }
+    }
+    assert_eq!(index, 6);
+    assert_eq!(View::ten(4, alexnet_data::Centring::Down)[2], View::centre(4, alexnet_data::Centring::Down));
+}
+
+/// Sets of 12 with sample 1 empty, 4 and 5 no images, 7 missing.
+fn damaged(folder: &Path) -> Arc<[Sample]> {
+    let samples = samples(&pictures::write_set(folder, 2, 6, 20));
+    fs::write(&samples[1].path, "").unwrap();
+    fs::write(&samples[4].path, "not an image").unwrap();
+    let whole = fs::read(&samples[5].path).unwrap();
+    fs::write(&samples[5].path, &whole[..whole.len() / 2]).unwrap();
+    fs::remove_file(&samples[7].path).unwrap();
+    samples
+}
+
+#[test]
+fn bad_samples_leave_their_batch_smaller() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = damaged(folder.path());
+    let config = LoaderConfig { workers: 3, ..LoaderConfig::eval(2) };
+    let batches = all(&samples, config);
+    let indices: Vec<&[u32]> = batches.iter().map(|batch| batch.indices.as_slice()).collect();
+    assert_eq!(indices, [&[0][..], &[2, 3], &[], &[6], &[8, 9], &[10, 11]]);
+    assert!(batches.iter().all(|batch| batch.images.len() == batch.labels.len() * 768));
+    let bad: Vec<_> = batches.iter().flat_map(|batch| &batch.bad).collect();
+    assert_eq!(bad.iter().map(|bad| bad.index).collect::<Vec<_>>(), [1, 4, 5, 7]);
+    let starts = [
+        format!("{}: the file is empty", samples[1].path.display()),
+        format!("{}: neither JPEG, PNG nor WebP: the content starts with", samples[4].path.display()),
+        format!("{}: ", samples[5].path.display()),
+        format!("cannot read {}: ", samples[7].path.display()),
+    ];
+    for (bad, start) in bad.iter().zip(starts) {
+        assert_eq!(bad.path, samples[bad.index as usize].path);
+        assert!(bad.reason.starts_with(&start), "{}", bad.reason);
+    }
+    // The good ones are what they are without the bad.
+    assert_eq!(batches[5], all(&samples, LoaderConfig { start_batch: 5, ..config })[0]);
+}
+
+#[test]
+fn bad_samples_can_end_the_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = damaged(folder.path());
+    let config = LoaderConfig { on_bad_sample: OnBadSample::Fail, start_batch: 1, ..LoaderConfig::eval(2) };
+    let mut loader = Loader::new(samples.clone(), pipeline(), config).unwrap();
+    assert_eq!(loader.next().unwrap().unwrap().indices, [2, 3]);
+    let error = loader.next().unwrap().unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{}: neither", samples[4].path.display())), "{error}");
+    assert!(loader.next().is_none());
+}
+
+#[test]
+fn one_percent_may_be_bad() {
+    let folder = tempfile::tempdir().unwrap();
+    let batches = all(&damaged(folder.path()), LoaderConfig::eval(12));
+    let [batch] = batches.as_slice() else { panic!("one batch") };
+    let mut budget = BadSampleBudget::one_percent(400);
+    budget.spend(&batch.bad).unwrap();
+    budget.spend(&[]).unwrap();
+    assert_eq!(budget.count(), 4);
+    let error = budget.spend(&batch.bad[..1]).unwrap_err();
+    let expected = "5 of 400 images could not be used, at most 4 may fail; the last: ";
+    assert_eq!(error.to_string(), format!("{expected}{}", batch.bad[0].reason));
+    assert!(BadSampleBudget::one_percent(99).spend(&batch.bad[..1]).is_err());
+    assert!(BadSampleBudget::new(99, 1).spend(&batch.bad[..1]).is_ok());
+}
+
+#[test]
+fn memory_of_a_batch_is_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(&pictures::write_set(folder.path(), 2, 8, 20));
+    let config = LoaderConfig { workers: 1, prefetch: 1, ..LoaderConfig::train(4, 0, 0) };
+    let expected = all(&samples, config);
+    let mut loader = Loader::new(samples, pipeline(), config).unwrap();
+    let first = loader.next().unwrap().unwrap();
+    let address = first.images.as_ptr();
+    loader.recycle(first.images);
+    let second = loader.next().unwrap().unwrap();
+    let third = loader.next().unwrap().unwrap();
+    assert_ne!(second.images.as_ptr(), address, "begun before the memory came back");
+    assert_eq!(third.images.as_ptr(), address);
+    assert_eq!((&second, &third), (&expected[1], &expected[2]));
+    // Memory of any length will do.
+    loader.recycle(vec![f32::NAN; 5]);
+    assert_eq!(loader.next().unwrap().unwrap(), expected[3]);
+    assert!(loader.next().is_none());
+}
+
+#[test]
+fn an_unfinished_loader_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a/large.png");
+    pictures::write_png(&path, 1500, 1000, |x, y| [(x * y % 251) as u8, (x % 255) as u8, (y % 255) as u8]);
+    let samples: Arc<[Sample]> = vec![Sample { path, label: 0 }; 10_000].into();
+    let config = LoaderConfig { workers: 3, ..LoaderConfig::train(1000, 0, 0) };
+    let loader = Loader::new(samples, pipeline(), config).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let start = Instant::now();
+    drop(loader);
+    // A single batch would take many times as long.
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn settings_are_checked() {
+    let samples: Arc<[Sample]> = vec![Sample { path: "nowhere".into(), label: 0 }; 10].into();
+    let base = LoaderConfig::eval(4);
+    let message = |config| match Loader::new(samples.clone(), pipeline(), config) {
+        Err(error @ Error::Setting { .. }) => error.to_string(),
+        _ => panic!("accepted"),
+    };
+    assert_eq!(message(LoaderConfig { workers: 0, ..base }), "workers is 0, but it must be at least 1");
+    assert_eq!(message(LoaderConfig { batch_size: 0, ..base }), "batch_size is 0, but it must be at least 1");
+    assert_eq!(message(LoaderConfig { prefetch: 0, ..base }), "prefetch is 0, but it must be at least 1");
+    assert_eq!(message(LoaderConfig { start_batch: 4, ..base }), "start_batch is 4, but the epoch has 3 batches");
+    assert_eq!(all(&Vec::new().into(), base), []);
+}
