@@ -1,0 +1,376 @@
+//! The arguments, and what they mean for a configuration.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use alexnet_data::OnBadSample;
+use alexnet_model::VARIANTS;
+use alexnet_train::{Schedule, TrainConfig};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Train, evaluate and use AlexNet, the network of 2012, on your own photographs.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Train(TrainArgs),
+    Eval(EvalArgs),
+    Predict(PredictArgs),
+    Info(InfoArgs),
+}
+
+fn archs() -> PossibleValuesParser {
+    VARIANTS.map(|variant| PossibleValue::new(variant.name).help(variant.about)).into()
+}
+
+/// Train a network on a folder of images.
+///
+/// The folder holds one folder per class, or `train` and `val` with one folder per class in each; without `val`, a tenth
+/// of each class is held out. Without --data, a small set of rendered shapes is drawn into data/shapes first: try that,
+/// it takes a few minutes.
+///
+/// Everything a run leaves is in its folder below `runs`: the best model (model.safetensors), the last one, the curves
+/// (plot.svg), all numbers (metrics.jsonl), the configuration and a checkpoint. Ctrl-C stops a run so that --resume can
+/// go on with it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:\n  \
+    alexnet train\n  \
+    alexnet train --data photographs --epochs 20\n  \
+    alexnet train --config runs/alexnet-shapes/config.toml --seed 1\n  \
+    alexnet train --resume runs/alexnet-photographs")]
+pub struct TrainArgs {
+    /// Folder of images; without it, the built-in shapes.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Folder for the run [default: a new one below runs].
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub output: Option<PathBuf>,
+
+    /// Go on with a run that was stopped, killed or interrupted; it ends as if it never had been.
+    #[arg(long, value_name = "RUN", conflicts_with = "config")]
+    pub resume: Option<PathBuf>,
+
+    /// Start from a configuration file, such as a run's config.toml; the options below change it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Which network [default: alexnet].
+    #[arg(long, value_parser = archs())]
+    pub arch: Option<String>,
+
+    /// Passes over the training images [default: 90; for shapes, a few].
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u32>,
+
+    /// Images per step [default: 128; for shapes, 32].
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+
+    /// Learning rate of weights before the schedule; that of biases is twice as high, as in 2012 [default: 0.01].
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+
+    /// How the rate falls; --config can say more [default: dexp, four equal stretches down to 1/250; for shapes, cosine].
+    #[arg(long)]
+    pub schedule: Option<ScheduleKind>,
+
+    /// How much of the last update goes into the next [default: 0.9].
+    #[arg(long, value_name = "M")]
+    pub momentum: Option<f64>,
+
+    /// Pull of weights towards zero [default: 0.0005].
+    #[arg(long, value_name = "DECAY")]
+    pub weight_decay: Option<f64>,
+
+    /// Strength of the paper's colour noise, in units of the set's own standard deviations; 0 is none [default: 0.1].
+    #[arg(long, value_name = "STRENGTH")]
+    pub colour_noise: Option<f32>,
+
+    /// What to do about a file that is not an image: leave it out and list it (more than 1 % fail), or fail at once.
+    #[arg(long, value_name = "WHAT")]
+    pub on_bad_sample: Option<OnBad>,
+
+    /// Steps between checkpoints, besides one after each epoch [default: 1000].
+    #[arg(long, value_name = "N")]
+    pub checkpoint_steps: Option<u64>,
+
+    /// Decides initial weights, order, crops, noise and dropout [default: 0].
+    #[arg(long)]
+    pub seed: Option<u64>,
+
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Measure a trained network on a folder of images.
+///
+/// Takes the folder's `val`, or all of it where it has no splits. With --views 10, an image's probabilities are averaged
+/// over its corners and centre and their mirror images, as in the paper.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:\n  \
+    alexnet eval --weights runs/alexnet-shapes --data data/shapes\n  \
+    alexnet eval --weights torchvision.safetensors --arch alexnet-torchvision --data imagenet --views 10")]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+
+    /// Folder of images: one folder per class, or `val` with one folder per class.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+
+    /// Views per image: its centre, or ten.
+    #[arg(long, default_value = "1", value_parser = PossibleValuesParser::new(["1", "10"]))]
+    pub views: String,
+
+    /// Images per step.
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub batch_size: NonZeroUsize,
+
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Say what is in a picture.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:\n  \
+    alexnet predict cat.jpg --weights runs/alexnet-photographs\n  \
+    alexnet predict *.jpg --weights model.safetensors --top 1 --json")]
+pub struct PredictArgs {
+    /// The pictures.
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub weights: WeightsArgs,
+
+    /// How many guesses per picture.
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub top: NonZeroUsize,
+
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Show a network's layers, parameters and costs.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:\n  \
+    alexnet info --arch alexnet\n  \
+    alexnet info --weights runs/alexnet-shapes --json")]
+pub struct InfoArgs {
+    /// Which network [default: alexnet].
+    #[arg(long, value_parser = archs(), conflicts_with = "weights")]
+    pub arch: Option<String>,
+
+    /// How many classes [default: 1000].
+    #[arg(long, value_name = "N", conflicts_with = "weights")]
+    pub classes: Option<NonZeroUsize>,
+
+    /// Show the network of a model file or a run instead.
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct WeightsArgs {
+    /// A model file, or a run's folder, whose best model is taken.
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+
+    /// Which network the weights are of, where the file does not say.
+    #[arg(long, value_parser = archs())]
+    pub arch: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MachineArgs {
+    /// Where to compute.
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceKind,
+
+    /// Threads for computing and for reading images; how many changes no result [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Print only JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceKind {
+    /// The processor.
+    Cpu,
+    /// An NVIDIA graphics card; not in this version.
+    Cuda,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnBad {
+    /// Leave it out and list it; more than 1 % fail.
+    Skip,
+    /// Fail at once.
+    Fail,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleKind {
+    /// Never.
+    Constant,
+    /// To a tenth after each third of the epochs.
+    Steps,
+    /// To a tenth whenever validation has not improved for 5 epochs, three times: the paper's hand, automated.
+    Plateau,
+    /// In four equal stretches down to 1/250; biases once, to a tenth: cuda-convnet2.
+    Dexp,
+    /// Half an epoch of warm-up, then half a cosine down to 1/100.
+    Cosine,
+}
+
+/// The name of the built-in data set's folder.
+pub const SHAPES: &str = "data/shapes";
+
+impl TrainArgs {
+    /// The configuration that a new run starts from, before the options change it: that of the file, or the recipe of the
+    /// literature, or, for the built-in shapes, one that ends within minutes.
+    pub fn base(&self) -> alexnet_train::Result<TrainConfig> {
+        if let Some(file) = &self.config {
+            return TrainConfig::read(file);
+        }
+        let arch = self.arch.as_deref().unwrap_or("alexnet");
+        if let Some(data) = &self.data {
+            return Ok(TrainConfig::recipe(arch, data.clone()));
+        }
+        let mut config = TrainConfig::recipe(arch, SHAPES.into());
+        (config.epochs, config.batch_size) = (8, 32);
+        (config.schedule, config.bias_schedule) = ScheduleKind::Cosine.schedules(config.epochs);
+        Ok(config)
+    }
+
+    /// `config` with what these options say.
+    pub fn apply(&self, mut config: TrainConfig) -> TrainConfig {
+        fn set<T: Clone>(value: &mut T, option: &Option<T>) {
+            if let Some(option) = option {
+                *value = option.clone();
+            }
+        }
+        set(&mut config.data.path, &self.data);
+        set(&mut config.arch, &self.arch);
+        set(&mut config.epochs, &self.epochs);
+        set(&mut config.batch_size, &self.batch_size);
+        set(&mut config.solver.learning_rate, &self.learning_rate);
+        set(&mut config.solver.momentum, &self.momentum);
+        set(&mut config.solver.weight_decay, &self.weight_decay);
+        set(&mut config.data.colour_noise, &self.colour_noise);
+        set(&mut config.checkpoint_steps, &self.checkpoint_steps);
+        set(&mut config.seed, &self.seed);
+        if let Some(on_bad) = self.on_bad_sample {
+            config.data.on_bad_sample = match on_bad {
+                OnBad::Skip => OnBadSample::Skip,
+                OnBad::Fail => OnBadSample::Fail,
+            };
+        }
+        if let Some(kind) = self.schedule {
+            (config.schedule, config.bias_schedule) = kind.schedules(config.epochs);
+        }
+        config
+    }
+}
+
+impl ScheduleKind {
+    /// The schedules of weights and of biases.
+    fn schedules(self, epochs: u32) -> (Schedule, Option<Schedule>) {
+        match self {
+            Self::Constant => (Schedule::Constant, None),
+            Self::Steps => {
+                (Schedule::Steps { epochs: vec![epochs.div_ceil(3), (2 * epochs).div_ceil(3)], factor: 0.1 }, None)
+            }
+            Self::Plateau => (Schedule::Plateau { factor: 0.1, patience: 5, drops: 3 }, None),
+            Self::Dexp => {
+                let once = Schedule::Dexp { target_factor: 10.0, steps: 2 };
+                (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
+            }
+            Self::Cosine => (Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 }, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn train(line: &str) -> TrainArgs {
+        let Command::Train(args) = Args::parse_from(line.split(' ')).command else { panic!("{line}") };
+        args
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn without_data_the_shapes_are_trained_on() {
+        let config = train("alexnet train").base().unwrap();
+        assert_eq!((config.arch.as_str(), config.data.path), ("alexnet", SHAPES.into()));
+        assert_eq!(config.batch_size, 32);
+        let config = train("alexnet train --data photos --arch caffenet").base().unwrap();
+        assert_eq!(config, TrainConfig::recipe("caffenet", "photos".into()));
+    }
+
+    #[test]
+    fn options_change_the_configuration() {
+        let args = train(
+            "alexnet train --data photos --epochs 9 --batch-size 7 --learning-rate 0.5 --schedule steps --seed 3 \
+             --momentum 0.1 --weight-decay 0 --colour-noise 0 --checkpoint-steps 4 --on-bad-sample fail",
+        );
+        let config = args.apply(args.base().unwrap());
+        let mut expected = TrainConfig::recipe("alexnet", "photos".into());
+        (expected.epochs, expected.batch_size, expected.seed, expected.checkpoint_steps) = (9, 7, 3, 4);
+        expected.solver.learning_rate = 0.5;
+        (expected.solver.momentum, expected.solver.weight_decay, expected.data.colour_noise) = (0.1, 0.0, 0.0);
+        expected.data.on_bad_sample = OnBadSample::Fail;
+        (expected.schedule, expected.bias_schedule) = (Schedule::Steps { epochs: vec![3, 6], factor: 0.1 }, None);
+        assert_eq!(config, expected);
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn every_schedule_is_valid() {
+        for kind in ScheduleKind::value_variants() {
+            for epochs in [1, 90] {
+                let (weights, biases) = kind.schedules(epochs);
+                weights.validate("schedule").unwrap();
+                biases.iter().for_each(|schedule| schedule.validate("bias_schedule").unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for line in [
+            "alexnet",
+            "alexnet train --arch alexnet-v2",
+            "alexnet train --resume a --config b",
+            "alexnet train --threads 0",
+            "alexnet train --epochs -1",
+            "alexnet eval --weights a --data b --views 2",
+            "alexnet predict --weights a",
+            "alexnet predict a.jpg",
+            "alexnet info --classes 0",
+        ] {
+            assert_eq!(Args::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `alexnet info`.
+
+use std::process::ExitCode;
+
+use alexnet_model::{Model, Specification, build};
+use candle_core::Device;
+use serde_json::json;
+
+use super::model_file;
+use crate::args::InfoArgs;
+
+pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
+    let model = match &args.weights {
+        Some(weights) => Some(Model::load(&model_file(weights)?, None, &Device::Cpu)?),
+        None => None,
+    };
+    let built;
+    let spec = match &model {
+        Some(model) => model.network.spec(),
+        None => {
+            built = build(args.arch.as_deref().unwrap_or("alexnet"), args.classes.map_or(1000, usize::from))?;
+            &built
+        }
+    };
+    let classes = model.as_ref().map(|model| model.classes.as_slice()).filter(|classes| !classes.is_empty());
+    if args.json {
+        print_json(spec, classes);
+    } else {
+        print_table(spec, classes);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_json(spec: &Specification, classes: Option<&[String]>) {
+    let layers: Vec<_> = (0..spec.layers().len())
+        .map(|i| {
+            json!({
+                "name": spec.layers()[i].name,
+                "kind": spec.layers()[i].kind.name(),
+                "output_shape": spec.shapes()[i].dims(),
+                "parameters": spec.layer_parameter_count(i),
+                "macs": spec.layer_macs(i),
+            })
+        })
+        .collect();
+    let mut result = json!({
+        "arch": spec.arch(),
+        "parameters": spec.parameter_count(),
+        "macs": spec.macs(),
+        "layers": layers,
+    });
+    if let Some(classes) = classes {
+        result["classes"] = json!(classes);
+    }
+    println!("{result}");
+}
+
+fn print_table(spec: &Specification, classes: Option<&[String]>) {
+    println!("{}, {} classes", spec.arch(), spec.classes());
+    if let Some(classes) = classes {
+        println!("{}", classes.join(", "));
+    }
+    println!();
+    println!("{:14} {:18} {:>14} {:>12} {:>14}", "layer", "kind", "output", "parameters", "multiply-adds");
+    let count = |n: usize| if n == 0 { String::new() } else { thousands(n) };
+    for (i, layer) in spec.layers().iter().enumerate() {
+        let unit = layer.activation.map_or(String::new(), |unit| format!(" + {}", format!("{unit:?}").to_lowercase()));
+        let shape: Vec<String> = spec.shapes()[i].dims().iter().map(usize::to_string).collect();
+        println!(
+            "{:14} {:18} {:>14} {:>12} {:>14}",
+            layer.name,
+            format!("{}{unit}", layer.kind.name()),
+            shape.join("×"),
+            count(spec.layer_parameter_count(i)),
+            count(spec.layer_macs(i))
+        );
+    }
+    println!(
+        "{:14} {:18} {:>14} {:>12} {:>14}",
+        "in all",
+        "",
+        "",
+        thousands(spec.parameter_count()),
+        thousands(spec.macs())
+    );
+}
+
+/// With a comma after every three digits.
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 60_965_224].map(thousands), ["0", "999", "1,000", "60,965,224"]);
+    }
+}

@@ -1,0 +1,55 @@
+//! One file per command, each calling one library function.
+
+pub mod eval;
+pub mod info;
+pub mod predict;
+pub mod train;
+
+use std::path::{Path, PathBuf};
+
+use alexnet_model::Model;
+use alexnet_train::RunDir;
+use anyhow::{Context, bail};
+use candle_core::Device;
+
+use crate::args::{DeviceKind, MachineArgs, WeightsArgs};
+
+impl MachineArgs {
+    /// The device, with the threads set up.
+    fn device(&self) -> anyhow::Result<Device> {
+        if self.device == DeviceKind::Cuda {
+            bail!("this version computes on the CPU only; leave --device out or say --device cpu");
+        }
+        let threads = self.threads();
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
+        Ok(Device::Cpu)
+    }
+
+    /// Threads to compute and to load with.
+    fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+}
+
+impl WeightsArgs {
+    fn load(&self, device: &Device) -> anyhow::Result<Model> {
+        Ok(Model::load(&model_file(&self.weights)?, self.arch.as_deref(), device)?)
+    }
+}
+
+/// A model file, or that of a run.
+fn model_file(path: &Path) -> anyhow::Result<PathBuf> {
+    if !path.exists() {
+        bail!("there is no file or run {}", path.display());
+    }
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    // A run that was stopped in its first epoch has no model yet.
+    let run = RunDir::at(path);
+    match run.model() {
+        model if model.is_file() => Ok(model),
+        _ => bail!("{} holds no model.safetensors: it is no run, or its first epoch is not complete", path.display()),
+    }
+}

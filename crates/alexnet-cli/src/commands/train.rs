@@ -1,0 +1,160 @@
+//! `alexnet train`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alexnet_data::shapes::{self, ShapesConfig};
+use alexnet_train::{Error, Event, Outcome, RunDir, TrainConfig, Trainer};
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::args::{SHAPES, TrainArgs};
+use crate::output::{self, TrainView};
+
+pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
+    let config = match &args.resume {
+        None => args.apply(args.base()?),
+        Some(run) => resumed_config(args, run)?,
+    };
+    config.validate()?;
+    let device = args.machine.device()?;
+    let threads = args.machine.threads();
+    let view = TrainView::new(args.machine.json, config.epochs);
+    if config.data.path == Path::new(SHAPES) {
+        draw_shapes(&view, threads)?;
+    }
+    let run = match &args.resume {
+        Some(run) => RunDir::open(run)?,
+        None => {
+            // What is wrong with the data is said before a folder is made.
+            alexnet_data::DataSet::open(&config.data.path)?;
+            let name = format!("{}-{}", config.arch, data_name(&config.data.path));
+            let path = args.output.clone().unwrap_or_else(|| RunDir::free_name(Path::new("runs"), &name));
+            RunDir::create(&path, &config)?
+        }
+    };
+    let path = run.path().to_owned();
+    view.line(&format!("{} on {}, run {}", config.arch, config.data.path.display(), path.display()));
+
+    let stop = stop_on_signal()?;
+    let show = |event: Event<'_>| view.show(event);
+    let mut trainer = Trainer::new(config.clone(), run, &device, threads, &show)?;
+    let outcome = trainer.run(&stop, &show)?;
+    if args.machine.json {
+        println!("{}", serde_json::to_string(&Summary::new(&config, &path, &outcome))?);
+    } else {
+        conclude(&config, &path, &outcome);
+    }
+    if outcome.stopped {
+        view.line(&format!("stopped; to go on: {} train --resume {}", output::program(), path.display()));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of a run that is to go on. Options may repeat it, but not change it.
+fn resumed_config(args: &TrainArgs, run: &Path) -> anyhow::Result<TrainConfig> {
+    let config = TrainConfig::read(&RunDir::open(run)?.config())?;
+    match config.difference(&args.apply(config.clone())) {
+        None => Ok(config),
+        Some((what, old, new)) => Err(Error::OtherConfig { path: run.to_owned(), what, old, new }.into()),
+    }
+}
+
+/// Draws the built-in data set where it is not there yet.
+fn draw_shapes(view: &TrainView, threads: usize) -> anyhow::Result<()> {
+    let config = ShapesConfig::default();
+    if !Path::new(SHAPES).join("shapes.json").exists() {
+        view.line(&format!("drawing {} pictures of ten shapes into {SHAPES}", config.train + config.val));
+    }
+    let bar = output::bar("drawing");
+    shapes::prepare(Path::new(SHAPES), &config, threads, &|done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// A flag that is set by Ctrl-C or a request to terminate. The second one ends the program at once.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nfinishing the step and saving; once more to end at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn data_name(path: &Path) -> String {
+    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    canonical.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// What a person wants to know at the end.
+fn conclude(config: &TrainConfig, run: &Path, outcome: &Outcome) {
+    let (Some(best), Some(model)) = (&outcome.best, &outcome.model) else { return };
+    println!();
+    println!(
+        "{:.1} % top-1, {:.1} % top-5 on the validation images after epoch {}, in {}",
+        best.val_top1 * 100.0,
+        best.val_top5 * 100.0,
+        best.epoch,
+        output::duration(outcome.seconds)
+    );
+    println!("model   {}", model.display());
+    println!("curves  {}", run.join("plot.svg").display());
+    let image = example_image(&config.data.path).map_or("IMAGE".into(), |image| image.display().to_string());
+    println!("try it  {} predict {image} --weights {}", output::program(), run.display());
+}
+
+/// Some validation image, to try the model on.
+fn example_image(data: &Path) -> Option<PathBuf> {
+    let set = alexnet_data::DataSet::open(data).ok()?;
+    set.val.unwrap_or(set.train).samples.into_iter().next().map(|sample| sample.path)
+}
+
+/// What a program wants to know at the end: of the best epoch, whose model `checkpoint` is. Accuracies are 0–1.
+#[derive(Serialize)]
+struct Summary<'a> {
+    arch: &'a str,
+    run_dir: String,
+    checkpoint: Option<String>,
+    epochs: u32,
+    steps: u64,
+    train_loss: Option<f64>,
+    val_loss: Option<f64>,
+    val_top1: Option<f64>,
+    val_top5: Option<f64>,
+    images_per_second: Option<f64>,
+    seconds: f64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stopped: bool,
+}
+
+impl<'a> Summary<'a> {
+    fn new(config: &'a TrainConfig, run: &Path, outcome: &Outcome) -> Self {
+        let best = outcome.best.as_ref();
+        let last = outcome.last.as_ref();
+        Self {
+            arch: &config.arch,
+            run_dir: run.display().to_string(),
+            checkpoint: outcome.model.as_ref().map(|model| model.display().to_string()),
+            epochs: last.map_or(0, |last| last.epoch),
+            steps: outcome.steps,
+            train_loss: best.map(|best| best.train_loss),
+            val_loss: best.map(|best| best.val_loss),
+            val_top1: best.map(|best| best.val_top1),
+            val_top5: best.map(|best| best.val_top5),
+            images_per_second: last.map(|last| last.images_per_second),
+            seconds: outcome.seconds,
+            stopped: outcome.stopped,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The command `alexnet`: train, evaluate and use AlexNet and its variants.
+//!
+//! The only crate that reads arguments and environment, prints, and exits. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+#![allow(unreachable_pub)] // A binary has no outside.
+
+mod args;
+mod commands;
+mod output;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.command {
+        Command::Train(args) => commands::train::run(&args),
+        Command::Eval(args) => commands::eval::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
+        Command::Info(args) => commands::info::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Printing: progress on standard error where that is a terminal, results on standard output.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use alexnet_data::CacheOutcome;
+use alexnet_train::{EpochRecord, Event};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often a line stands for a bar where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// One sentence on standard error.
+pub fn error(error: &anyhow::Error) {
+    // `{:#}` joins the context and its causes.
+    eprintln!("error: {error:#}");
+}
+
+/// A bar that counts, drawn on standard error where that is a terminal.
+pub fn bar(what: &str) -> ProgressBar {
+    ProgressBar::new(0).with_style(style(&format!("{what} {{wide_bar}} {{pos}}/{{len}}")))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("━╸ ")
+}
+
+/// Seconds as people say them.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+/// How to call this program again: through cargo where cargo called it.
+pub fn program() -> &'static str {
+    if std::env::var_os("CARGO").is_some() { "cargo run -p alexnet-cli --" } else { "alexnet" }
+}
+
+/// Shows what a run tells: bars on a terminal, else a line now and then.
+pub struct TrainView {
+    json: bool,
+    epochs: u32,
+    state: Mutex<ViewState>,
+}
+
+struct ViewState {
+    bar: ProgressBar,
+    what: Showing,
+    rate: Rate,
+    /// When the last line was printed that stands for a bar.
+    line: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Showing {
+    Nothing,
+    Statistics,
+    Epoch(u32),
+    Validation,
+}
+
+impl ViewState {
+    /// The bar for `what`, a new one where another was shown.
+    fn bar(&mut self, what: Showing, template: &str, length: usize) -> &ProgressBar {
+        if self.what != what {
+            self.bar.finish_and_clear();
+            (self.bar, self.what) = (ProgressBar::new(length as u64).with_style(style(template)), what);
+        }
+        &self.bar
+    }
+}
+
+impl TrainView {
+    /// A view of a run of so many epochs. With `json`, standard output is left to the result.
+    pub fn new(json: bool, epochs: u32) -> Self {
+        let (bar, what) = (ProgressBar::hidden(), Showing::Nothing);
+        Self { json, epochs, state: Mutex::new(ViewState { bar, what, rate: Rate::new(), line: Instant::now() }) }
+    }
+
+    /// Shows an event.
+    pub fn show(&self, event: Event<'_>) {
+        // A panic elsewhere must not silence the rest.
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match event {
+            Event::Statistics { done, total } => {
+                let bar = state.bar(Showing::Statistics, "computing the mean image {wide_bar} {pos}/{len}", total);
+                bar.set_position(done as u64);
+            }
+            Event::Started { data, state: run, .. } => {
+                state.bar.finish_and_clear();
+                let (train, val, classes) = (data.train.len(), data.val.len(), data.classes.len());
+                self.line(&format!("{train} training and {val} validation images of {classes} classes"));
+                if data.ignored_files > 0 {
+                    self.line(&format!("{} files are no images by their names and are left out", data.ignored_files));
+                }
+                if let Some(CacheOutcome::NotWritten { path, reason }) = &data.cache {
+                    let path = path.display();
+                    self.line(&format!(
+                        "the mean image cannot be kept in {path} ({reason}) and is computed every time"
+                    ));
+                }
+                if run.step > 0 {
+                    self.line(&format!("going on after step {}, in epoch {}", run.step, run.epoch + 1));
+                }
+                state.rate = Rate::new();
+            }
+            Event::Step { record, done: [done, steps], images } => {
+                let rate = state.rate.add(images);
+                let left = (steps - done) + (self.epochs - record.epoch) as usize * steps;
+                let left = duration((left * images) as f64 / rate);
+                let prefix = format!("epoch {}/{}  step {done}/{steps}", record.epoch, self.epochs);
+                let message = format!("loss {:.3}  {rate:.0} images/s  {left} left", record.loss);
+                let bar = state.bar(Showing::Epoch(record.epoch), "{prefix} {wide_bar} {msg}", steps);
+                bar.set_prefix(prefix.clone());
+                bar.set_message(message.clone());
+                bar.set_position(done as u64);
+                if bar.is_hidden() && state.line.elapsed() > LINE_EVERY {
+                    eprintln!("{prefix}  {message}");
+                    state.line = Instant::now();
+                }
+            }
+            Event::BadSamples(bad) => {
+                for sample in bad {
+                    state.bar.suspend(|| eprintln!("left out: {}", sample.reason));
+                }
+            }
+            Event::Validating { done, total } => {
+                let bar = state.bar(Showing::Validation, "validating {wide_bar} {pos}/{len}", total);
+                bar.set_position(done as u64);
+            }
+            Event::Epoch { record, best } => {
+                state.bar.finish_and_clear();
+                self.line(&epoch_line(record, self.epochs, best));
+                // The next step is not to answer for the time that validating took.
+                state.rate.last = Instant::now();
+            }
+            _ => {}
+        }
+    }
+
+    /// A line for people: on standard output, unless that is for JSON alone.
+    pub fn line(&self, text: &str) {
+        if self.json {
+            eprintln!("{text}");
+        } else {
+            println!("{text}");
+        }
+    }
+}
+
+fn epoch_line(record: &EpochRecord, epochs: u32, best: bool) -> String {
+    let width = epochs.to_string().len();
+    format!(
+        "epoch {:width$}/{epochs}  training loss {:.3} top-1 {:4.1} %  validation loss {:.3} top-1 {:4.1} % top-5 {:5.1} %  \
+         {:.0} images/s{}",
+        record.epoch,
+        record.train_loss,
+        record.train_top1 * 100.0,
+        record.val_loss,
+        record.val_top1 * 100.0,
+        record.val_top5 * 100.0,
+        record.images_per_second,
+        if best { "  best" } else { "" }
+    )
+}
+
+/// Images per second over the last ten seconds or so.
+struct Rate {
+    last: Instant,
+    average: Option<f64>,
+}
+
+impl Rate {
+    fn new() -> Self {
+        Self { last: Instant::now(), average: None }
+    }
+
+    fn add(&mut self, images: usize) -> f64 {
+        let elapsed = self.last.elapsed().max(Duration::from_micros(1)).as_secs_f64();
+        self.last = Instant::now();
+        let seconds_per_image = elapsed / images.max(1) as f64;
+        // An exponential average over time: long steps weigh more than short ones.
+        let weight = 1.0 - (-elapsed / 10.0).exp();
+        let average = self.average.map_or(seconds_per_image, |old| old + weight * (seconds_per_image - old));
+        self.average = Some(average);
+        1.0 / average
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let cases =
+            [(0.4, "0 s"), (59.6, "1 min 00 s"), (61.0, "1 min 01 s"), (3600.0, "1 h 00 min"), (7384.0, "2 h 03 min")];
+        for (seconds, expected) in cases {
+            assert_eq!(duration(seconds), expected);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Checkpoints: everything a run needs to go on as if it had never stopped.
+//!
+//! A safetensors file: the parameters under their names, the velocities as `velocity.{name}`, and in the metadata the
+//! counters, the sums of the epoch under way, the schedule's memory and the configuration. Random numbers need no state:
+//! they are functions of the seed and the counters.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use alexnet_model::{Network, write_atomically};
+use candle_core::Tensor;
+use candle_core::safetensors::Load;
+use safetensors::{SafeTensors, serialize_to_file};
+use serde::{Deserialize, Serialize};
+
+use crate::config::TrainConfig;
+use crate::error::{Error, Result, io};
+use crate::metrics::Metrics;
+use crate::record::EpochRecord;
+use crate::schedule::Plateau;
+use crate::solver::Solver;
+
+const FORMAT: &str = "alexnet-checkpoint 1";
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Complete epochs.
+    pub epoch: u32,
+    /// Complete batches of the epoch under way.
+    pub batch: usize,
+    /// Steps taken, over all epochs.
+    pub step: u64,
+    /// Training metrics of the epoch under way.
+    pub train: Metrics,
+    /// Bad images of the epoch under way.
+    pub bad: usize,
+    /// The memory of the weights' schedule.
+    pub plateau: Plateau,
+    /// The memory of the biases' schedule.
+    pub bias_plateau: Plateau,
+    /// The epochs done.
+    pub epochs: Vec<EpochRecord>,
+    /// Length of `metrics.jsonl` when the checkpoint was written; what a resumed run finds beyond is written anew.
+    pub metrics_len: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Images of the training and of the validation split, and the classes: a resumed run must find the same.
+    pub images: [usize; 2],
+    /// As above.
+    pub classes: Vec<String>,
+}
+
+impl State {
+    /// The epoch with the best validation top-1 so far, the earliest of equal ones.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        self.epochs.iter().reduce(|best, next| if next.val_top1 > best.val_top1 { next } else { best })
+    }
+}
+
+/// Writes a checkpoint; the file appears whole or not at all.
+pub(crate) fn save(path: &Path, network: &Network, solver: &Solver, state: &State, config: &TrainConfig) -> Result<()> {
+    let parameters = network.parameters().iter().zip(solver.velocities());
+    let tensors: Vec<(String, Tensor)> = parameters
+        .flat_map(|(parameter, velocity)| {
+            let name = &parameter.spec.name;
+            [(name.clone(), parameter.var.as_tensor().clone()), (format!("velocity.{name}"), velocity.clone())]
+        })
+        .collect();
+    let state = serde_json::to_string(state).map_err(|e| wrong(path, e.to_string()))?;
+    let metadata =
+        HashMap::from([("format".into(), FORMAT.into()), ("state".into(), state), ("config".into(), config.to_toml())]);
+    Ok(write_atomically(path, |partial| {
+        serialize_to_file(tensors, Some(metadata), partial).map_err(|e| match e {
+            safetensors::SafeTensorError::IoError(source) => alexnet_model::Error::Io { path: path.into(), source },
+            other => alexnet_model::Error::File { path: path.into(), reason: other.to_string() },
+        })
+    })?)
+}
+
+/// Reads a checkpoint into the network and the solver.
+///
+/// # Errors
+/// [`Error::Checkpoint`] where the file is damaged or of another network; [`Error::OtherConfig`] where it was made with
+/// another configuration than `config`.
+pub(crate) fn load(path: &Path, network: &Network, solver: &Solver, config: &TrainConfig) -> Result<State> {
+    let bytes = std::fs::read(path).map_err(io(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(path, format!("this is not a checkpoint: {e}")))?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong(path, e.to_string()))?;
+    let metadata = metadata.metadata().clone().unwrap_or_default();
+    let entry = |key: &str| metadata.get(key).ok_or_else(|| wrong(path, format!("its metadata has no {key:?}")));
+    if entry("format")? != FORMAT {
+        return Err(wrong(path, format!("its format is {:?}, expected {FORMAT:?}", entry("format")?)));
+    }
+    let saved: TrainConfig =
+        toml::from_str(entry("config")?).map_err(|e| wrong(path, format!("its configuration: {e}")))?;
+    if let Some((what, old, new)) = saved.difference(config) {
+        return Err(Error::OtherConfig { path: path.into(), what, old, new });
+    }
+    let state = serde_json::from_str(entry("state")?).map_err(|e| wrong(path, format!("its state: {e}")))?;
+    for (parameter, velocity) in network.parameters().iter().zip(solver.velocities()) {
+        for (name, to) in [
+            (parameter.spec.name.clone(), parameter.var.as_tensor()),
+            (format!("velocity.{}", parameter.spec.name), velocity),
+        ] {
+            let from = file.tensor(&name).map_err(|e| wrong(path, format!("{name}: {e}")))?;
+            if from.shape() != to.dims() {
+                return Err(wrong(path, format!("{name} has shape {:?}, expected {:?}", from.shape(), to.dims())));
+            }
+            alexnet_kernels::add::scale_into(&from.load(to.device())?, 1.0, to)?;
+        }
+    }
+    Ok(state)
+}
+
+fn wrong(path: &Path, reason: String) -> Error {
+    Error::Checkpoint { path: path.into(), reason }
+}

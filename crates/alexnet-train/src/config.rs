@@ -1,0 +1,281 @@
+//! Everything that decides a run's result, as a file.
+
+use std::path::{Path, PathBuf};
+
+use alexnet_data::OnBadSample;
+use alexnet_kernels::sgd::SgdRule;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, io};
+use crate::schedule::Schedule;
+
+/// The effective configuration of a run. Two runs with the same configuration and data end with the same weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The variant.
+    pub arch: String,
+    /// Decides initial weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Steps between checkpoints; there is one after every epoch as well. 0 means only those.
+    pub checkpoint_steps: u64,
+    /// The images.
+    pub data: DataConfig,
+    /// The update.
+    pub solver: SolverConfig,
+    /// The learning rate of weights.
+    pub schedule: Schedule,
+    /// The learning rate of biases, where it is not that of weights: in 2012 it was lowered once at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias_schedule: Option<Schedule>,
+}
+
+/// Which images, and what is done to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A folder of class folders, or of `train` and `val` with class folders in them.
+    pub path: PathBuf,
+    /// The fraction of each class held out for validation where the folder has no `val`.
+    pub hold_out: f64,
+    /// What becomes of a file that is not an image.
+    pub on_bad_sample: OnBadSample,
+    /// A random view of each image, or its centre.
+    pub random_crop: bool,
+    /// Half of the images mirrored.
+    pub flip: bool,
+    /// The paper's colour noise: standard deviation in units of the set's own. 0.1 in 2012; 0 is none.
+    pub colour_noise: f32,
+}
+
+/// The update of the parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SolverConfig {
+    /// Where the learning rate stands.
+    pub rule: Rule,
+    /// Of weights, before the schedule.
+    pub learning_rate: f64,
+    /// Of all parameters.
+    pub momentum: f64,
+    /// Of weights.
+    pub weight_decay: f64,
+    /// The learning rate of biases, in units of that of weights. 2 in 2012 and Caffe.
+    pub bias_learning_rate_factor: f64,
+    /// The decay of biases, in units of that of weights. 0 in 2012 and Caffe.
+    pub bias_weight_decay_factor: f64,
+    /// Exceptions, the last that fits a parameter counting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<SolverException>,
+}
+
+/// The two forms of gradient descent with momentum; see [`SgdRule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// v ← m·v − λ·ε·w − ε·g; w ← w + v.
+    Alexnet2012,
+    /// v ← m·v + g + λ·w; w ← w − ε·v.
+    Pytorch,
+}
+
+impl From<Rule> for SgdRule {
+    fn from(rule: Rule) -> Self {
+        match rule {
+            Rule::Alexnet2012 => Self::RateInVelocity,
+            Rule::Pytorch => Self::RateOutside,
+        }
+    }
+}
+
+/// Other rates for some parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SolverException {
+    /// A layer's name, or a parameter's.
+    pub of: String,
+    /// On top of the factors of weights and biases. 0 leaves the parameter as it is: neither decay nor momentum move it.
+    #[serde(default = "one")]
+    pub learning_rate_factor: f64,
+    /// On top of the factors of weights and biases.
+    #[serde(default = "one")]
+    pub weight_decay_factor: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl TrainConfig {
+    /// What the literature trains `arch` with, on the images in `data`: for torchvision's network its reference recipe,
+    /// for all others that of 2012.
+    pub fn recipe(arch: &str, data: PathBuf) -> Self {
+        let torchvision = arch == "alexnet-torchvision";
+        let solver = SolverConfig {
+            rule: if torchvision { Rule::Pytorch } else { Rule::Alexnet2012 },
+            learning_rate: 0.01,
+            momentum: 0.9,
+            weight_decay: if torchvision { 0.0001 } else { 0.0005 },
+            bias_learning_rate_factor: if torchvision { 1.0 } else { 2.0 },
+            bias_weight_decay_factor: if torchvision { 1.0 } else { 0.0 },
+            exceptions: Vec::new(),
+        };
+        let (schedule, bias_schedule) = if torchvision {
+            (Schedule::Steps { epochs: vec![30, 60], factor: 0.1 }, None)
+        } else {
+            let once = Schedule::Dexp { target_factor: 10.0, steps: 2 };
+            (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
+        };
+        Self {
+            arch: arch.into(),
+            seed: 0,
+            epochs: 90,
+            batch_size: 128,
+            checkpoint_steps: 1000,
+            data: DataConfig {
+                path: data,
+                hold_out: 0.1,
+                on_bad_sample: OnBadSample::Skip,
+                random_crop: true,
+                flip: true,
+                colour_noise: if torchvision { 0.0 } else { 0.1 },
+            },
+            solver,
+            schedule,
+            bias_schedule,
+        }
+    }
+
+    /// Reads a file that [`TrainConfig::to_toml`] wrote, or one like it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::ConfigFile`] with the line of what cannot be understood.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(io(path))?;
+        toml::from_str(&text).map_err(|e| Error::ConfigFile { path: path.into(), reason: e.to_string().trim().into() })
+    }
+
+    /// As a file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("plain structs of numbers, strings and lists have a TOML form")
+    }
+
+    /// # Errors
+    /// [`Error::Config`] for the first value that makes no sense.
+    pub fn validate(&self) -> Result<()> {
+        let wrong =
+            |what: &str, found: String, rule: &str| Err(Error::Config { what: what.into(), found, rule: rule.into() });
+        let SolverConfig { learning_rate, momentum, weight_decay, .. } = self.solver;
+        if self.epochs == 0 || self.batch_size == 0 {
+            let (what, found) = if self.epochs == 0 { ("epochs", 0) } else { ("batch_size", 0) };
+            return wrong(what, found.to_string(), "it must be at least 1");
+        }
+        if !(learning_rate > 0.0 && learning_rate.is_finite()) {
+            return wrong("solver.learning_rate", learning_rate.to_string(), "it must be above 0");
+        }
+        if !(0.0..1.0).contains(&momentum) {
+            return wrong("solver.momentum", momentum.to_string(), "it must be from 0 to below 1");
+        }
+        let exceptions = self.solver.exceptions.iter();
+        let factors = [
+            ("solver.weight_decay", weight_decay),
+            ("solver.bias_learning_rate_factor", self.solver.bias_learning_rate_factor),
+            ("solver.bias_weight_decay_factor", self.solver.bias_weight_decay_factor),
+            ("data.colour_noise", f64::from(self.data.colour_noise)),
+        ];
+        let factors = factors.into_iter().chain(exceptions.flat_map(|e| {
+            let rate = ("solver.exceptions.learning_rate_factor", e.learning_rate_factor);
+            [rate, ("solver.exceptions.weight_decay_factor", e.weight_decay_factor)]
+        }));
+        for (what, value) in factors {
+            if !(value >= 0.0 && value.is_finite()) {
+                return wrong(what, value.to_string(), "it must be 0 or more");
+            }
+        }
+        if !(self.data.hold_out > 0.0 && self.data.hold_out < 1.0) {
+            return wrong("data.hold_out", self.data.hold_out.to_string(), "it must be above 0 and below 1");
+        }
+        self.schedule.validate("schedule")?;
+        self.bias_schedule.iter().try_for_each(|schedule| schedule.validate("bias_schedule"))
+    }
+
+    /// The first value in which two configurations differ: its name, here, there.
+    pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
+        let table = |config: &Self| toml::Value::try_from(config).ok();
+        difference("", &table(self)?, &table(other)?)
+    }
+}
+
+fn difference(name: &str, a: &toml::Value, b: &toml::Value) -> Option<(String, String, String)> {
+    let (toml::Value::Table(one), toml::Value::Table(two)) = (a, b) else {
+        return (a != b).then(|| (name.into(), a.to_string(), b.to_string()));
+    };
+    let none = toml::Value::String("nothing".into());
+    one.keys().chain(two.keys().filter(|key| !one.contains_key(*key))).find_map(|key| {
+        let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+        difference(&name, one.get(key).unwrap_or(&none), two.get(key).unwrap_or(&none))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_say_what_was_written() {
+        for arch in ["alexnet", "alexnet-torchvision"] {
+            let mut config = TrainConfig::recipe(arch, "some \"data\"".into());
+            config.solver.exceptions.push(SolverException {
+                of: "conv1".into(),
+                learning_rate_factor: 0.0,
+                weight_decay_factor: 1.0,
+            });
+            config.validate().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("config.toml");
+            std::fs::write(&path, config.to_toml()).unwrap();
+            assert_eq!(TrainConfig::read(&path).unwrap(), config);
+            assert_eq!(config.difference(&config.clone()), None);
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let text = TrainConfig::recipe("alexnet", "data".into()).to_toml().replace("momentum", "momentun");
+        std::fs::write(&path, text).unwrap();
+        let message = TrainConfig::read(&path).unwrap_err().to_string();
+        assert!(message.contains("config.toml") && message.contains("momentun"), "{message}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let message = |change: fn(&mut TrainConfig)| {
+            let mut config = TrainConfig::recipe("alexnet", "data".into());
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert_eq!(message(|c| c.batch_size = 0), "batch_size is 0, but it must be at least 1");
+        assert!(message(|c| c.solver.learning_rate = -1.0).contains("solver.learning_rate is -1"));
+        assert!(message(|c| c.solver.momentum = 1.0).contains("solver.momentum is 1"));
+        assert!(message(|c| c.data.colour_noise = f32::NAN).contains("data.colour_noise is NaN"));
+        assert!(message(|c| c.data.hold_out = 1.0).contains("data.hold_out is 1"));
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let config = TrainConfig::recipe("alexnet", "data".into());
+        let mut other = config.clone();
+        other.solver.momentum = 0.5;
+        let expected = Some(("solver.momentum".into(), "0.9".into(), "0.5".into()));
+        assert_eq!(config.difference(&other), expected);
+        other = config.clone();
+        other.bias_schedule = None;
+        assert!(config.difference(&other).unwrap().0.starts_with("bias_schedule"));
+    }
+}

@@ -1,0 +1,155 @@
+//! The images of a run: found, split, and prepared as the network expects.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alexnet_data::{
+    Augment, CacheOutcome, Centring, DataSet, ImageFolder, LoaderConfig, MeanAlignment, MeanImage, Mode, Pipeline,
+    PixelScale, Preprocess, ResizeFilter, ResizeRule, Sample, SideRounding, Statistics,
+};
+use alexnet_model::{ChannelOrder, InputSpec, Mean, Model, PixelRange, Preparation};
+
+use crate::config::DataConfig;
+use crate::error::{Error, Result};
+
+/// What a network's [`InputSpec`] means to the crate that reads images.
+pub fn preprocess(spec: &InputSpec) -> Preprocess {
+    let (source_size, crop_size) = (spec.source_size as u32, spec.size as u32);
+    let shorter = |rounding| ResizeRule::ShorterSide { size: source_size, rounding };
+    let (resize, filter, centring) = match spec.preparation {
+        Preparation::Alexnet2012 => (shorter(SideRounding::Nearest), ResizeFilter::AreaOrCubic, Centring::Down),
+        Preparation::Caffe => {
+            let warp = ResizeRule::Warp { width: source_size, height: source_size };
+            (warp, ResizeFilter::Lanczos3, Centring::Down)
+        }
+        Preparation::Torchvision => (shorter(SideRounding::Down), ResizeFilter::Bilinear, Centring::HalfToEven),
+    };
+    Preprocess {
+        resize,
+        filter,
+        source_size,
+        crop_size,
+        centring,
+        channel_order: match spec.channel_order {
+            ChannelOrder::Rgb => alexnet_data::ChannelOrder::Rgb,
+            ChannelOrder::Bgr => alexnet_data::ChannelOrder::Bgr,
+        },
+        scale: match spec.pixel_range {
+            PixelRange::Byte => PixelScale::Byte,
+            PixelRange::Unit => PixelScale::Unit,
+        },
+        mean: match spec.mean {
+            Mean::Channels(values) => alexnet_data::Mean::Channels(values),
+            Mean::CentreOfImage => alexnet_data::Mean::Image { alignment: MeanAlignment::Centre },
+            Mean::Image => alexnet_data::Mean::Image { alignment: MeanAlignment::AtCrop },
+        },
+        std: spec.std,
+    }
+}
+
+/// The images of a run, ready to be loaded.
+#[derive(Debug)]
+pub struct RunData {
+    /// Folder names, in the order of the labels.
+    pub classes: Vec<String>,
+    /// Of the training split.
+    pub train: Arc<[Sample]>,
+    /// Of the validation split.
+    pub val: Arc<[Sample]>,
+    /// From file to network, with the augmentation.
+    pub pipeline: Arc<Pipeline>,
+    /// Where the network's preprocessing subtracts one.
+    pub mean_image: Option<Arc<MeanImage>>,
+    /// Files that are neither images nor hidden.
+    pub ignored_files: usize,
+    /// What became of the cached statistics, where they were needed.
+    pub cache: Option<CacheOutcome>,
+}
+
+impl RunData {
+    /// Opens `config.path`, divides it where it has no validation split, and computes (or finds) its mean image and
+    /// colour statistics where the network or the augmentation needs them. `progress(done, total)` is called meanwhile.
+    ///
+    /// # Errors
+    /// Those of the data crate, which name the folder and the rule.
+    pub fn open(
+        config: &DataConfig,
+        spec: &InputSpec,
+        workers: usize,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self> {
+        let set = DataSet::open(&config.path)?;
+        let ignored_files = set.train.ignored + set.val.as_ref().map_or(0, |val| val.ignored);
+        let (train, val) = match set.val {
+            Some(val) => (set.train, val),
+            None => set.train.hold_out(config.hold_out)?,
+        };
+        let preprocess = preprocess(spec);
+        let mut augment = Augment { random_crop: config.random_crop, flip: config.flip, colour_noise: None };
+        let (mut mean_image, mut cache) = (None, None);
+        if spec.mean.needs_image() || config.colour_noise > 0.0 {
+            let progress: &dyn Fn(usize, usize) = &|done, total| progress(done, total);
+            let (statistics, outcome) =
+                Statistics::load_or_compute(&config.path, &train.samples, &preprocess, workers, progress)?;
+            mean_image = spec.mean.needs_image().then(|| statistics.mean_image.clone());
+            if config.colour_noise > 0.0 {
+                augment.colour_noise = Some(statistics.colour_noise(config.colour_noise));
+            }
+            cache = Some(outcome);
+        }
+        Ok(Self {
+            classes: train.classes.clone(),
+            train: train.samples.into(),
+            val: val.samples.into(),
+            pipeline: Arc::new(Pipeline::new(preprocess, augment, mean_image.clone())?),
+            mean_image,
+            ignored_files,
+            cache,
+        })
+    }
+}
+
+/// The pipeline that a saved model asks for, without augmentation.
+///
+/// # Errors
+/// [`Error::NoMeanImage`] where the model's file should have one and has not.
+pub fn model_pipeline(model: &Model) -> Result<Pipeline> {
+    let spec = model.network.spec();
+    let mean_image = match &model.mean_image {
+        Some(values) => {
+            let size = spec.input_spec().source_size as u32;
+            Some(Arc::new(MeanImage { size, values: values.clone() }))
+        }
+        None if spec.input_spec().mean.needs_image() => {
+            return Err(Error::NoMeanImage { arch: spec.arch().into() });
+        }
+        None => None,
+    };
+    Ok(Pipeline::new(preprocess(spec.input_spec()), Augment::NONE, mean_image)?)
+}
+
+/// The validation images of a folder: its `val`, or all of it where it has no splits.
+///
+/// # Errors
+/// Those of the data crate, and [`Error::Classes`] where the model's classes are others.
+pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<ImageFolder> {
+    let set = DataSet::open(path)?;
+    let images = set.val.unwrap_or(set.train);
+    if !classes.is_empty() && classes != images.classes {
+        return Err(Error::Classes { model: classes.to_vec(), data: images.classes });
+    }
+    Ok(images)
+}
+
+/// How a loader of this crate is set up; what differs is given.
+pub(crate) fn loader(config: &DataConfig, batch_size: usize, workers: usize, mode: Mode) -> LoaderConfig {
+    // One batch being used, and one being made by each worker.
+    let prefetch = workers + 1;
+    LoaderConfig { workers, prefetch, mode, on_bad_sample: config.on_bad_sample, ..LoaderConfig::eval(batch_size) }
+}
+
+/// A data set's name: that of its folder.
+pub(crate) fn name(path: &Path) -> PathBuf {
+    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    canonical.file_name().map_or_else(|| "data".into(), PathBuf::from)
+}

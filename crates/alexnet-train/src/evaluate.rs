@@ -1,0 +1,117 @@
+//! Measuring a network on images it was not trained on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use alexnet_data::{BadSample, BadSampleBudget, Batch, Loader, LoaderConfig, Pipeline, Sample};
+use alexnet_kernels::softmax_cross_entropy;
+use alexnet_model::{Mode, Network, Tape};
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::Result;
+use crate::metrics::Metrics;
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Loss and accuracies.
+    pub metrics: Metrics,
+    /// Views per image.
+    pub views: usize,
+    /// Images per second, loading included.
+    pub images_per_second: f64,
+    /// Files that could not be read.
+    pub bad: Vec<BadSample>,
+}
+
+/// Runs `network` over `samples`. With ten views (`config.mode`), an image's probabilities are the mean of those of its
+/// views (Krizhevsky et al. 2012, section 4.1), and its loss is −ln of the mean probability of its label.
+///
+/// `progress(images done, in all)` is called after each batch.
+///
+/// # Errors
+/// Those of loading, under the rule of one per cent; a device that is out of memory.
+pub fn evaluate(
+    network: &Network,
+    samples: &Arc<[Sample]>,
+    pipeline: &Arc<Pipeline>,
+    config: LoaderConfig,
+    tape: &mut Tape,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Evaluation> {
+    let start = Instant::now();
+    let mut metrics = Metrics::default();
+    let mut budget = BadSampleBudget::one_percent(samples.len());
+    let mut bad = Vec::new();
+    let mut done = 0;
+    let mut loader = Loader::new(samples.clone(), pipeline.clone(), config)?;
+    while let Some(batch) = loader.next() {
+        let batch = batch?;
+        done += batch.labels.len() + batch.bad.len();
+        budget.spend(&batch.bad)?;
+        bad.extend(batch.bad.iter().cloned());
+        if !batch.labels.is_empty() {
+            add_batch(network, &batch, tape, &mut metrics)?;
+        }
+        loader.recycle(batch.images);
+        progress(done, samples.len());
+    }
+    let images_per_second = metrics.images as f64 / start.elapsed().as_secs_f64();
+    Ok(Evaluation { metrics, views: config.mode.views(), images_per_second, bad })
+}
+
+fn add_batch(network: &Network, batch: &Batch, tape: &mut Tape, metrics: &mut Metrics) -> Result<()> {
+    let (n, views) = (batch.labels.len(), batch.views);
+    let [c, h, w] = network.spec().input_size();
+    let images = Tensor::from_slice(&batch.images, (n * views, c, h, w), &Device::Cpu)?;
+    let logits = network.forward(&images, Mode::Test, tape)?;
+    if views == 1 {
+        let labels = Tensor::from_slice(&batch.labels, n, logits.device())?;
+        let losses = Tensor::zeros(n, DType::F32, logits.device())?;
+        softmax_cross_entropy::forward_into(&logits, &labels, &losses, None)?;
+        let (losses, logits) = (losses.to_vec1::<f32>()?, logits.to_vec2::<f32>()?);
+        for ((loss, logits), &label) in losses.iter().zip(&logits).zip(&batch.labels) {
+            metrics.add(f64::from(*loss), logits, label);
+        }
+        return Ok(());
+    }
+    for (probabilities, &label) in probabilities(&logits, views)?.iter().zip(&batch.labels) {
+        let own = f64::from(probabilities.get(label as usize).copied().unwrap_or(0.0));
+        metrics.add(-own.max(f64::MIN_POSITIVE).ln(), probabilities, label);
+    }
+    Ok(())
+}
+
+/// The probabilities of each image, averaged over its `views` neighbouring rows of `logits`.
+///
+/// # Errors
+/// Logits that are not a matrix of `f32`.
+pub fn probabilities(logits: &Tensor, views: usize) -> Result<Vec<Vec<f32>>> {
+    let logits = logits.to_vec2::<f32>()?;
+    let average = |rows: &[Vec<f32>]| {
+        let mut sum = vec![0f64; rows.first().map_or(0, Vec::len)];
+        for row in rows {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let exponentials: Vec<f64> = row.iter().map(|x| f64::from(x - largest).exp()).collect();
+            let total: f64 = exponentials.iter().sum();
+            sum.iter_mut().zip(exponentials).for_each(|(sum, e)| *sum += e / total / rows.len() as f64);
+        }
+        sum.into_iter().map(|p| p as f32).collect()
+    };
+    Ok(logits.chunks(views.max(1)).map(average).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_averaged_not_logits() {
+        let logits = Tensor::new(&[[0f32, 0.], [3f32.ln(), 0.], [-200., 200.], [0., 9f32.ln()]], &Device::Cpu).unwrap();
+        let found = probabilities(&logits, 2).unwrap();
+        for (found, expected) in found.iter().flatten().zip([0.625, 0.375, 0.05, 0.95]) {
+            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+        }
+        assert_eq!(probabilities(&logits, 1).unwrap().len(), 4);
+    }
+}

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod checkpoint;
+mod config;
+mod data;
+mod error;
+mod evaluate;
+mod metrics;
+mod plot;
+mod record;
+mod schedule;
+mod solver;
+mod trainer;
+
+pub use checkpoint::State;
+pub use config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig};
+pub use data::{RunData, evaluation_images, model_pipeline, preprocess};
+pub use error::{Error, Result};
+pub use evaluate::{Evaluation, evaluate, probabilities};
+pub use metrics::{Metrics, top_k};
+pub use record::{EpochRecord, RunDir, StepRecord};
+pub use schedule::{Plateau, Progress, Schedule};
+pub use solver::{Rates, Solver};
+pub use trainer::{Event, Outcome, Trainer};

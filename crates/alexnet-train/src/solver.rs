@@ -1,0 +1,188 @@
+//! The solver: who moves, how far, and with which velocity.
+
+use alexnet_kernels::sgd::{SgdParams, update};
+use alexnet_model::{Network, ParameterSpec, Role};
+use candle_core::Tensor;
+
+use crate::config::SolverConfig;
+use crate::error::{Error, Result};
+
+/// Velocities of all parameters and the factors on their rates.
+#[derive(Debug)]
+pub struct Solver {
+    config: SolverConfig,
+    velocities: Vec<Tensor>,
+    factors: Vec<Factors>,
+}
+
+/// What the schedules say for one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// The schedule of weights.
+    pub weight: f64,
+    /// The schedule of biases.
+    pub bias: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Factors {
+    learning_rate: f64,
+    weight_decay: f64,
+    role: Role,
+}
+
+impl Solver {
+    /// A solver at rest.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an exception that names no layer and no parameter; a device that is out of memory.
+    pub fn new(config: &SolverConfig, network: &Network) -> Result<Self> {
+        let layer_of = |spec: &ParameterSpec| network.spec().layers()[spec.layer].name.clone();
+        for exception in &config.exceptions {
+            let known = |spec: &ParameterSpec| exception.of == spec.name || exception.of == layer_of(spec);
+            if !network.parameters().iter().any(|parameter| known(&parameter.spec)) {
+                let names: Vec<&str> = network.parameters().iter().map(|p| p.spec.name.as_str()).collect();
+                return Err(Error::Config {
+                    what: "solver.exceptions.of".into(),
+                    found: format!("{:?}", exception.of),
+                    rule: format!("it must be a layer or one of {}", names.join(", ")),
+                });
+            }
+        }
+        let factors = |spec: &ParameterSpec| {
+            let (mut learning_rate, mut weight_decay) = match spec.role {
+                Role::Weight => (1.0, 1.0),
+                Role::Bias => (config.bias_learning_rate_factor, config.bias_weight_decay_factor),
+            };
+            let fits = |of: &str| of == spec.name || of == layer_of(spec);
+            if let Some(exception) = config.exceptions.iter().rev().find(|exception| fits(&exception.of)) {
+                learning_rate *= exception.learning_rate_factor;
+                weight_decay *= exception.weight_decay_factor;
+            }
+            Factors { learning_rate, weight_decay, role: spec.role }
+        };
+        Ok(Self {
+            config: config.clone(),
+            factors: network.parameters().iter().map(|parameter| factors(&parameter.spec)).collect(),
+            velocities: network
+                .parameters()
+                .iter()
+                .map(|parameter| parameter.var.zeros_like())
+                .collect::<candle_core::Result<_>>()?,
+        })
+    }
+
+    /// The velocities, one per parameter of the network.
+    pub fn velocities(&self) -> &[Tensor] {
+        &self.velocities
+    }
+
+    /// Updates the `index`-th parameter of `network` from its gradient. A parameter whose rate is 0 is left alone: the
+    /// 2012 code skips it, so that neither decay nor momentum move it.
+    ///
+    /// # Errors
+    /// A gradient of another shape.
+    pub fn update(&self, network: &Network, index: usize, grad: &Tensor, rates: Rates) -> candle_core::Result<()> {
+        let Factors { learning_rate, weight_decay, role } = self.factors[index];
+        let scheduled = match role {
+            Role::Weight => rates.weight,
+            Role::Bias => rates.bias,
+        };
+        let learning_rate = self.config.learning_rate * learning_rate * scheduled;
+        if learning_rate == 0.0 {
+            return Ok(());
+        }
+        let params = SgdParams {
+            rule: self.config.rule.into(),
+            learning_rate: learning_rate as f32,
+            momentum: self.config.momentum as f32,
+            weight_decay: (self.config.weight_decay * weight_decay) as f32,
+        };
+        update(&network.parameters()[index].var, &self.velocities[index], grad, &params)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Rule, SolverException, TrainConfig};
+    use alexnet_model::{InputSpec, Layer, LayerKind, Linear, Specification};
+    use candle_core::Device;
+
+    fn network() -> Network {
+        let layers = vec![
+            Layer::new("data", LayerKind::Input { channels: 1, size: [1, 1] }),
+            Layer::new("flat", LayerKind::Flatten),
+            Layer::new("a", LayerKind::Linear(Linear::new(1, 0.0, 1.0))),
+            Layer::new("b", LayerKind::Linear(Linear::new(1, 0.0, 1.0))),
+        ];
+        let spec = Specification::new("two", InputSpec::TORCHVISION, layers).unwrap();
+        let network = Network::new(spec, 0, &[Device::Cpu]).unwrap();
+        for parameter in network.parameters() {
+            parameter.var.set(&parameter.var.ones_like().unwrap()).unwrap();
+        }
+        network
+    }
+
+    fn values(network: &Network) -> Vec<f64> {
+        let value = |t: &Tensor| f64::from(t.flatten_all().unwrap().to_vec1::<f32>().unwrap()[0]);
+        network.parameters().iter().map(|parameter| value(&parameter.var)).collect()
+    }
+
+    fn run(config: &SolverConfig, rates: &[Rates]) -> Vec<f64> {
+        let network = network();
+        let solver = Solver::new(config, &network).unwrap();
+        for &rates in rates {
+            for index in 0..4 {
+                let grad = (network.parameters()[index].var.ones_like().unwrap() * 0.5).unwrap();
+                solver.update(&network, index, &grad, rates).unwrap();
+            }
+        }
+        values(&network)
+    }
+
+    fn config(rule: Rule) -> SolverConfig {
+        SolverConfig { rule, ..TrainConfig::recipe("alexnet", "data".into()).solver }
+    }
+
+    /// Weight 1, gradient 0.5, rate .01 three times, then .001 three times: what tells the two rules apart.
+    #[test]
+    fn both_rules_give_the_numbers_of_their_sources() {
+        let rates: Vec<Rates> = [1.0, 1.0, 1.0, 0.1, 0.1, 0.1].map(|r| Rates { weight: r, bias: r }).to_vec();
+        for (rule, expected) in [(Rule::Alexnet2012, 0.936033101759539), (Rule::Pytorch, 0.965806220747625)] {
+            let weight = run(&config(rule), &rates)[0];
+            assert!((weight - expected).abs() < 2e-7, "{rule:?}: {weight}, expected {expected}");
+            let weight = run(&config(rule), &rates[..3])[0];
+            assert!((weight - 0.971922070119875).abs() < 2e-7, "{rule:?}: {weight} after three steps");
+        }
+    }
+
+    #[test]
+    fn biases_move_twice_as_fast_and_do_not_decay() {
+        let values = run(&config(Rule::Alexnet2012), &[Rates { weight: 1.0, bias: 1.0 }]);
+        for (value, expected) in values.iter().zip([1.0 - 0.005 - 5e-6, 0.99, 1.0 - 0.005 - 5e-6, 0.99]) {
+            assert!((value - expected).abs() < 1e-7, "{values:?}");
+        }
+        // Their own schedule.
+        let values = run(&config(Rule::Alexnet2012), &[Rates { weight: 1.0, bias: 0.1 }]);
+        assert!((values[1] - 0.999).abs() < 1e-7, "{values:?}");
+    }
+
+    #[test]
+    fn exceptions_freeze_and_the_last_one_counts() {
+        let exception =
+            |of: &str, rate| SolverException { of: of.into(), learning_rate_factor: rate, weight_decay_factor: 1.0 };
+        let mut config = config(Rule::Alexnet2012);
+        config.exceptions = vec![exception("a", 0.0), exception("b.bias", 10.0), exception("b.bias", 5.0)];
+        let rates = Rates { weight: 1.0, bias: 1.0 };
+        let values = run(&config, &[rates, rates]);
+        assert_eq!(values[..2], [1.0, 1.0], "frozen: no decay, no momentum");
+        let alone = run(&SolverConfig { exceptions: Vec::new(), ..config.clone() }, &[rates, rates]);
+        assert_eq!(values[2], alone[2]);
+        assert!((1.0 - values[3] - 5.0 * (1.0 - alone[3])).abs() < 1e-6, "{values:?} {alone:?}");
+
+        config.exceptions = vec![exception("c", 0.0)];
+        let message = Solver::new(&config, &network()).unwrap_err().to_string();
+        assert!(message.contains("\"c\"") && message.contains("a.weight, a.bias"), "{message}");
+    }
+}

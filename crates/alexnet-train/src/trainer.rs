@@ -1,0 +1,333 @@
+//! The loop.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use alexnet_data::{BadSample, BadSampleBudget, Batch, Loader, LoaderConfig, Order};
+use alexnet_kernels::softmax_cross_entropy;
+use alexnet_model::{Mode, Model, Network, Tape, build};
+use candle_core::{DType, Device, Tensor};
+
+use crate::checkpoint::{self, State};
+use crate::config::TrainConfig;
+use crate::data::{self, RunData};
+use crate::error::{Error, Result};
+use crate::evaluate::evaluate;
+use crate::metrics::Metrics;
+use crate::plot;
+use crate::record::{EpochRecord, RunDir, StepRecord};
+use crate::schedule::Progress;
+use crate::solver::{Rates, Solver};
+
+/// Steps between two lines about single steps in `metrics.jsonl`.
+const RECORDED_STEPS: u64 = 10;
+
+/// What a run tells whoever shows it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The training images are being read once, for their mean and colours.
+    Statistics {
+        /// Images read.
+        done: usize,
+        /// In all.
+        total: usize,
+    },
+    /// The data is ready, and training begins or goes on.
+    Started {
+        /// The images.
+        data: &'a RunData,
+        /// Where it goes on from.
+        state: &'a State,
+        /// Steps of an epoch.
+        steps: usize,
+    },
+    /// A step is done.
+    Step {
+        /// The step.
+        record: StepRecord,
+        /// Complete steps of the epoch, and steps of an epoch.
+        done: [usize; 2],
+        /// Images of this step.
+        images: usize,
+    },
+    /// Files could not be read and were left out.
+    BadSamples(&'a [BadSample]),
+    /// Some of the validation images have been seen.
+    Validating {
+        /// So many.
+        done: usize,
+        /// In all.
+        total: usize,
+    },
+    /// An epoch is done.
+    Epoch {
+        /// Its results.
+        record: &'a EpochRecord,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The best epoch, unless none was completed.
+    pub best: Option<EpochRecord>,
+    /// The last epoch, unless none was completed.
+    pub last: Option<EpochRecord>,
+    /// Steps taken.
+    pub steps: u64,
+    /// The model of the best epoch, once there is one.
+    pub model: Option<PathBuf>,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Whether it was asked to stop before its end.
+    pub stopped: bool,
+}
+
+/// A run: its configuration, data, network and solver.
+#[derive(Debug)]
+pub struct Trainer {
+    config: TrainConfig,
+    run: RunDir,
+    data: RunData,
+    model: Model,
+    solver: Solver,
+    state: State,
+    workers: usize,
+}
+
+impl Trainer {
+    /// Prepares the run in `run`: from its checkpoint where there is one, else from the start. `workers` threads load
+    /// images; how many changes nothing of the result.
+    ///
+    /// # Errors
+    /// A configuration, data or checkpoint that makes no sense, each named.
+    pub fn new(
+        config: TrainConfig,
+        run: RunDir,
+        device: &Device,
+        workers: usize,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Self> {
+        config.validate()?;
+        // The variant's preprocessing does not depend on the classes, so an unknown name is found before the data is.
+        let input = build(&config.arch, 2)?.input_spec().clone();
+        let data = RunData::open(&config.data, &input, workers, &|done, total| {
+            on_event(Event::Statistics { done, total });
+        })?;
+        let spec = build(&config.arch, data.classes.len())?;
+        let network = Network::new(spec, config.seed, std::slice::from_ref(device))?;
+        let solver = Solver::new(&config.solver, &network)?;
+        let images = [data.train.len(), data.val.len()];
+        let mut state = State { images, classes: data.classes.clone(), ..State::default() };
+        if run.checkpoint().exists() {
+            let saved = checkpoint::load(&run.checkpoint(), &network, &solver, &config)?;
+            if (saved.images, &saved.classes) != (state.images, &state.classes) {
+                let ([train, val], [now_train, now_val]) = (saved.images, state.images);
+                let reason = format!(
+                    "the run was started on {train} training and {val} validation images of {} classes, but {} now \
+                     holds {now_train} and {now_val} of {}",
+                    saved.classes.len(),
+                    config.data.path.display(),
+                    state.classes.len()
+                );
+                return Err(Error::Checkpoint { path: run.checkpoint(), reason });
+            }
+            state = saved;
+        }
+        run.rewind(state.metrics_len)?;
+        let mean_image = data.mean_image.as_ref().map(|mean| mean.values.clone());
+        let model = Model { network, classes: data.classes.clone(), mean_image };
+        let trainer = Self { config, run, data, model, solver, state, workers };
+        on_event(Event::Started { data: &trainer.data, state: &trainer.state, steps: trainer.steps() });
+        Ok(trainer)
+    }
+
+    /// Trains to the end, or until `stop` is set: then the step under way is finished and a checkpoint written.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]; images that cannot be read, where the configuration forbids it or there are too many; a disk
+    /// that is full.
+    pub fn run(&mut self, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Outcome> {
+        let mut tape = Tape::new();
+        while self.state.epoch < self.config.epochs {
+            let start = Instant::now();
+            let images = self.state.train.images;
+            if !self.epoch(&mut tape, stop, on_event)? {
+                self.state.seconds += start.elapsed().as_secs_f64();
+                self.checkpoint()?;
+                return Ok(self.outcome(true));
+            }
+            let rate = (self.state.train.images - images) as f64 / start.elapsed().as_secs_f64();
+            self.end_epoch(start, rate, &mut tape, on_event)?;
+        }
+        self.model.save(&self.run.last_model())?;
+        Ok(self.outcome(false))
+    }
+
+    /// The rest of the epoch under way. False where it was asked to stop.
+    fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<bool> {
+        let mut budget = BadSampleBudget::one_percent(self.data.train.len()).resumed(self.state.bad);
+        for batch in Loader::new(self.data.train.clone(), self.data.pipeline.clone(), self.loader())? {
+            let batch = batch?;
+            self.state.bad += batch.bad.len();
+            if !batch.bad.is_empty() {
+                self.run.add_bad(&batch.bad)?;
+                on_event(Event::BadSamples(&batch.bad));
+                budget.spend(&batch.bad)?;
+            }
+            let images = batch.labels.len();
+            let record = if images > 0 { Some(self.step(batch, tape)?) } else { None };
+            self.state.batch += 1;
+            if let Some(record) = record {
+                if record.step.is_multiple_of(RECORDED_STEPS) {
+                    self.state.metrics_len = self.run.step(&record)?;
+                }
+                on_event(Event::Step { record, done: [self.state.batch, self.steps()], images });
+                if self.config.checkpoint_steps > 0 && record.step.is_multiple_of(self.config.checkpoint_steps) {
+                    self.checkpoint()?;
+                }
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One step: forward, loss, backward, each parameter updated as soon as its gradient is there.
+    fn step(&mut self, batch: Batch, tape: &mut Tape) -> Result<StepRecord> {
+        let network = &self.model.network;
+        let (n, [c, h, w]) = (batch.labels.len(), network.spec().input_size());
+        let rates = self.rates();
+        let learning_rate = self.config.solver.learning_rate * rates.weight;
+        let images = Tensor::from_vec(batch.images, (n, c, h, w), &Device::Cpu)?;
+
+        let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
+        let logits = network.forward(&images, mode, tape)?;
+        let labels = Tensor::from_slice(&batch.labels, n, logits.device())?;
+        let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
+        softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
+        let losses: Vec<f64> = losses.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
+        let loss = losses.iter().sum::<f64>() / n as f64;
+        let (epoch, step) = (self.state.epoch + 1, self.state.step + 1);
+        if !loss.is_finite() {
+            return Err(Error::Diverged { step, epoch, learning_rate, loss });
+        }
+        network.backward(tape, &grad, |index, gradient| Ok(self.solver.update(network, index, gradient, rates)?))?;
+
+        for ((loss, scores), &label) in losses.iter().zip(logits.to_vec2::<f32>()?).zip(&batch.labels) {
+            self.state.train.add(*loss, &scores, label);
+        }
+        self.state.step = step;
+        Ok(StepRecord { epoch, step, learning_rate, loss })
+    }
+
+    /// Measures on the validation images, records, and saves.
+    fn end_epoch(
+        &mut self,
+        start: Instant,
+        images_per_second: f64,
+        tape: &mut Tape,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<()> {
+        let train = std::mem::take(&mut self.state.train);
+        if train.images == 0 {
+            let (path, images) = (self.config.data.path.clone(), self.data.train.len());
+            return Err(Error::NoImages { path, images, split: "training" });
+        }
+        let learning_rate = self.config.solver.learning_rate * self.rates().weight;
+        let val = self.validate(tape, on_event)?;
+        self.state.seconds += start.elapsed().as_secs_f64();
+        let record = EpochRecord {
+            epoch: self.state.epoch + 1,
+            step: self.state.step,
+            learning_rate,
+            train_loss: train.loss(),
+            train_top1: train.top1(),
+            val_loss: val.loss(),
+            val_top1: val.top1(),
+            val_top5: val.top5(),
+            images_per_second,
+            seconds: self.state.seconds,
+        };
+        let error = 1.0 - val.top1();
+        self.config.schedule.observe(error, &mut self.state.plateau);
+        self.config.bias_schedule.iter().for_each(|s| s.observe(error, &mut self.state.bias_plateau));
+        self.state.metrics_len = self.run.epoch(&record)?;
+        self.state.epochs.push(record.clone());
+        (self.state.epoch, self.state.batch, self.state.bad) = (self.state.epoch + 1, 0, 0);
+        let best = self.state.best().is_some_and(|best| best.epoch == record.epoch);
+        if best {
+            self.model.save(&self.run.model())?;
+        }
+        let title = format!("{} on {}", self.config.arch, data::name(&self.config.data.path).display());
+        plot::write(&self.run.plot(), &title, &self.state.epochs)?;
+        self.checkpoint()?;
+        on_event(Event::Epoch { record: &record, best });
+        Ok(())
+    }
+
+    fn validate(&self, tape: &mut Tape, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Metrics> {
+        let config = data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Mode::Eval);
+        let progress = &mut |done, total| on_event(Event::Validating { done, total });
+        let (samples, pipeline) = (&self.data.val, &self.data.pipeline);
+        let found = evaluate(&self.model.network, samples, pipeline, config, tape, progress)?;
+        if !found.bad.is_empty() {
+            self.run.add_bad(&found.bad)?;
+            on_event(Event::BadSamples(&found.bad));
+        }
+        if found.metrics.images == 0 {
+            let (path, images) = (self.config.data.path.clone(), samples.len());
+            return Err(Error::NoImages { path, images, split: "validation" });
+        }
+        Ok(found.metrics)
+    }
+
+    /// What the schedules say for the next step.
+    fn rates(&self) -> Rates {
+        let (epoch, epochs) = (self.state.epoch, self.config.epochs);
+        let progress = Progress { epoch, epochs, step: self.state.batch, steps: self.steps() };
+        let weight = self.config.schedule.factor(progress, &self.state.plateau);
+        let bias = match &self.config.bias_schedule {
+            Some(schedule) => schedule.factor(progress, &self.state.bias_plateau),
+            None => weight,
+        };
+        Rates { weight, bias }
+    }
+
+    /// Steps of an epoch.
+    fn steps(&self) -> usize {
+        self.data.train.len().div_ceil(self.config.batch_size)
+    }
+
+    fn loader(&self) -> LoaderConfig {
+        LoaderConfig {
+            order: Order::Shuffled,
+            seed: self.config.seed,
+            epoch: self.state.epoch,
+            start_batch: self.state.batch,
+            ..data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Mode::Train)
+        }
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        let path = self.run.checkpoint();
+        checkpoint::save(&path, &self.model.network, &self.solver, &self.state, &self.config)
+    }
+
+    fn outcome(&self, stopped: bool) -> Outcome {
+        let best = self.state.best().cloned();
+        Outcome {
+            model: best.as_ref().map(|_| self.run.model()),
+            best,
+            last: self.state.epochs.last().cloned(),
+            steps: self.state.step,
+            seconds: self.state.seconds,
+            stopped,
+        }
+    }
+}
