@@ -1,17 +1,12 @@
-//! The fast path: which convolution each direction is, and the gradient of the weights.
+//! The fast path: which convolution forward and the gradient of the input are. That of the weights is in
+//! `weight_gradient.rs`.
 
 use super::Conv2dShape;
 use super::direct::{Direct, Frame, Phase, pack};
 use crate::backend::CpuIsa;
-use crate::gemm::tile::{ColumnsTile, Epilogue, Tiles, cut};
-use crate::parallel::{self, Shared};
-use crate::scratch;
+use crate::gemm::tile::Tiles;
 
-/// Images are cut into at most this many parts whose weight gradients are added up at the end, in order. It bounds the
-/// memory of the partial sums; that it does not depend on the number of threads makes the result independent of it.
-const PARTS: usize = 8;
-
-fn input_frame(s: &Conv2dShape) -> Frame {
+pub(super) fn input_frame(s: &Conv2dShape) -> Frame {
     let p = s.params.padding;
     let (padded_h, padded_w) = (s.h + p.top + p.bottom, s.w + p.left + p.right);
     Frame { h: s.h, w: s.w, c: s.in_channels, top: p.top, left: p.left, padded_h, padded_w }
@@ -132,128 +127,4 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
         relu: false,
     };
     direct.run(grad_y, grad_x);
-}
-
-/// The gradients of the weight and the bias; an empty slice is not wanted.
-///
-/// grad_weight\[k\]\[o\] = Σ_pixels window\[pixel\]\[k\] · grad_y\[pixel\]\[o\]: for one run of the window, the rows of a
-/// [`ColumnsTile`] are adjacent in the padded image, and its columns adjacent in `grad_y`, so nothing is packed.
-pub(super) fn backward_weight(
-    isa: CpuIsa,
-    s: &Conv2dShape,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_weight: &mut [f32],
-    grad_bias: &mut [f32],
-) {
-    if !grad_bias.is_empty() {
-        sum_pixels(grad_y, grad_bias, s.n);
-    }
-    if grad_weight.is_empty() {
-        return;
-    }
-    let (tiles, frame) = (Tiles::of(isa), input_frame(s));
-    let runs = frame.runs(s.kh, s.kw, s.group_in());
-    let (taps, group_out) = (s.taps(), s.group_out());
-    let parts = s.n.clamp(1, PARTS);
-    // With more threads than parts, each part's columns are shared out as well.
-    let panels = group_out.div_ceil(tiles.width());
-    let bands = (2 * parallel::threads()).div_ceil(parts).min(panels);
-    let part_len = s.params.groups * taps * group_out;
-    let mut sums = scratch::take(parts * part_len);
-    let shared = Shared::new(&mut sums);
-    parallel::for_each(parts * bands, |task| {
-        let (part, band) = (task / bands, task % bands);
-        let my_panels = band * panels / bands..(band + 1) * panels / bands;
-        let mut padded = if frame.is_bare() { scratch::take(0) } else { scratch::zeroed(frame.padded_len()) };
-        let images = part * s.n / parts..(part + 1) * s.n / parts;
-        if images.is_empty() {
-            // SAFETY: without images there is one part and one task per band; only the first writes.
-            unsafe { shared.slice(0..if band == 0 { part_len } else { 0 }) }.fill(0.0);
-        }
-        for image in images.clone() {
-            let pixels = &x[image * frame.image_len()..(image + 1) * frame.image_len()];
-            let padded = if frame.is_bare() {
-                pixels
-            } else {
-                frame.place(pixels, &mut padded);
-                &padded
-            };
-            let grad_y = &grad_y[image * s.oh * s.ow * s.out_channels..];
-            let epilogue = if image == images.start { Epilogue::STORE } else { Epilogue::ACCUMULATE };
-            for (group, panel) in (0..s.params.groups).flat_map(|g| my_panels.clone().map(move |p| (g, p))) {
-                let first = panel * tiles.width();
-                let columns = tiles.width().min(group_out - first);
-                let mut k = 0;
-                for run in &runs {
-                    for (start, rows) in cut(run.len, tiles.max_rows) {
-                        let c = part * part_len + (group * taps + k + start) * group_out + first;
-                        let step = s.params.stride;
-                        let tile = ColumnsTile {
-                            a: padded[group * s.group_in() + run.offset + start..].as_ptr(),
-                            b: grad_y[group * group_out + first..].as_ptr(),
-                            counts: [1, s.oh, s.ow],
-                            a_steps: [0, frame.at(step, 0), frame.at(0, step)],
-                            b_steps: [0, s.ow * s.out_channels, s.out_channels],
-                            c: shared.start().wrapping_add(c),
-                            c_row: group_out,
-                            columns,
-                            epilogue,
-                        };
-                        // SAFETY: the steps walk the windows of one padded image and the pixels of one gradient; this
-                        // task alone writes these columns of its part.
-                        unsafe { tiles.columns_tile(rows, columns)(&tile) }
-                    }
-                    k += run.len;
-                }
-            }
-        }
-    });
-    add_parts(s, &sums, part_len, grad_weight);
-}
-
-/// Adds the parts up and brings taps and channels into the weight's order.
-fn add_parts(s: &Conv2dShape, sums: &[f32], part_len: usize, grad_weight: &mut [f32]) {
-    let (taps, group_out) = (s.taps(), s.group_out());
-    let order = tap_order(s);
-    // A cache line of output channels at a time.
-    const CHANNELS: usize = 16;
-    let blocks = group_out.div_ceil(CHANNELS);
-    let grad_weight = Shared::new(grad_weight);
-    parallel::for_each(s.params.groups * blocks, |i| {
-        let (group, first) = (i / blocks, i % blocks * CHANNELS);
-        let count = CHANNELS.min(group_out - first);
-        let start = (group * group_out + first) * taps;
-        // SAFETY: one part per block of channels.
-        let grad_weight = unsafe { grad_weight.slice(start..start + count * taps) };
-        for (k, &tap) in order.iter().enumerate() {
-            let mut total = [0f32; CHANNELS];
-            for part in sums.chunks_exact(part_len) {
-                let part = &part[(group * taps + k) * group_out + first..][..count];
-                total.iter_mut().zip(part).for_each(|(total, value)| *total += value);
-            }
-            for (o, total) in total[..count].iter().enumerate() {
-                grad_weight[o * taps + tap] = *total;
-            }
-        }
-    });
-}
-
-/// Sums each channel over all pixels of `n` images: in `f32` within an image, in `f64` over images.
-fn sum_pixels(grad_y: &[f32], grad_bias: &mut [f32], n: usize) {
-    let channels = grad_bias.len();
-    let mut sums = vec![0f32; n * channels];
-    let shared = Shared::new(&mut sums);
-    let image_len = grad_y.len() / n.max(1);
-    parallel::for_each(n, |i| {
-        // SAFETY: one part per image.
-        let sums = unsafe { shared.slice(i * channels..(i + 1) * channels) };
-        for pixel in grad_y[i * image_len..(i + 1) * image_len].chunks_exact(channels) {
-            sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
-        }
-    });
-    for (channel, total) in grad_bias.iter_mut().enumerate() {
-        let values = sums.iter().skip(channel).step_by(channels);
-        *total = values.map(|&sum| f64::from(sum)).sum::<f64>() as f32;
-    }
 }

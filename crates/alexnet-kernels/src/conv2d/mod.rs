@@ -5,6 +5,7 @@ mod direct;
 pub mod reference;
 #[cfg(test)]
 mod tests;
+mod weight_gradient;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -254,7 +255,7 @@ pub fn backward_into(
         read(OP, "x", x, |x| {
             write_optional(OP, "grad_weight", grad_weight, |grad_weight| {
                 write_optional(OP, "grad_bias", grad_bias, |grad_bias| {
-                    cpu::backward_weight(isa, &shape, x, grad_y, grad_weight, grad_bias);
+                    weight_gradient::backward_weight(isa, &shape, x, grad_y, grad_weight, grad_bias);
                     Ok(())
                 })
             })

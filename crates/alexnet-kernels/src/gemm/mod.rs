@@ -1,7 +1,9 @@
-//! Matrix products: [`tile`] holds the innermost loops, [`packed`] the general product, [`dot`] the one for few rows.
+//! Matrix products: [`tile`] holds the innermost loops, [`packed`] the general product, [`streamed`] the one whose second
+//! matrix is large, [`dot`] the one for few rows.
 
 pub(crate) mod dot;
 pub(crate) mod packed;
+pub(crate) mod streamed;
 pub(crate) mod tile;
 
 /// A matrix in memory: element (i, j) is `values[i·rows + j·columns]`.

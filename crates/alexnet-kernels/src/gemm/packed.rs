@@ -12,8 +12,8 @@ use crate::scratch;
 
 /// k of a block.
 const DEPTH: usize = 256;
-/// Columns of a block at the most: 256 · 512 values are half of a one-megabyte cache.
-const COLUMNS: usize = 512;
+/// Columns of a block at the most: 256 · 256 values are half of a cache of 512 KB.
+const COLUMNS: usize = 256;
 
 /// What is added to each element of C, and whether negative results become 0.
 #[derive(Clone, Copy, Default)]
@@ -108,27 +108,53 @@ impl PackedA {
 /// Packs rows `k0..k0 + depth` and columns `first..first + columns` of B in panels of `width`, the last filled up with
 /// zeros.
 fn pack_b(b: Matrix<'_>, k0: usize, depth: usize, first: usize, columns: usize, width: usize, packed: &mut [f32]) {
+    let start = k0 * b.rows + first * b.columns;
+    if b.columns == 1 {
+        pack_rows(&b.values[start..], b.rows, depth, columns, width, packed);
+        return;
+    }
     for (panel, column) in (0..columns).step_by(width).enumerate() {
         let count = width.min(columns - column);
         let panel = &mut packed[panel * depth * width..(panel + 1) * depth * width];
-        let start = k0 * b.rows + (first + column) * b.columns;
-        if b.columns == 1 {
-            for (k, row) in panel.chunks_exact_mut(width).enumerate() {
-                row[..count].copy_from_slice(&b.values[start + k * b.rows..][..count]);
-                row[count..].fill(0.0);
-            }
-        } else {
-            // Columns are the adjacent ones: each is read from end to end, a few k at a time, so that the lines of the
-            // panel being written stay close by.
-            panel.fill(0.0);
-            const BLOCK: usize = 16;
-            for k in (0..depth).step_by(BLOCK) {
-                for j in 0..count {
-                    for k in k..(k + BLOCK).min(depth) {
-                        panel[k * width + j] = b.values[start + k * b.rows + j * b.columns];
-                    }
+        // Columns are the adjacent ones: each is read from end to end, a few k at a time, so that the lines of the panel
+        // being written stay close by.
+        panel.fill(0.0);
+        const BLOCK: usize = 16;
+        for k in (0..depth).step_by(BLOCK) {
+            for j in 0..count {
+                for k in k..(k + BLOCK).min(depth) {
+                    panel[k * width + j] = b.values[start + k * b.rows + (column + j) * b.columns];
                 }
             }
+        }
+    }
+}
+
+/// Packs `rows` rows of `columns` adjacent values, `step` from one row to the next, in panels of `width`, the last filled
+/// up with zeros. The rows are read from end to end, as the memory likes it best.
+pub(crate) fn pack_rows(values: &[f32], step: usize, rows: usize, columns: usize, width: usize, packed: &mut [f32]) {
+    // A width known to the compiler makes a copy a few moves instead of a call.
+    match width {
+        8 => pack_rows_of::<8>(values, step, rows, columns, packed),
+        16 => pack_rows_of::<16>(values, step, rows, columns, packed),
+        32 => pack_rows_of::<32>(values, step, rows, columns, packed),
+        _ => unreachable!("no instruction set has tiles {width} wide"),
+    }
+}
+
+fn pack_rows_of<const WIDTH: usize>(values: &[f32], step: usize, rows: usize, columns: usize, packed: &mut [f32]) {
+    let (whole, rest) = (columns / WIDTH, columns % WIDTH);
+    for row in 0..rows {
+        let values = &values[row * step..row * step + columns];
+        let mut to = row * WIDTH;
+        for values in values.chunks_exact(WIDTH) {
+            packed[to..to + WIDTH].copy_from_slice(values);
+            to += rows * WIDTH;
+        }
+        if rest > 0 {
+            let last = &mut packed[to..to + WIDTH];
+            last[..rest].copy_from_slice(&values[whole * WIDTH..]);
+            last[rest..].fill(0.0);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::LinearShape;
 use crate::backend::CpuIsa;
 use crate::gemm::packed::{self, Finish};
-use crate::gemm::{Matrix, dot};
+use crate::gemm::{Matrix, dot, streamed};
 
 pub(super) fn forward(
     isa: CpuIsa,
@@ -18,8 +18,7 @@ pub(super) fn forward(
     if s.n <= dot::MAX_ROWS {
         dot::product(isa, sizes, x, weight, finish, y);
     } else {
-        let x = Matrix::row_major(x, s.in_features);
-        packed::product(isa, sizes, x, Matrix::row_major(weight, s.in_features).transposed(), finish, y);
+        streamed::product(isa, sizes, x, weight, finish, y);
     }
 }
 

@@ -1,0 +1,73 @@
+//! What this machine can do at best, so that a benchmark can say how far it is from that.
+
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use crate::backend::CpuIsa;
+use crate::simd::{Kernel, Simd, dispatch};
+
+/// Independent sums in flight: more than the latency of a multiply-add times the units of any core, and together with
+/// the two factors no more than the sixteen registers of AVX2.
+const CHAINS: usize = 12;
+const STEPS: usize = 2_000_000;
+
+/// Multiply-adds in registers alone.
+struct MultiplyAdds;
+
+impl Kernel for MultiplyAdds {
+    /// Their number, and a sum that keeps the compiler from leaving them out.
+    type Output = (f64, f32);
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> (f64, f32) {
+        // SAFETY: the instruction set is there; no memory is touched.
+        unsafe {
+            let (a, b) = (S::splat(std::hint::black_box(0.999_9)), S::splat(std::hint::black_box(1e-4)));
+            let mut sums = [a; CHAINS];
+            for _ in 0..STEPS {
+                for sum in &mut sums {
+                    *sum = S::mul_add(*sum, a, b);
+                }
+            }
+            let total = sums.into_iter().fold(b, |total, sum| S::add(total, sum));
+            ((CHAINS * STEPS * S::LANES) as f64, S::sum(total))
+        }
+    }
+}
+
+/// Floating-point operations per second of the threads of rayon's current pool together, in registers, a multiply-add
+/// counting as two: the best of the measurements that fit into `time`. No kernel can be faster.
+pub fn measure_peak(isa: CpuIsa, time: Duration) -> f64 {
+    let start = Instant::now();
+    let mut best = 0f64;
+    while best == 0.0 || start.elapsed() < time {
+        let round = Instant::now();
+        let threads = rayon::current_num_threads();
+        let done: f64 = (0..threads * 4)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|_| {
+                let (count, sum) = dispatch(isa, MultiplyAdds);
+                std::hint::black_box(sum);
+                count
+            })
+            .sum();
+        best = best.max(2.0 * done / round.elapsed().as_secs_f64());
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn better_instruction_sets_have_higher_peaks() {
+        let peaks: Vec<f64> =
+            CpuIsa::available().into_iter().map(|isa| measure_peak(isa, Duration::from_millis(50))).collect();
+        assert!(peaks.iter().all(|peak| *peak > 1e8), "{peaks:?}");
+        // Twice the lanes; half of that is left to a noisy machine.
+        assert!(peaks.windows(2).all(|pair| pair[1] > pair[0]), "{peaks:?}");
+    }
+}
