@@ -66,9 +66,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// The loss is no longer a number.
+    /// A loss or a weight is no longer a number.
     #[error(
-        "the loss became {loss} in step {step} (epoch {epoch}) at learning rate {learning_rate}; try a tenth of that \
+        "{what} became {value} in step {step} (epoch {epoch}) at learning rate {learning_rate}; try a tenth of that \
          learning rate, or a warm-up, and check the data for labels that are wrong. The weights of the last checkpoint \
          are as they were"
     )]
@@ -79,8 +79,10 @@ pub enum Error {
         epoch: u32,
         /// The rate of the weights.
         learning_rate: f64,
-        /// The loss.
-        loss: f64,
+        /// The loss, the validation loss, or a parameter.
+        what: String,
+        /// NaN or an infinity.
+        value: f64,
     },
     /// A data set without a single image that could be read.
     #[error("{}: none of the {images} {split} images could be read", path.display())]

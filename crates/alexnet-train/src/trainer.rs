@@ -97,6 +97,8 @@ pub struct Trainer {
     solver: Solver,
     state: State,
     workers: usize,
+    /// Until when `state.seconds` counts.
+    clock: Instant,
 }
 
 impl Trainer {
@@ -141,7 +143,7 @@ impl Trainer {
         run.rewind(state.metrics_len)?;
         let mean_image = data.mean_image.as_ref().map(|mean| mean.values.clone());
         let model = Model { network, classes: data.classes.clone(), mean_image };
-        let trainer = Self { config, run, data, model, solver, state, workers };
+        let trainer = Self { config, run, data, model, solver, state, workers, clock: Instant::now() };
         on_event(Event::Started { data: &trainer.data, state: &trainer.state, steps: trainer.steps() });
         Ok(trainer)
     }
@@ -153,16 +155,15 @@ impl Trainer {
     /// that is full.
     pub fn run(&mut self, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Outcome> {
         let mut tape = Tape::new();
+        self.clock = Instant::now();
         while self.state.epoch < self.config.epochs {
-            let start = Instant::now();
-            let images = self.state.train.images;
+            let (start, images) = (Instant::now(), self.state.train.images);
             if !self.epoch(&mut tape, stop, on_event)? {
-                self.state.seconds += start.elapsed().as_secs_f64();
                 self.checkpoint()?;
                 return Ok(self.outcome(true));
             }
             let rate = (self.state.train.images - images) as f64 / start.elapsed().as_secs_f64();
-            self.end_epoch(start, rate, &mut tape, on_event)?;
+            self.end_epoch(rate, &mut tape, on_event)?;
         }
         self.model.save(&self.run.last_model())?;
         Ok(self.outcome(false))
@@ -214,9 +215,7 @@ impl Trainer {
         let losses: Vec<f64> = losses.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
         let loss = losses.iter().sum::<f64>() / n as f64;
         let (epoch, step) = (self.state.epoch + 1, self.state.step + 1);
-        if !loss.is_finite() {
-            return Err(Error::Diverged { step, epoch, learning_rate, loss });
-        }
+        self.require_finite("the loss", loss, step)?;
         network.backward(tape, &grad, |index, gradient| Ok(self.solver.update(network, index, gradient, rates)?))?;
 
         for ((loss, scores), &label) in losses.iter().zip(logits.to_vec2::<f32>()?).zip(&batch.labels) {
@@ -229,7 +228,6 @@ impl Trainer {
     /// Measures on the validation images, records, and saves.
     fn end_epoch(
         &mut self,
-        start: Instant,
         images_per_second: f64,
         tape: &mut Tape,
         on_event: &(dyn Fn(Event<'_>) + Sync),
@@ -241,7 +239,8 @@ impl Trainer {
         }
         let learning_rate = self.config.solver.learning_rate * self.rates().weight;
         let val = self.validate(tape, on_event)?;
-        self.state.seconds += start.elapsed().as_secs_f64();
+        self.require_finite("the validation loss", val.loss(), self.state.step)?;
+        self.add_time();
         let record = EpochRecord {
             epoch: self.state.epoch + 1,
             step: self.state.step,
@@ -314,9 +313,29 @@ impl Trainer {
         }
     }
 
-    fn checkpoint(&self) -> Result<()> {
+    /// Replaces the checkpoint, unless the weights are such that going on from them makes no sense.
+    fn checkpoint(&mut self) -> Result<()> {
+        self.add_time();
+        for parameter in self.model.network.parameters() {
+            let sum = f64::from(parameter.var.sum_all()?.to_scalar::<f32>()?);
+            self.require_finite(&parameter.spec.name, sum, self.state.step)?;
+        }
         let path = self.run.checkpoint();
         checkpoint::save(&path, &self.model.network, &self.solver, &self.state, &self.config)
+    }
+
+    /// Counts the time since it was last counted.
+    fn add_time(&mut self) {
+        let now = Instant::now();
+        self.state.seconds += (now - std::mem::replace(&mut self.clock, now)).as_secs_f64();
+    }
+
+    fn require_finite(&self, what: &str, value: f64, step: u64) -> Result<()> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let learning_rate = self.config.solver.learning_rate * self.rates().weight;
+        Err(Error::Diverged { step, epoch: self.state.epoch + 1, learning_rate, what: what.into(), value })
     }
 
     fn outcome(&self, stopped: bool) -> Outcome {
