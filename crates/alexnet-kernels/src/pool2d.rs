@@ -17,6 +17,9 @@ pub struct Pool2dParams {
     pub ceil: bool,
 }
 
+/// The positions of a larger window could not all be told apart as `f32`.
+const MAX_KERNEL: usize = 4096;
+
 impl Pool2dParams {
     /// Windows of `kernel_size` every `stride` pixels, without padding, the output size rounded down.
     pub const fn new(kernel_size: usize, stride: usize) -> Self {
@@ -38,12 +41,15 @@ impl Pool2dParams {
     /// Caffe's rule).
     ///
     /// # Errors
-    /// A kernel or stride of 0, padding above half the kernel, or a kernel larger than the padded image.
+    /// A kernel or stride of 0, a kernel above 4096, padding above half the kernel, or a kernel larger than the padded image.
     pub fn output_size(&self, op: &'static str, [h, w]: [usize; 2]) -> Result<[usize; 2], Error> {
         let Self { kernel_size, stride, padding, ceil } = *self;
         if kernel_size == 0 || stride == 0 {
             let rule = format!("kernel_size and stride must be at least 1, but are {kernel_size} and {stride}");
             return error::parameter(op, rule);
+        }
+        if kernel_size > MAX_KERNEL {
+            return error::parameter(op, format!("kernel_size must be at most {MAX_KERNEL}, but is {kernel_size}"));
         }
         if padding > kernel_size / 2 {
             let rule = format!("padding must be at most half the kernel_size {kernel_size}, but is {padding}");
@@ -132,6 +138,7 @@ mod tests {
         // The window that would start beyond the image is left out.
         assert_eq!(size(Pool2dParams::new(1, 3).with_ceil(), 3).unwrap(), 1);
         assert!(size(Pool2dParams::new(5, 1), 4).unwrap_err().to_string().contains("5×5 window does not fit"));
+        assert!(size(Pool2dParams::new(4097, 1), 5000).unwrap_err().to_string().contains("at most 4096, but is 4097"));
         assert!(size(Pool2dParams::new(3, 0), 4).is_err() && size(Pool2dParams::new(3, 1).with_padding(2), 4).is_err());
     }
 }

@@ -1,12 +1,16 @@
 //! The gradient of the weights and of the biases.
 //!
 //! grad_weight\[k\]\[o\] = Σ_pixels window\[pixel\]\[k\] · grad_y\[pixel\]\[o\]: a matrix product whose inner dimension is
-//! the pixels of all images. It goes image by image, in blocks of output rows small enough for the first-level cache.
+//! the pixels of all images. It goes in blocks of pixels, rows of one image or a few whole images: the longer a block,
+//! the less often the sums, too many for any cache, are read and written; the shorter, the nearer stays what is summed.
 //!
-//! Of `grad_y`, a panel of the block as wide as a tile is packed. Of the image, a tile's few channels are packed into a
+//! Of `grad_y`, the block is packed into panels as wide as a tile. Of the images, a tile's few channels are packed into a
 //! strip of adjacent pixels, and this one strip serves every tap: under tap (u, v), output pixel (i, j) sees the strip's
-//! pixel (i·stride + u, j·stride + v). The sums lie in the order in which the tiles come to them. Where an image has fewer channels than a tile has rows, as the first layer's, the
-//! taps of one kernel row lie next to each other already, and are multiplied where they are.
+//! pixel (i·stride + u, j·stride + v). A second-level cache holds the strips of some channels, over which all panels pass.
+//! The sums lie in the order in which the tiles come to them. Where an image has fewer channels than a tile has rows, as
+//! the first layer's, the taps of one kernel row lie next to each other already, and are multiplied where they are.
+
+use std::ops::Range;
 
 use super::Conv2dShape;
 use super::cpu::input_frame;
@@ -20,8 +24,10 @@ use crate::scratch;
 /// Images are cut into at most this many parts whose gradients are added up at the end, in order. It bounds the memory
 /// of the partial sums; that it does not depend on the number of threads makes the result independent of it.
 const PARTS: usize = 8;
-/// Output pixels of a block: a panel of them is half of a first-level cache of 32 KB.
-const BLOCK: usize = 256;
+/// Output pixels of a block at the most.
+const BLOCK: usize = 768;
+/// Values of the strips that are used together: 192 KB of a second-level cache of 512.
+const STRIPS: usize = 48 * 1024;
 /// Values copied at once for a pixel of a strip, no fewer than a tile has rows.
 const PIXEL: usize = 16;
 
@@ -41,7 +47,7 @@ pub(super) fn backward_weight(
         return;
     }
     let plan = Plan::new(isa, s);
-    let Plan { frame, rows, part_len, .. } = plan;
+    let part_len = plan.part_len;
     let parts = s.n.clamp(1, PARTS);
     // With more threads than parts, each part's panels are shared out as well.
     let panels = s.params.groups * plan.panels;
@@ -58,41 +64,16 @@ pub(super) fn backward_weight(
         if images.is_empty() {
             sums.fill(0.0);
         }
-        let mut padded = if frame.is_bare() { scratch::take(0) } else { scratch::zeroed(frame.padded_len()) };
-        let mut packed = scratch::take(plan.tiles.width() * rows * s.ow);
-        let mut strips = scratch::take(plan.strips_len());
-        for image in images.clone() {
-            let pixels = &x[image * frame.image_len()..(image + 1) * frame.image_len()];
-            let padded = if frame.is_bare() {
-                pixels
-            } else {
-                frame.place(pixels, &mut padded);
-                &padded
-            };
-            let grad_y = &grad_y[image * s.oh * s.ow * s.out_channels..];
-            for first_row in (0..s.oh).step_by(rows) {
-                let block = Block { first_row, rows: rows.min(s.oh - first_row) };
-                let epilogue =
-                    if image > images.start || first_row > 0 { Epilogue::ACCUMULATE } else { Epilogue::STORE };
-                for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(plan.panel_len())) {
-                    let group = panel / plan.panels;
-                    if panel == panels.start || panel % plan.panels == 0 {
-                        plan.pack_strips(block, group, padded, &mut strips);
-                    }
-                    plan.pack_panel(block, panel, grad_y, &mut packed);
-                    plan.add(block, group, padded, &strips, &packed, epilogue, sums);
-                }
-            }
-        }
+        plan.add_images(images, panels, x, grad_y, sums);
     });
     plan.add_parts(&sums, grad_weight);
 }
 
-/// Some output rows of an image.
-#[derive(Clone, Copy)]
+/// Some output rows of some images: all rows, or one image.
+#[derive(Clone)]
 struct Block {
-    first_row: usize,
-    rows: usize,
+    images: Range<usize>,
+    rows: Range<usize>,
 }
 
 /// How the work is cut.
@@ -102,26 +83,50 @@ struct Plan<'a> {
     frame: Frame,
     /// Panels of output channels in a group.
     panels: usize,
-    /// Output rows of a block.
+    /// Images and output rows of a block at the most; one of them is 1 or all.
+    images: usize,
     rows: usize,
     /// Values of all sums: `[groups, panels, taps, width]`, the taps in the order of the tiles.
     part_len: usize,
-    /// Whether tiles read the padded image itself.
+    /// Whether tiles read the padded images themselves.
     in_place: bool,
+    /// Tiles of channels, (first, count), whose strips are used together.
+    chunks: Vec<Vec<(usize, usize)>>,
+}
+
+/// What the tiles of a block read.
+struct Operands<'a> {
+    padded: &'a [f32],
+    strips: &'a [f32],
+    /// The panel of `grad_y`.
+    panel: &'a [f32],
 }
 
 impl<'a> Plan<'a> {
     fn new(isa: CpuIsa, s: &'a Conv2dShape) -> Self {
-        let tiles = Tiles::of(isa);
+        let (tiles, frame) = (Tiles::of(isa), input_frame(s));
         let panels = s.group_out().div_ceil(tiles.width());
+        let pixels = (s.oh * s.ow).max(1);
+        let images = (BLOCK / pixels).clamp(1, s.n.max(1));
+        let rows = if pixels <= BLOCK { s.oh } else { (BLOCK / s.ow).max(1) };
+        let in_place = s.params.groups == 1 && s.in_channels < tiles.max_rows;
+        let strip = images * rows_seen(s, rows) * frame.padded_w * tiles.max_rows;
+        let cuts: Vec<_> = if in_place { Vec::new() } else { cut(s.group_in(), tiles.max_rows).collect() };
         Self {
             s,
             tiles,
-            frame: input_frame(s),
+            frame,
             panels,
-            rows: (BLOCK / s.ow.max(1)).clamp(1, s.oh.max(1)),
+            images,
+            rows,
             part_len: s.params.groups * panels * s.taps() * tiles.width(),
-            in_place: s.params.groups == 1 && s.in_channels < tiles.max_rows,
+            in_place,
+            // In place, one chunk without a strip.
+            chunks: if in_place {
+                vec![Vec::new()]
+            } else {
+                cuts.chunks((STRIPS / strip.max(1)).max(1)).map(<[_]>::to_vec).collect()
+            },
         }
     }
 
@@ -129,97 +134,150 @@ impl<'a> Plan<'a> {
         self.s.taps() * self.tiles.width()
     }
 
-    /// Rows of the padded image that `rows` output rows see.
-    fn rows_seen(&self, rows: usize) -> usize {
-        (rows - 1) * self.s.params.stride + self.s.kh
+    /// Adds some images to the sums of some panels.
+    fn add_images(&self, images: Range<usize>, panels: Range<usize>, x: &[f32], grad_y: &[f32], sums: &mut [f32]) {
+        let (s, frame, width) = (self.s, self.frame, self.tiles.width());
+        let bare = frame.is_bare();
+        let mut padded = if bare { scratch::take(0) } else { scratch::zeroed(self.images * frame.padded_len()) };
+        let pixels = self.images * self.rows * s.ow;
+        let mut packed = scratch::take(panels.len() * pixels * width);
+        let mut strips = scratch::take(self.strips_len());
+        for first in images.clone().step_by(self.images) {
+            let these = first..(first + self.images).min(images.end);
+            let x = &x[these.start * frame.image_len()..these.end * frame.image_len()];
+            let padded = if bare {
+                x
+            } else {
+                for (image, padded) in
+                    x.chunks_exact(frame.image_len()).zip(padded.chunks_exact_mut(frame.padded_len()))
+                {
+                    frame.place(image, padded);
+                }
+                &padded
+            };
+            for first_row in (0..s.oh).step_by(self.rows) {
+                let block = Block { images: these.clone(), rows: first_row..(first_row + self.rows).min(s.oh) };
+                let begun = first > images.start || first_row > 0;
+                let epilogue = if begun { Epilogue::ACCUMULATE } else { Epilogue::STORE };
+                let panel_len = block.images.len() * block.rows.len() * s.ow * width;
+                for (panel, packed) in panels.clone().zip(packed.chunks_exact_mut(panel_len)) {
+                    self.pack_panel(&block, panel, grad_y, packed);
+                }
+                for group in panels.start / self.panels..panels.end.div_ceil(self.panels) {
+                    let of_group = (group * self.panels).max(panels.start)..((group + 1) * self.panels).min(panels.end);
+                    for chunk in &self.chunks {
+                        self.pack_strips(&block, group, chunk, padded, &mut strips);
+                        for panel in of_group.clone() {
+                            let i = panel - panels.start;
+                            let operands = Operands {
+                                padded,
+                                strips: &strips,
+                                panel: &packed[i * panel_len..(i + 1) * panel_len],
+                            };
+                            let sums = &mut sums[i * self.panel_len()..(i + 1) * self.panel_len()];
+                            self.add(&block, group, chunk, &operands, epilogue, sums);
+                        }
+                    }
+                }
+            }
+        }
     }
 
     fn strips_len(&self) -> usize {
-        if self.in_place { 0 } else { self.rows_seen(self.rows) * self.frame.padded_w * self.s.group_in() + PIXEL }
+        let tiles = self.chunks.iter().map(Vec::len).max().unwrap_or(0);
+        let pixels = self.images * rows_seen(self.s, self.rows) * self.frame.padded_w;
+        tiles * pixels * self.tiles.max_rows + PIXEL
     }
 
-    /// Where the block's windows of a group begin in the padded image.
-    fn top(&self, block: Block, group: usize) -> usize {
-        self.frame.at(block.first_row * self.s.params.stride, 0) + group * self.s.group_in()
+    /// Where the block's windows of a group begin in a padded image.
+    fn top(&self, block: &Block, group: usize) -> usize {
+        self.frame.at(block.rows.start * self.s.params.stride, 0) + group * self.s.group_in()
     }
 
-    /// Packs the block's part of one group of the image: for each tile of channels, those of all pixels.
-    fn pack_strips(&self, block: Block, group: usize, padded: &[f32], strips: &mut [f32]) {
-        if self.in_place {
-            return;
-        }
-        let pixels = self.rows_seen(block.rows) * self.frame.padded_w;
-        // Less the pixels before the group's first channel.
-        let image = &padded[self.top(block, group)..];
-        for (channel, rows) in cut(self.s.group_in(), self.tiles.max_rows) {
-            pack_strip(&image[channel..], self.frame.c, pixels, rows, &mut strips[channel * pixels..]);
+    /// Pixels of a strip that belong to one image.
+    fn strip_pixels(&self, block: &Block) -> usize {
+        rows_seen(self.s, block.rows.len()) * self.frame.padded_w
+    }
+
+    /// Packs the block's part of some channels: for each tile of them, those of all pixels, image by image.
+    fn pack_strips(&self, block: &Block, group: usize, chunk: &[(usize, usize)], padded: &[f32], strips: &mut [f32]) {
+        let pixels = self.strip_pixels(block);
+        let mut at = 0;
+        for &(channel, rows) in chunk {
+            for image in 0..block.images.len() {
+                let top = image * self.frame.padded_len() + self.top(block, group) + channel;
+                pack_strip(&padded[top..], self.frame.c, pixels, rows, &mut strips[at..]);
+                at += pixels * rows;
+            }
         }
     }
 
     /// Packs the block's part of one panel of `grad_y`.
-    fn pack_panel(&self, block: Block, panel: usize, grad_y: &[f32], packed: &mut [f32]) {
+    fn pack_panel(&self, block: &Block, panel: usize, grad_y: &[f32], packed: &mut [f32]) {
         let (s, width) = (self.s, self.tiles.width());
         let first = panel % self.panels * width;
-        let start = block.first_row * s.ow * s.out_channels + panel / self.panels * s.group_out() + first;
         let columns = width.min(s.group_out() - first);
-        pack_rows(&grad_y[start..], s.out_channels, block.rows * s.ow, columns, width, packed);
+        // Of several images all rows are packed, so that they lie next to each other.
+        let pixel = (block.images.start * s.oh + block.rows.start) * s.ow;
+        let start = pixel * s.out_channels + panel / self.panels * s.group_out() + first;
+        let pixels = block.images.len() * block.rows.len() * s.ow;
+        pack_rows(&grad_y[start..], s.out_channels, pixels, columns, width, packed);
     }
 
-    /// Adds the block to one panel's sums.
-    #[allow(clippy::too_many_arguments)] // All that a tile reads and writes.
+    /// Adds the block to one panel's sums of the chunk's channels.
     fn add(
         &self,
-        block: Block,
+        block: &Block,
         group: usize,
-        padded: &[f32],
-        strips: &[f32],
-        packed: &[f32],
+        chunk: &[(usize, usize)],
+        operands: &Operands<'_>,
         epilogue: Epilogue,
-        mut sums: &mut [f32],
+        sums: &mut [f32],
     ) {
-        let (s, width) = (self.s, self.tiles.width());
-        let pixels = self.rows_seen(block.rows) * self.frame.padded_w;
-        self.each_tile(|tap, rows| {
-            let (u, v, channel) = tap;
-            let (stride, row, across) = (s.params.stride, self.frame.padded_w, rows);
+        let (s, width, stride) = (self.s, self.tiles.width(), self.s.params.stride);
+        let (pixels, images, rows) = (self.strip_pixels(block), block.images.len(), block.rows.len());
+        let mut at = chunk.first().map_or(0, |&(channel, _)| channel * s.kh * s.kw * width);
+        self.each_tile(chunk, |(u, v, channel), count| {
             let (a, a_steps) = if self.in_place {
-                let at = self.top(block, group) + self.frame.at(u, v) + channel;
-                (padded[at..].as_ptr(), [0, self.frame.at(stride, 0), self.frame.at(0, stride)])
+                let a = self.top(block, group) + self.frame.at(u, v) + channel;
+                let steps = [self.frame.padded_len(), self.frame.at(stride, 0), self.frame.at(0, stride)];
+                (operands.padded[a..].as_ptr(), steps)
             } else {
-                let at = channel * pixels + (u * row + v) * across;
-                (strips[at..].as_ptr(), [0, stride * row * across, stride * across])
+                let row = self.frame.padded_w * count;
+                let first = (channel - chunk[0].0) * images * pixels;
+                let a = first + u * row + v * count;
+                (operands.strips[a..].as_ptr(), [pixels * count, stride * row, stride * count])
             };
-            let (these, rest) = std::mem::take(&mut sums).split_at_mut(rows * width);
-            sums = rest;
             let tile = ColumnsTile {
                 a,
-                b: packed.as_ptr(),
-                counts: [1, block.rows, s.ow],
+                b: operands.panel.as_ptr(),
+                counts: [images, rows, s.ow],
                 a_steps,
-                b_steps: [0, s.ow * width, width],
-                c: these.as_mut_ptr(),
+                b_steps: [rows * s.ow * width, s.ow * width, width],
+                c: sums[at..at + count * width].as_mut_ptr(),
                 c_row: width,
                 columns: width,
                 epilogue,
             };
-            // SAFETY: the steps walk the windows of this block's pixels within one padded image or its strips, and the
-            // panel's packed pixels; `these` are the tile's sums.
-            unsafe { self.tiles.columns_tile(rows, width)(&tile) }
+            at += count * width;
+            // SAFETY: the steps walk the windows of this block's pixels within the padded images or their strips, and
+            // the panel's packed pixels; the sums are `count` rows of `width`, checked above.
+            unsafe { self.tiles.columns_tile(count, width)(&tile) }
         });
     }
 
-    /// Calls `f(first tap, rows)` for each tile, a tap being (row, column, channel).
-    fn each_tile(&self, mut f: impl FnMut((usize, usize, usize), usize)) {
-        let (s, max_rows) = (self.s, self.tiles.max_rows);
+    /// Calls `f(first tap, rows)` for each tile of a chunk, a tap being (row, column, channel).
+    fn each_tile(&self, chunk: &[(usize, usize)], mut f: impl FnMut((usize, usize, usize), usize)) {
+        let s = self.s;
         if self.in_place {
             for u in 0..s.kh {
-                for (start, rows) in cut(s.kw * s.in_channels, max_rows) {
+                for (start, rows) in cut(s.kw * s.in_channels, self.tiles.max_rows) {
                     f((u, start / s.in_channels, start % s.in_channels), rows);
                 }
             }
             return;
         }
-        for (channel, rows) in cut(s.group_in(), max_rows) {
+        for &(channel, rows) in chunk {
             for (u, v) in (0..s.kh).flat_map(|u| (0..s.kw).map(move |v| (u, v))) {
                 f((u, v, channel), rows);
             }
@@ -230,13 +288,15 @@ impl<'a> Plan<'a> {
     fn order(&self) -> Vec<usize> {
         let s = self.s;
         let mut order = Vec::with_capacity(s.taps());
-        self.each_tile(|(u, v, channel), rows| {
-            for i in channel..channel + rows {
-                // In place, a tile's rows may go on with the next column.
-                let (v, channel) = if self.in_place { (v + i / s.in_channels, i % s.in_channels) } else { (v, i) };
-                order.push((channel * s.kh + u) * s.kw + v);
-            }
-        });
+        for chunk in &self.chunks {
+            self.each_tile(chunk, |(u, v, channel), rows| {
+                for i in channel..channel + rows {
+                    // In place, a tile's rows may go on with the next column.
+                    let (v, channel) = if self.in_place { (v + i / s.in_channels, i % s.in_channels) } else { (v, i) };
+                    order.push((channel * s.kh + u) * s.kw + v);
+                }
+            });
+        }
         order
     }
 
@@ -264,6 +324,11 @@ impl<'a> Plan<'a> {
             }
         });
     }
+}
+
+/// Rows of the padded image that `rows` output rows see.
+fn rows_seen(s: &Conv2dShape, rows: usize) -> usize {
+    (rows.max(1) - 1) * s.params.stride + s.kh
 }
 
 /// Packs the first `rows` of the `c` values of each of `pixels` pixels, next to each other.

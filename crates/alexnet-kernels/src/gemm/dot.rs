@@ -9,7 +9,7 @@ use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd, dispatch};
 
 /// Up to this many rows of A this way is the faster one.
-pub(crate) const MAX_ROWS: usize = 16;
+pub(crate) const MAX_ROWS: usize = 8;
 /// Columns of C computed together: so many streams of B.
 const COLUMNS: usize = 4;
 /// Columns of C in a task, at the least.

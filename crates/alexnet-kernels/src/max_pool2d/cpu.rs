@@ -1,10 +1,11 @@
-//! The fast path: sixteen channels of one output pixel at a time, its window's pixels one after the other.
+//! The fast path: a vector of channels of one output pixel at a time, its window's pixels one after the other.
 
 use crate::backend::CpuIsa;
 use crate::parallel::{self, Shared};
 use crate::pool2d::Pool2dShape;
 use crate::simd::{Kernel, Simd, dispatch};
 
+/// Lanes of the widest vector.
 const LANES: usize = 16;
 
 /// A position in a window.
@@ -66,40 +67,37 @@ impl<I: Index> Kernel for Row<'_, I> {
     unsafe fn run<S: Simd>(self) {
         let Self { s, i, x, y, indices } = self;
         let (rows, above) = s.params.window(i, s.h);
+        let kernel_size = s.params.kernel_size;
         for j in 0..s.ow {
             let (columns, before) = s.params.window(j, s.w);
-            for channel in (0..s.c).step_by(LANES) {
-                let count = LANES.min(s.c - channel);
-                let mut best = [f32::NEG_INFINITY; LANES];
-                let mut at = [I::new(above * s.params.kernel_size + before); LANES];
-                for (u, row) in rows.clone().enumerate() {
-                    for (v, column) in columns.clone().enumerate() {
-                        let position = I::new((above + u) * s.params.kernel_size + before + v);
-                        let pixel = &x[(row * s.w + column) * s.c + channel..][..count];
-                        if let Some(pixel) = pixel.first_chunk::<LANES>() {
-                            take_greater(pixel, position, &mut best, &mut at);
-                        } else {
-                            take_greater(pixel, position, &mut best, &mut at);
+            for channel in (0..s.c).step_by(S::LANES) {
+                let count = S::LANES.min(s.c - channel);
+                // SAFETY: the instruction set is there; each load is of `count` channels of a pixel of the image, each
+                // store of `count` channels of a pixel of this row or of an array as wide as the widest vector.
+                unsafe {
+                    let mut best = S::splat(f32::NEG_INFINITY);
+                    // Positions as numbers, exact as long as a window has fewer than 2^24 of them.
+                    let mut at = S::splat((above * kernel_size + before) as f32);
+                    for (u, row) in rows.clone().enumerate() {
+                        for (v, column) in columns.clone().enumerate() {
+                            let position = S::splat(((above + u) * kernel_size + before + v) as f32);
+                            let pixel = x[(row * s.w + column) * s.c + channel..][..count].as_ptr();
+                            let value = if count == S::LANES { S::load(pixel) } else { S::load_partial(pixel, count) };
+                            (best, at) = S::take_greater(value, position, best, at);
+                        }
+                    }
+                    let start = j * s.c + channel;
+                    S::store_partial(y[start..start + count].as_mut_ptr(), best, count);
+                    if !indices.is_empty() {
+                        let mut positions = [0f32; LANES];
+                        S::store(positions.as_mut_ptr(), at);
+                        for (index, &position) in indices[start..start + count].iter_mut().zip(&positions) {
+                            *index = I::new(position as usize);
                         }
                     }
                 }
-                let start = j * s.c + channel;
-                y[start..start + count].copy_from_slice(&best[..count]);
-                if !indices.is_empty() {
-                    indices[start..start + count].copy_from_slice(&at[..count]);
-                }
             }
         }
-    }
-}
-
-#[inline(always)]
-fn take_greater<I: Index>(pixel: &[f32], position: I, best: &mut [f32; LANES], at: &mut [I; LANES]) {
-    for ((&value, best), at) in pixel.iter().zip(best).zip(at) {
-        // The first NaN stays: nothing is greater than it, and it is not taken again.
-        let greater = value > *best || (value.is_nan() & !best.is_nan());
-        *best = if greater { value } else { *best };
-        *at = if greater { position } else { *at };
     }
 }
 

@@ -64,6 +64,15 @@ impl Simd for Avx2 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
+    unsafe fn take_greater(value: __m256, position: __m256, best: __m256, at: __m256) -> (__m256, __m256) {
+        unsafe {
+            // Not less or equal, which a NaN on either side fulfils; a NaN that is the best already stays.
+            let greater = _mm256_cmp_ps::<_CMP_NLE_UQ>(value, best);
+            let take = _mm256_and_ps(greater, _mm256_cmp_ps::<_CMP_ORD_Q>(best, best));
+            (_mm256_blendv_ps(best, value, take), _mm256_blendv_ps(at, position, take))
+        }
+    }
+    #[inline(always)]
     unsafe fn sum(a: __m256) -> f32 {
         unsafe {
             let half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));

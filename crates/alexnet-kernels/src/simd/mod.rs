@@ -43,6 +43,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn relu(a: Self::F32) -> Self::F32;
     /// `a·b + c`, rounded once where the instruction set can.
     unsafe fn mul_add(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `(value, position)` in the lanes where the value is greater than `best`, or the first NaN; `(best, at)` elsewhere.
+    unsafe fn take_greater(
+        value: Self::F32,
+        position: Self::F32,
+        best: Self::F32,
+        at: Self::F32,
+    ) -> (Self::F32, Self::F32);
     /// The sum of the lanes, in a fixed order.
     unsafe fn sum(a: Self::F32) -> f32;
 }

@@ -68,6 +68,20 @@ impl Simd for Portable {
         [a[0] * b[0] + c[0], a[1] * b[1] + c[1], a[2] * b[2] + c[2], a[3] * b[3] + c[3]]
     }
     #[inline(always)]
+    unsafe fn take_greater(
+        value: [f32; 4],
+        position: [f32; 4],
+        mut best: [f32; 4],
+        mut at: [f32; 4],
+    ) -> ([f32; 4], [f32; 4]) {
+        for i in 0..4 {
+            let take = value[i] > best[i] || (value[i].is_nan() & !best[i].is_nan());
+            best[i] = if take { value[i] } else { best[i] };
+            at[i] = if take { position[i] } else { at[i] };
+        }
+        (best, at)
+    }
+    #[inline(always)]
     unsafe fn sum(a: [f32; 4]) -> f32 {
         (a[0] + a[2]) + (a[1] + a[3])
     }
