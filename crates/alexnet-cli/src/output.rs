@@ -52,6 +52,8 @@ struct ViewState {
     bar: ProgressBar,
     what: Showing,
     rate: Rate,
+    /// Images of a whole batch.
+    batch: usize,
     /// When the last line was printed that stands for a bar.
     line: Instant,
 }
@@ -79,7 +81,11 @@ impl TrainView {
     /// A view of a run of so many epochs. With `json`, standard output is left to the result.
     pub fn new(json: bool, epochs: u32) -> Self {
         let (bar, what) = (ProgressBar::hidden(), Showing::Nothing);
-        Self { json, epochs, state: Mutex::new(ViewState { bar, what, rate: Rate::new(), line: Instant::now() }) }
+        Self {
+            json,
+            epochs,
+            state: Mutex::new(ViewState { bar, what, rate: Rate::new(), batch: 0, line: Instant::now() }),
+        }
     }
 
     /// Shows an event.
@@ -112,7 +118,9 @@ impl TrainView {
             Event::Step { record, done: [done, steps], images } => {
                 let rate = state.rate.add(images);
                 let left = (steps - done) + (self.epochs - record.epoch) as usize * steps;
-                let left = duration((left * images) as f64 / rate);
+                // The last batch of an epoch is smaller than the others.
+                state.batch = state.batch.max(images);
+                let left = duration((left * state.batch) as f64 / rate);
                 let prefix = format!("epoch {}/{}  step {done}/{steps}", record.epoch, self.epochs);
                 let message = format!("loss {:.3}  {rate:.0} images/s  {left} left", record.loss);
                 let bar = state.bar(Showing::Epoch(record.epoch), "{prefix} {wide_bar} {msg}", steps);
