@@ -96,6 +96,9 @@ impl Pool2dShape {
         let &[n, h, w, c] = x else {
             return error::shape(op, "x", "[n, h, w, c]", x);
         };
+        if c == 0 {
+            return error::shape(op, "x", "an image of at least one channel", x);
+        }
         let [oh, ow] = params.output_size(op, [h, w])?;
         Ok(Self { n, h, w, c, oh, ow, params: *params })
     }

@@ -106,6 +106,9 @@ impl Conv2dShape {
         if h == 0 || w == 0 || in_channels == 0 {
             return error::shape(OP, "x", "an image of at least one pixel and one channel", x);
         }
+        if out_channels == 0 {
+            return error::shape(OP, "weight", "at least one output channel", weight);
+        }
         let groups = params.groups;
         if groups == 0 || in_channels % groups != 0 || out_channels % groups != 0 {
             let rule = format!("{groups} groups do not divide {in_channels} input and {out_channels} output channels");
