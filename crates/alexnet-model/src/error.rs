@@ -14,6 +14,14 @@ pub enum Error {
         /// The names there are.
         known: Vec<&'static str>,
     },
+    /// A number of classes that is no number of classes.
+    #[error("a network has 1 to {most} classes, but {classes} were asked for")]
+    Classes {
+        /// The number asked for.
+        classes: usize,
+        /// The most there can be.
+        most: usize,
+    },
     /// A list of layers that is not a network.
     #[error("layer {layer:?}: {rule}")]
     Layer {

@@ -18,4 +18,4 @@ pub use network::{Network, Parameter};
 pub use specification::{ParameterSpec, Role, Specification};
 pub use tape::{Mode, Tape};
 pub use variants::{VARIANTS, Variant, build};
-pub use weights::{Model, write_atomically};
+pub use weights::{Model, write_atomically, write_safetensors};

@@ -50,6 +50,9 @@ pub const VARIANTS: [Variant; 6] = [
     },
 ];
 
+/// More than anyone has, and few enough for every count of parameters to be a number.
+const MAX_CLASSES: usize = 100_000_000;
+
 /// The variant called `name`, for `classes` classes.
 ///
 /// ```
@@ -59,8 +62,11 @@ pub const VARIANTS: [Variant; 6] = [
 /// ```
 ///
 /// # Errors
-/// [`Error::UnknownArch`], which lists the names there are.
+/// [`Error::UnknownArch`], which lists the names there are; [`Error::Classes`].
 pub fn build(name: &str, classes: usize) -> Result<Specification> {
+    if !(1..=MAX_CLASSES).contains(&classes) {
+        return Err(Error::Classes { classes, most: MAX_CLASSES });
+    }
     match VARIANTS.iter().find(|variant| variant.name == name) {
         Some(variant) => (variant.build)(classes),
         None => Err(Error::UnknownArch { name: name.into(), known: VARIANTS.map(|v| v.name).to_vec() }),

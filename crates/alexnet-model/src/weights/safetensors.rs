@@ -2,14 +2,14 @@
 //!
 //! Tensors have the names and shapes of PyTorch's `state_dict`; the mean image, where there is one, is `input.mean`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 
-use super::{Model, write_atomically};
+use super::{Model, write_safetensors};
 use crate::error::{Error, Result};
 use crate::input_spec::InputSpec;
 use crate::network::Network;
@@ -39,18 +39,13 @@ impl Model {
         let json = |value: serde_json::Result<String>| {
             value.map_err(|e| Error::File { path: path.to_owned(), reason: e.to_string() })
         };
-        let metadata = HashMap::from([
+        let metadata = BTreeMap::from([
             ("format".into(), FORMAT.into()),
             ("arch".into(), spec.arch().into()),
             ("classes".into(), json(serde_json::to_string(&self.classes))?),
             ("input_spec".into(), json(serde_json::to_string(spec.input_spec()))?),
         ]);
-        write_atomically(path, |partial| {
-            safetensors::serialize_to_file(tensors, Some(metadata), partial).map_err(|e| match e {
-                safetensors::SafeTensorError::IoError(source) => Error::Io { path: path.to_owned(), source },
-                other => Error::File { path: path.to_owned(), reason: other.to_string() },
-            })
-        })
+        write_safetensors(path, &metadata, &tensors)
     }
 
     /// Reads what [`Model::save`] wrote, or the bare weights of a variant, such as torchvision's `state_dict` saved with
