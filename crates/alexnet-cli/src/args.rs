@@ -65,19 +65,19 @@ pub struct TrainArgs {
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
-    /// Passes over the training images [default: 90; for shapes, a few].
+    /// Passes over the training images [default: 90; for shapes, 5].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u32>,
 
-    /// Images per step [default: 128; for shapes, 32].
+    /// Images per step [default: 128, torchvision's 256; for shapes, 32].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
 
-    /// Learning rate of weights before the schedule; that of biases is twice as high, as in 2012 [default: 0.01].
+    /// Learning rate of weights before the schedule; in 2012's recipe that of biases is twice as high [default: 0.01].
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
 
-    /// How the rate falls; --config can say more [default: dexp, four equal stretches down to 1/250; for shapes, cosine].
+    /// How the rate falls; --config can say more [default: dexp, torchvision's in steps; for shapes, cosine].
     #[arg(long)]
     pub schedule: Option<ScheduleKind>,
 
@@ -85,11 +85,12 @@ pub struct TrainArgs {
     #[arg(long, value_name = "M")]
     pub momentum: Option<f64>,
 
-    /// Pull of weights towards zero [default: 0.0005].
+    /// Pull of weights towards zero [default: 0.0005, torchvision's 0.0001].
     #[arg(long, value_name = "DECAY")]
     pub weight_decay: Option<f64>,
 
-    /// Strength of the paper's colour noise, in units of the set's own standard deviations; 0 is none [default: 0.1].
+    /// Strength of the paper's colour noise, in units of the set's own standard deviations; 0 is none [default: 0.1,
+    /// torchvision's 0].
     #[arg(long, value_name = "STRENGTH")]
     pub colour_noise: Option<f32>,
 
@@ -164,8 +165,8 @@ pub struct PredictArgs {
     alexnet info --arch alexnet\n  \
     alexnet info --weights runs/alexnet-shapes --json")]
 pub struct InfoArgs {
-    /// Which network [default: alexnet].
-    #[arg(long, value_parser = archs(), conflicts_with = "weights")]
+    /// Which network; with --weights, where the file does not say [default: alexnet].
+    #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
     /// How many classes [default: 1000].
@@ -293,7 +294,9 @@ impl ScheduleKind {
         match self {
             Self::Constant => (Schedule::Constant, None),
             Self::Steps => {
-                (Schedule::Steps { epochs: vec![epochs.div_ceil(3), (2 * epochs).div_ceil(3)], factor: 0.1 }, None)
+                // Two thirds, rounded up, without an intermediate that could be too large.
+                let thirds = vec![epochs.div_ceil(3), epochs - epochs / 3];
+                (Schedule::Steps { epochs: thirds, factor: 0.1 }, None)
             }
             Self::Plateau => (Schedule::Plateau { factor: 0.1, patience: 5, drops: 3 }, None),
             Self::Dexp => {
@@ -349,7 +352,7 @@ mod tests {
     #[test]
     fn every_schedule_is_valid() {
         for kind in ScheduleKind::value_variants() {
-            for epochs in [1, 90] {
+            for epochs in [1, 90, u32::MAX] {
                 let (weights, biases) = kind.schedules(epochs);
                 weights.validate("schedule").unwrap();
                 biases.iter().for_each(|schedule| schedule.validate("bias_schedule").unwrap());

@@ -1,5 +1,7 @@
 //! Printing: progress on standard error where that is a terminal, results on standard output.
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often a line stands for a bar where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// A line on standard output. Where nobody reads on, as behind `head`, that is an error, not a panic.
+pub fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
+}
+
+/// Whether an error is only that nobody reads standard output any more.
+pub fn nobody_reads(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
 
 /// One sentence on standard error.
 pub fn error(error: &anyhow::Error) {
@@ -156,7 +168,8 @@ impl TrainView {
         if self.json {
             eprintln!("{text}");
         } else {
-            println!("{text}");
+            // A run goes on when its terminal is gone.
+            let _ = say(text);
         }
     }
 }

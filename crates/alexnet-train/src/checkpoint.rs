@@ -4,13 +4,13 @@
 //! counters, the sums of the epoch under way, the schedule's memory and the configuration. Random numbers need no state:
 //! they are functions of the seed and the counters.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use alexnet_model::{Network, write_atomically};
+use alexnet_model::{Network, write_safetensors};
 use candle_core::Tensor;
 use candle_core::safetensors::Load;
-use safetensors::{SafeTensors, serialize_to_file};
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
@@ -43,8 +43,12 @@ pub struct State {
     pub epochs: Vec<EpochRecord>,
     /// Length of `metrics.jsonl` when the checkpoint was written; what a resumed run finds beyond is written anew.
     pub metrics_len: u64,
-    /// Seconds of training.
+    /// Seconds of training and validating.
     pub seconds: f64,
+    /// Seconds of training in the epoch under way.
+    pub epoch_seconds: f64,
+    /// The rate of weights in the last step.
+    pub learning_rate: f64,
     /// Images of the training and of the validation split, and the classes: a resumed run must find the same.
     pub images: [usize; 2],
     /// As above.
@@ -68,14 +72,12 @@ pub(crate) fn save(path: &Path, network: &Network, solver: &Solver, state: &Stat
         })
         .collect();
     let state = serde_json::to_string(state).map_err(|e| wrong(path, e.to_string()))?;
-    let metadata =
-        HashMap::from([("format".into(), FORMAT.into()), ("state".into(), state), ("config".into(), config.to_toml())]);
-    Ok(write_atomically(path, |partial| {
-        serialize_to_file(tensors, Some(metadata), partial).map_err(|e| match e {
-            safetensors::SafeTensorError::IoError(source) => alexnet_model::Error::Io { path: path.into(), source },
-            other => alexnet_model::Error::File { path: path.into(), reason: other.to_string() },
-        })
-    })?)
+    let metadata = BTreeMap::from([
+        ("format".into(), FORMAT.into()),
+        ("state".into(), state),
+        ("config".into(), config.to_toml()),
+    ]);
+    Ok(write_safetensors(path, &metadata, &tensors)?)
 }
 
 /// Reads a checkpoint into the network and the solver.

@@ -128,21 +128,31 @@ pub fn model_pipeline(model: &Model) -> Result<Pipeline> {
     Ok(Pipeline::new(preprocess(spec.input_spec()), Augment::NONE, mean_image)?)
 }
 
-/// The validation images of a folder: its `val`, or all of it where it has no splits.
+/// The validation images of a folder: its `val`, with or without a `train` beside it, or all of it where it has no
+/// splits. Whether they are a validation split is the second value: where not, images that a network was trained on may
+/// be among them.
 ///
 /// # Errors
 /// Those of the data crate, and [`Error::Classes`] where the model's classes are others.
-pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<ImageFolder> {
-    let set = DataSet::open(path)?;
-    let images = set.val.unwrap_or(set.train);
+pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<(ImageFolder, bool)> {
+    let (images, split) = match DataSet::open(path) {
+        Ok(DataSet { val: Some(val), .. }) => (val, true),
+        Ok(set) => (set.train, false),
+        Err(alexnet_data::Error::NoTrain { path, val }) => (ImageFolder::open(&path.join(val))?, true),
+        Err(error) => return Err(error.into()),
+    };
     if !classes.is_empty() && classes != images.classes {
         return Err(Error::Classes { model: classes.to_vec(), data: images.classes });
     }
-    Ok(images)
+    Ok((images, split))
 }
+
+/// Threads that read images, at the most: each holds a batch in memory, and so many are faster than any network here.
+const MAX_WORKERS: usize = 16;
 
 /// How a loader of this crate is set up; what differs is given.
 pub(crate) fn loader(config: &DataConfig, batch_size: usize, workers: usize, mode: Mode) -> LoaderConfig {
+    let workers = workers.min(MAX_WORKERS);
     // One batch being used, and one being made by each worker.
     let prefetch = workers + 1;
     LoaderConfig { workers, prefetch, mode, on_bad_sample: config.on_bad_sample, ..LoaderConfig::eval(batch_size) }

@@ -95,7 +95,10 @@ pub enum Error {
         split: &'static str,
     },
     /// Weights whose classes are not those of the data.
-    #[error("the weights know {} classes ({}), but the data has {} ({})", model.len(), head(model), data.len(), head(data))]
+    #[error(
+        "the weights know {} classes ({}), but the data has {} ({}){}",
+        model.len(), head(model), data.len(), head(data), first_difference(model, data)
+    )]
     Classes {
         /// Of the weights.
         model: Vec<String>,
@@ -104,7 +107,7 @@ pub enum Error {
     },
     /// Weights whose preprocessing subtracts a mean image that their file lacks.
     #[error(
-        "{arch} subtracts a mean image, and these weights come without one; compute it from a training set with --data"
+        "{arch} subtracts a mean image, and these weights come without one; a model file that training wrote has it"
     )]
     NoMeanImage {
         /// The architecture.
@@ -136,6 +139,15 @@ fn head(names: &[String]) -> String {
         text.push_str(", …");
     }
     text
+}
+
+/// Which class of equally many is another.
+fn first_difference(model: &[String], data: &[String]) -> String {
+    let mut pairs = model.iter().zip(data).enumerate().filter(|(_, (a, b))| a != b);
+    match pairs.next() {
+        Some((class, (a, b))) if model.len() == data.len() => format!("; class {class} is {a} here and {b} there"),
+        _ => String::new(),
+    }
 }
 
 /// This crate's results.

@@ -1,5 +1,6 @@
 //! Measuring a network on images it was not trained on.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ pub struct Evaluation {
 /// Runs `network` over `samples`. With ten views (`config.mode`), an image's probabilities are the mean of those of its
 /// views (Krizhevsky et al. 2012, section 4.1), and its loss is −ln of the mean probability of its label.
 ///
-/// `progress(images done, in all)` is called after each batch.
+/// `progress(images done, in all)` is called after each batch; where it breaks, there is no result.
 ///
 /// # Errors
 /// Those of loading, under the rule of one per cent; a device that is out of memory.
@@ -37,8 +38,8 @@ pub fn evaluate(
     pipeline: &Arc<Pipeline>,
     config: LoaderConfig,
     tape: &mut Tape,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Evaluation> {
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Evaluation>> {
     let start = Instant::now();
     let mut metrics = Metrics::default();
     let mut budget = BadSampleBudget::one_percent(samples.len());
@@ -54,10 +55,12 @@ pub fn evaluate(
             add_batch(network, &batch, tape, &mut metrics)?;
         }
         loader.recycle(batch.images);
-        progress(done, samples.len());
+        if progress(done, samples.len()).is_break() {
+            return Ok(None);
+        }
     }
     let images_per_second = metrics.images as f64 / start.elapsed().as_secs_f64();
-    Ok(Evaluation { metrics, views: config.mode.views(), images_per_second, bad })
+    Ok(Some(Evaluation { metrics, views: config.mode.views(), images_per_second, bad }))
 }
 
 fn add_batch(network: &Network, batch: &Batch, tape: &mut Tape, metrics: &mut Metrics) -> Result<()> {
@@ -77,7 +80,9 @@ fn add_batch(network: &Network, batch: &Batch, tape: &mut Tape, metrics: &mut Me
     }
     for (probabilities, &label) in probabilities(&logits, views)?.iter().zip(&batch.labels) {
         let own = f64::from(probabilities.get(label as usize).copied().unwrap_or(0.0));
-        metrics.add(-own.max(f64::MIN_POSITIVE).ln(), probabilities, label);
+        // As large a loss as a probability can give, rather than an infinity; a NaN stays one.
+        let smallest = f64::from(f32::MIN_POSITIVE);
+        metrics.add(-(if own < smallest { smallest } else { own }).ln(), probabilities, label);
     }
     Ok(())
 }

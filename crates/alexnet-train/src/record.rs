@@ -75,8 +75,9 @@ impl RunDir {
     /// Makes a new one at `path`, which may be an empty folder or not be there yet, and writes the configuration.
     ///
     /// # Errors
-    /// [`Error::RunExists`] where there is something in it already; [`Error::Io`].
+    /// [`Error::Config`]; [`Error::RunExists`] where there is something in it already; [`Error::Io`].
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self> {
+        config.validate()?;
         fs::create_dir_all(path).map_err(io(path))?;
         if fs::read_dir(path).map_err(io(path))?.next().is_some() {
             return Err(Error::RunExists { path: path.into() });
@@ -153,11 +154,31 @@ impl RunDir {
         self.path.join("bad-samples.txt")
     }
 
+    /// Takes away a run that never began: its configuration and an empty log, and the folder where nothing else is in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn discard(&self) -> Result<()> {
+        for path in [self.config(), self.metrics()] {
+            if path.exists() {
+                fs::remove_file(&path).map_err(io(&path))?;
+            }
+        }
+        fs::remove_dir(&self.path).map_err(io(&self.path))
+    }
+
+    /// Flushes `metrics.jsonl` to the disk, so that it holds all that a checkpoint counts on.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let path = self.metrics();
+        append(&path)?.sync_data().map_err(io(&path))
+    }
+
     /// Shortens `metrics.jsonl` to what a checkpoint knows of.
     pub(crate) fn rewind(&self, metrics_len: u64) -> Result<()> {
         let path = self.metrics();
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
-        file.set_len(metrics_len).map_err(io(&path))
+        let len = file.metadata().map_err(io(&path))?.len();
+        file.set_len(len.min(metrics_len)).map_err(io(&path))
     }
 
     /// Appends a line about some steps. Returns the file's length.
@@ -200,9 +221,7 @@ impl RunDir {
 
 /// Writes a file that appears whole or not at all.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    Ok(alexnet_model::write_atomically(path, |partial| {
-        fs::write(partial, text).map_err(|source| alexnet_model::Error::Io { path: path.into(), source })
-    })?)
+    Ok(alexnet_model::write_atomically(path, |file| file.write_all(text.as_bytes()))?)
 }
 
 fn append(path: &Path) -> Result<File> {
@@ -226,7 +245,8 @@ mod tests {
         let message = RunDir::create(&first, &config()).unwrap_err().to_string();
         assert!(message.contains("run exists and is not empty"), "{message}");
         // Interrupted before its first checkpoint: it begins again.
-        RunDir::open(&first).unwrap();
+        RunDir::open(&first).unwrap().discard().unwrap();
+        assert!(!first.exists());
         let message = RunDir::open(folder.path()).unwrap_err().to_string();
         assert!(message.contains("no config.toml"), "{message}");
     }
@@ -244,6 +264,9 @@ mod tests {
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let steps: Vec<_> = lines.iter().map(|line| (line["kind"].as_str(), line["step"].as_u64())).collect();
         assert_eq!(steps, [(Some("step"), Some(1)), (Some("step"), Some(7))]);
+        // A log that somebody shortened is not filled up.
+        run.rewind(1 << 20).unwrap();
+        assert_eq!(fs::read_to_string(run.path().join("metrics.jsonl")).unwrap(), text);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The loop.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -157,13 +158,14 @@ impl Trainer {
         let mut tape = Tape::new();
         self.clock = Instant::now();
         while self.state.epoch < self.config.epochs {
-            let (start, images) = (Instant::now(), self.state.train.images);
-            if !self.epoch(&mut tape, stop, on_event)? {
+            let done = self.epoch(&mut tape, stop, on_event)?;
+            self.state.epoch_seconds += self.add_time();
+            if !done || !self.end_epoch(&mut tape, stop, on_event)? {
+                // What validating took is not training.
+                self.add_time();
                 self.checkpoint()?;
                 return Ok(self.outcome(true));
             }
-            let rate = (self.state.train.images - images) as f64 / start.elapsed().as_secs_f64();
-            self.end_epoch(rate, &mut tape, on_event)?;
         }
         self.model.save(&self.run.last_model())?;
         Ok(self.outcome(false))
@@ -205,6 +207,7 @@ impl Trainer {
         let (n, [c, h, w]) = (batch.labels.len(), network.spec().input_size());
         let rates = self.rates();
         let learning_rate = self.config.solver.learning_rate * rates.weight;
+        self.state.learning_rate = learning_rate;
         let images = Tensor::from_vec(batch.images, (n, c, h, w), &Device::Cpu)?;
 
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
@@ -225,32 +228,27 @@ impl Trainer {
         Ok(StepRecord { epoch, step, learning_rate, loss })
     }
 
-    /// Measures on the validation images, records, and saves.
-    fn end_epoch(
-        &mut self,
-        images_per_second: f64,
-        tape: &mut Tape,
-        on_event: &(dyn Fn(Event<'_>) + Sync),
-    ) -> Result<()> {
-        let train = std::mem::take(&mut self.state.train);
+    /// Measures on the validation images, records, and saves. False where it was asked to stop: the epoch then ends when
+    /// the run goes on.
+    fn end_epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<bool> {
+        let train = self.state.train;
         if train.images == 0 {
             let (path, images) = (self.config.data.path.clone(), self.data.train.len());
             return Err(Error::NoImages { path, images, split: "training" });
         }
-        let learning_rate = self.config.solver.learning_rate * self.rates().weight;
-        let val = self.validate(tape, on_event)?;
+        let Some(val) = self.validate(tape, stop, on_event)? else { return Ok(false) };
         self.require_finite("the validation loss", val.loss(), self.state.step)?;
         self.add_time();
         let record = EpochRecord {
             epoch: self.state.epoch + 1,
             step: self.state.step,
-            learning_rate,
+            learning_rate: self.state.learning_rate,
             train_loss: train.loss(),
             train_top1: train.top1(),
             val_loss: val.loss(),
             val_top1: val.top1(),
             val_top5: val.top5(),
-            images_per_second,
+            images_per_second: train.images as f64 / self.state.epoch_seconds,
             seconds: self.state.seconds,
         };
         let error = 1.0 - val.top1();
@@ -259,6 +257,7 @@ impl Trainer {
         self.state.metrics_len = self.run.epoch(&record)?;
         self.state.epochs.push(record.clone());
         (self.state.epoch, self.state.batch, self.state.bad) = (self.state.epoch + 1, 0, 0);
+        (self.state.train, self.state.epoch_seconds) = (Metrics::default(), 0.0);
         let best = self.state.best().is_some_and(|best| best.epoch == record.epoch);
         if best {
             self.model.save(&self.run.model())?;
@@ -267,14 +266,24 @@ impl Trainer {
         plot::write(&self.run.plot(), &title, &self.state.epochs)?;
         self.checkpoint()?;
         on_event(Event::Epoch { record: &record, best });
-        Ok(())
+        Ok(true)
     }
 
-    fn validate(&self, tape: &mut Tape, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Metrics> {
+    /// Nothing where it was asked to stop.
+    fn validate(
+        &self,
+        tape: &mut Tape,
+        stop: &AtomicBool,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Option<Metrics>> {
         let config = data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Mode::Eval);
-        let progress = &mut |done, total| on_event(Event::Validating { done, total });
+        let progress = &mut |done, total| {
+            on_event(Event::Validating { done, total });
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
         let (samples, pipeline) = (&self.data.val, &self.data.pipeline);
         let found = evaluate(&self.model.network, samples, pipeline, config, tape, progress)?;
+        let Some(found) = found else { return Ok(None) };
         if !found.bad.is_empty() {
             self.run.add_bad(&found.bad)?;
             on_event(Event::BadSamples(&found.bad));
@@ -283,7 +292,7 @@ impl Trainer {
             let (path, images) = (self.config.data.path.clone(), samples.len());
             return Err(Error::NoImages { path, images, split: "validation" });
         }
-        Ok(found.metrics)
+        Ok(Some(found.metrics))
     }
 
     /// What the schedules say for the next step.
@@ -315,7 +324,10 @@ impl Trainer {
 
     /// Replaces the checkpoint, unless the weights are such that going on from them makes no sense.
     fn checkpoint(&mut self) -> Result<()> {
-        self.add_time();
+        let seconds = self.add_time();
+        // In the middle of an epoch it is training that took it; after one, next to nothing is left.
+        self.state.epoch_seconds += if self.state.batch > 0 { seconds } else { 0.0 };
+        self.run.flush()?;
         for parameter in self.model.network.parameters() {
             let sum = f64::from(parameter.var.sum_all()?.to_scalar::<f32>()?);
             self.require_finite(&parameter.spec.name, sum, self.state.step)?;
@@ -325,17 +337,24 @@ impl Trainer {
     }
 
     /// Counts the time since it was last counted.
-    fn add_time(&mut self) {
+    fn add_time(&mut self) -> f64 {
         let now = Instant::now();
-        self.state.seconds += (now - std::mem::replace(&mut self.clock, now)).as_secs_f64();
+        let seconds = (now - std::mem::replace(&mut self.clock, now)).as_secs_f64();
+        self.state.seconds += seconds;
+        seconds
     }
 
     fn require_finite(&self, what: &str, value: f64, step: u64) -> Result<()> {
         if value.is_finite() {
             return Ok(());
         }
-        let learning_rate = self.config.solver.learning_rate * self.rates().weight;
-        Err(Error::Diverged { step, epoch: self.state.epoch + 1, learning_rate, what: what.into(), value })
+        Err(Error::Diverged {
+            step,
+            epoch: self.state.epoch + 1,
+            learning_rate: self.state.learning_rate,
+            what: what.into(),
+            value,
+        })
     }
 
     fn outcome(&self, stopped: bool) -> Outcome {

@@ -1,5 +1,6 @@
 //! `alexnet eval`.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,13 +10,19 @@ use alexnet_train::{evaluate, evaluation_images, model_pipeline};
 use anyhow::bail;
 
 use crate::args::EvalArgs;
-use crate::output;
+use crate::output::{self, say};
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let device = args.machine.device()?;
     let threads = args.machine.threads();
     let model = args.weights.load(&device)?;
-    let images = evaluation_images(&args.data, &model.classes)?;
+    let (images, is_split) = evaluation_images(&args.data, &model.classes)?;
+    if !is_split {
+        eprintln!(
+            "{} has no val folder: all its images are measured, those that a run was trained on among them",
+            args.data.display()
+        );
+    }
     let classes = model.network.spec().classes();
     if images.classes.len() != classes {
         bail!("the weights know {classes} classes, but {} holds {}", args.data.display(), images.classes.len());
@@ -25,14 +32,21 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     // Ten views make ten times the images of a step.
     let batch_size = if ten { args.batch_size.get().div_ceil(10) } else { args.batch_size.get() };
     let mode = if ten { Mode::TenViews } else { Mode::Eval };
-    let config = LoaderConfig { mode, workers: threads, prefetch: threads + 1, ..LoaderConfig::eval(batch_size) };
+    let config = LoaderConfig {
+        mode,
+        workers: threads.min(16),
+        prefetch: threads.min(16) + 1,
+        ..LoaderConfig::eval(batch_size)
+    };
 
     let bar = output::bar("evaluating");
     let samples = images.samples.into();
     let found = evaluate(&model.network, &samples, &pipeline, config, &mut Tape::new(), &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
+        ControlFlow::Continue(())
     })?;
+    let found = found.expect("nothing breaks it off");
     bar.finish_and_clear();
     for bad in &found.bad {
         eprintln!("left out: {}", bad.reason);
@@ -51,9 +65,9 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             "views": found.views,
             "images_per_second": found.images_per_second,
         });
-        println!("{result}");
+        say(result)?;
     } else {
-        println!(
+        say(format_args!(
             "{arch} on {} images of {}, {} each: {:.2} % top-1, {:.2} % top-5, loss {:.4} ({:.0} images/s)",
             found.metrics.images,
             args.data.display(),
@@ -62,7 +76,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             found.metrics.top5() * 100.0,
             found.metrics.loss(),
             found.images_per_second
-        );
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use alexnet_model::{Model, Specification, build};
 use candle_core::Device;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::model_file;
 use crate::args::InfoArgs;
+use crate::output::say;
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
     let model = match &args.weights {
-        Some(weights) => Some(Model::load(&model_file(weights)?, None, &Device::Cpu)?),
+        Some(weights) => Some(Model::load(&model_file(weights)?, args.arch.as_deref(), &Device::Cpu)?),
         None => None,
     };
     let built;
@@ -24,14 +25,14 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
     };
     let classes = model.as_ref().map(|model| model.classes.as_slice()).filter(|classes| !classes.is_empty());
     if args.json {
-        print_json(spec, classes);
+        say(json(spec, classes))?;
     } else {
-        print_table(spec, classes);
+        say(table(spec, classes).trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_json(spec: &Specification, classes: Option<&[String]>) {
+fn json(spec: &Specification, classes: Option<&[String]>) -> Value {
     let layers: Vec<_> = (0..spec.layers().len())
         .map(|i| {
             json!({
@@ -52,37 +53,25 @@ fn print_json(spec: &Specification, classes: Option<&[String]>) {
     if let Some(classes) = classes {
         result["classes"] = json!(classes);
     }
-    println!("{result}");
+    result
 }
 
-fn print_table(spec: &Specification, classes: Option<&[String]>) {
-    println!("{}, {} classes", spec.arch(), spec.classes());
-    if let Some(classes) = classes {
-        println!("{}", classes.join(", "));
-    }
-    println!();
-    println!("{:14} {:18} {:>14} {:>12} {:>14}", "layer", "kind", "output", "parameters", "multiply-adds");
+fn table(spec: &Specification, classes: Option<&[String]>) -> String {
+    let mut text = format!("{}, {} classes\n", spec.arch(), spec.classes());
+    text.extend(classes.map(|classes| format!("{}\n", classes.join(", "))));
+    let mut row = |layer: &str, kind: &str, output: &str, parameters: &str, macs: &str| {
+        text.push_str(format!("\n{layer:14} {kind:18} {output:>14} {parameters:>12} {macs:>14}").trim_end());
+    };
+    row("layer", "kind", "output", "parameters", "multiply-adds");
     let count = |n: usize| if n == 0 { String::new() } else { thousands(n) };
     for (i, layer) in spec.layers().iter().enumerate() {
         let unit = layer.activation.map_or(String::new(), |unit| format!(" + {}", format!("{unit:?}").to_lowercase()));
         let shape: Vec<String> = spec.shapes()[i].dims().iter().map(usize::to_string).collect();
-        println!(
-            "{:14} {:18} {:>14} {:>12} {:>14}",
-            layer.name,
-            format!("{}{unit}", layer.kind.name()),
-            shape.join("×"),
-            count(spec.layer_parameter_count(i)),
-            count(spec.layer_macs(i))
-        );
+        let (parameters, macs) = (count(spec.layer_parameter_count(i)), count(spec.layer_macs(i)));
+        row(&layer.name, &format!("{}{unit}", layer.kind.name()), &shape.join("×"), &parameters, &macs);
     }
-    println!(
-        "{:14} {:18} {:>14} {:>12} {:>14}",
-        "in all",
-        "",
-        "",
-        thousands(spec.parameter_count()),
-        thousands(spec.macs())
-    );
+    row("in all", "", "", &thousands(spec.parameter_count()), &thousands(spec.macs()));
+    text
 }
 
 /// With a comma after every three digits.

@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 use serde::Serialize;
 
 use crate::args::PredictArgs;
+use crate::output::say;
 
 /// One guess.
 #[derive(Serialize)]
@@ -31,19 +32,19 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
         match predict(&model, &pipeline, image, args.top.get(), &mut tape) {
             Ok(predictions) if args.machine.json => {
                 let image = image.to_string_lossy();
-                println!("{}", serde_json::json!({ "image": image, "predictions": predictions }));
+                say(serde_json::json!({ "image": image, "predictions": predictions }))?;
             }
             Ok(predictions) => {
-                println!("{}", image.display());
+                say(image.display())?;
                 for Prediction { label, probability, .. } in predictions {
-                    println!("  {:5.1} %  {label}", probability * 100.0);
+                    say(format_args!("  {:5.1} %  {label}", probability * 100.0))?;
                 }
             }
             Err(error) => {
                 failed += 1;
                 if args.machine.json {
                     let image = image.to_string_lossy();
-                    println!("{}", serde_json::json!({ "image": image, "error": format!("{error:#}") }));
+                    say(serde_json::json!({ "image": image, "error": format!("{error:#}") }))?;
                 } else {
                     crate::output::error(&error);
                 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::args::{SHAPES, TrainArgs};
-use crate::output::{self, TrainView};
+use crate::output::{self, TrainView, say};
 
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let config = match &args.resume {
@@ -38,14 +38,24 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let path = run.path().to_owned();
     view.line(&format!("{} on {}, run {}", config.arch, config.data.path.display(), path.display()));
 
-    let stop = stop_on_signal()?;
     let show = |event: Event<'_>| view.show(event);
-    let mut trainer = Trainer::new(config.clone(), run, &device, threads, &show)?;
+    let mut trainer = match Trainer::new(config.clone(), run, &device, threads, &show) {
+        Ok(trainer) => trainer,
+        Err(error) => {
+            if args.resume.is_none() {
+                // It never began; that its folder cannot be taken away is not the error worth reporting.
+                let _ = RunDir::at(&path).discard();
+            }
+            return Err(error.into());
+        }
+    };
+    // Until here there is nothing to save.
+    let stop = stop_on_signal()?;
     let outcome = trainer.run(&stop, &show)?;
     if args.machine.json {
-        println!("{}", serde_json::to_string(&Summary::new(&config, &path, &outcome))?);
-    } else {
-        conclude(&config, &path, &outcome);
+        say(serde_json::to_string(&Summary::new(&config, &path, &outcome))?)?;
+    } else if let Some(text) = conclusion(&config, &path, &outcome) {
+        say(text)?;
     }
     if outcome.stopped {
         view.line(&format!("stopped; to go on: {} train --resume {}", output::program(), path.display()));
@@ -97,21 +107,24 @@ fn data_name(path: &Path) -> String {
     canonical.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What a person wants to know at the end.
-fn conclude(config: &TrainConfig, run: &Path, outcome: &Outcome) {
-    let (Some(best), Some(model)) = (&outcome.best, &outcome.model) else { return };
-    println!();
-    println!(
-        "{:.1} % top-1, {:.1} % top-5 on the validation images after epoch {}, in {}",
+/// What a person wants to know at the end, once there is a model.
+fn conclusion(config: &TrainConfig, run: &Path, outcome: &Outcome) -> Option<String> {
+    let (best, model) = (outcome.best.as_ref()?, outcome.model.as_ref()?);
+    let image = example_image(&config.data.path).map_or("IMAGE".into(), |image| image.display().to_string());
+    Some(format!(
+        "\n{:.1} % top-1, {:.1} % top-5 on the validation images after epoch {}, in {}\n\
+         model   {}\n\
+         curves  {}\n\
+         try it  {} predict {image} --weights {}",
         best.val_top1 * 100.0,
         best.val_top5 * 100.0,
         best.epoch,
-        output::duration(outcome.seconds)
-    );
-    println!("model   {}", model.display());
-    println!("curves  {}", run.join("plot.svg").display());
-    let image = example_image(&config.data.path).map_or("IMAGE".into(), |image| image.display().to_string());
-    println!("try it  {} predict {image} --weights {}", output::program(), run.display());
+        output::duration(outcome.seconds),
+        model.display(),
+        run.join("plot.svg").display(),
+        output::program(),
+        run.display()
+    ))
 }
 
 /// Some validation image, to try the model on.
