@@ -1,0 +1,94 @@
+//! Single layers, through the functions that the network calls.
+
+use std::time::Duration;
+
+use alexnet_kernels::conv2d::Conv2dGrads;
+use alexnet_kernels::linear::LinearGrads;
+use alexnet_kernels::{avg_pool2d, conv2d, linear, lrn, lrn_same_map, max_pool2d};
+use alexnet_model::{Conv2d, LayerKind, Shape, build};
+use candle_core::{DType, Device, Tensor};
+
+use crate::{Result, median, seconds};
+
+const CPU: Device = Device::Cpu;
+
+pub fn run(arch: &str, batch: usize, time: Duration) -> Result<()> {
+    let spec = build(arch, 1000)?;
+    for (index, layer) in spec.layers().iter().enumerate().skip(1) {
+        let input = spec.inputs(index)[0];
+        let (x, y) = (random(spec.shapes()[input], batch)?, random(spec.shapes()[index], batch)?);
+        let first = matches!(spec.layers()[input].kind, LayerKind::Input { .. });
+        let Some([forward, grad_x, grad_weight]) = measure(&layer.kind, &x, &y, first, time)? else { continue };
+        let (macs, ms) = (spec.layer_macs(index), |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3));
+        // The product behind each of the three is as large as the other two.
+        let gflops = |seconds: Option<f64>| seconds.map(|s| 2.0 * (macs * batch) as f64 / s / 1e9).filter(|_| macs > 0);
+        let result = serde_json::json!({
+            "arch": arch, "batch": batch, "layer": layer.name, "kind": layer.kind.name(), "macs": macs,
+            "forward_ms": ms(forward), "grad_x_ms": ms(grad_x), "grad_weight_ms": ms(grad_weight),
+            "forward_gflops": gflops(forward), "grad_x_gflops": gflops(grad_x), "grad_weight_gflops": gflops(grad_weight),
+        });
+        println!("{result}");
+    }
+    Ok(())
+}
+
+/// A batch as it lies inside the network: channels last.
+fn random(shape: Shape, n: usize) -> Result<Tensor> {
+    Ok(match shape {
+        Shape::Map([c, h, w]) => Tensor::randn(0f32, 1., (n, h, w, c), &CPU)?,
+        Shape::Vector(features) => Tensor::randn(0f32, 1., (n, features), &CPU)?,
+    })
+}
+
+/// Seconds of forward, of the gradient of the input and of that of the weight.
+fn measure(kind: &LayerKind, x: &Tensor, y: &Tensor, first: bool, time: Duration) -> Result<Option<[Option<f64>; 3]>> {
+    let time_of = |work: &mut dyn FnMut() -> candle_core::Result<()>| -> Result<Option<f64>> {
+        Ok(Some(median(seconds(time / 3, || Ok(work()?))?)))
+    };
+    let (grad_y, grad_x) = (y.copy()?, x.zeros_like()?);
+    Ok(Some(match kind {
+        LayerKind::Conv2d(conv) => {
+            let weight = conv_weight(conv, x.dims()[3])?;
+            let bias = Tensor::zeros(conv.out_channels, DType::F32, &CPU)?;
+            let (grad_weight, grad_bias) = (weight.zeros_like()?, bias.zeros_like()?);
+            let forward = time_of(&mut || conv2d::forward_into(x, &weight, Some(&bias), &conv.params, true, y))?;
+            let back = |grads| time_of(&mut || conv2d::backward_into(x, &weight, &grad_y, &conv.params, grads));
+            let of_weight = Conv2dGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
+            // The images' own gradient is never wanted.
+            let of_x = Conv2dGrads { x: Some(&grad_x), ..Default::default() };
+            [forward, if first { None } else { back(of_x)? }, back(of_weight)?]
+        }
+        LayerKind::Linear(layer) => {
+            let weight = Tensor::randn(0f32, 0.01, (layer.out_features, x.dims()[1]), &CPU)?;
+            let bias = Tensor::zeros(layer.out_features, DType::F32, &CPU)?;
+            let (grad_weight, grad_bias) = (weight.zeros_like()?, bias.zeros_like()?);
+            let forward = time_of(&mut || linear::forward_into(x, &weight, Some(&bias), true, y))?;
+            let back = |grads| time_of(&mut || linear::backward_into(x, &weight, &grad_y, grads));
+            let of_weight = LinearGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
+            [forward, back(LinearGrads { x: Some(&grad_x), ..Default::default() })?, back(of_weight)?]
+        }
+        LayerKind::MaxPool2d(params) => {
+            let indices = Tensor::zeros(y.dims(), max_pool2d::index_dtype(params), &CPU)?;
+            let forward = time_of(&mut || max_pool2d::forward_into(x, params, y, Some(&indices)))?;
+            [forward, time_of(&mut || max_pool2d::backward_into(&grad_y, &indices, params, &grad_x))?, None]
+        }
+        LayerKind::AvgPool2d(params) => {
+            let forward = time_of(&mut || avg_pool2d::forward_into(x, params, y))?;
+            [forward, time_of(&mut || avg_pool2d::backward_into(&grad_y, params, &grad_x))?, None]
+        }
+        LayerKind::Lrn(params) => {
+            let forward = time_of(&mut || lrn::forward_into(x, params, y))?;
+            [forward, time_of(&mut || lrn::backward_into(x, &grad_y, params, &grad_x))?, None]
+        }
+        LayerKind::LrnSameMap(params) => {
+            let forward = time_of(&mut || lrn_same_map::forward_into(x, params, y))?;
+            [forward, time_of(&mut || lrn_same_map::backward_into(x, &grad_y, params, &grad_x))?, None]
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn conv_weight(conv: &Conv2d, in_channels: usize) -> Result<Tensor> {
+    let [kh, kw] = conv.kernel_size;
+    Ok(Tensor::randn(0f32, 0.05, (conv.out_channels, in_channels / conv.params.groups, kh, kw), &CPU)?)
+}

@@ -1,0 +1,132 @@
+//! A run that is killed, at any moment, and goes on ends with the bits of one that never stopped.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{alexnet, lines, pictures, run, stdout, text};
+
+/// Two epochs of six steps, a checkpoint after every second one.
+const TRAIN: [&str; 12] = [
+    "train",
+    "--data",
+    "photos",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "8",
+    "--checkpoint-steps",
+    "2",
+    "--seed",
+    "7",
+    "--output",
+];
+
+fn start(folder: &Path, arguments: &[&str]) -> Child {
+    let mut command = alexnet();
+    command.args(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("the program starts")
+}
+
+/// Waits until `condition` holds; the child must not end before.
+fn wait_for(child: &mut Child, what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {what}");
+        assert!(start.elapsed() < Duration::from_secs(240), "no {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn kill(mut child: Child) {
+    child.kill().expect("SIGKILL is sent");
+    assert!(!child.wait().unwrap().success(), "it was killed, not done");
+}
+
+/// What two finished runs must share to the bit.
+fn assert_same_result(a: &Path, b: &Path) {
+    for file in ["model-last.safetensors", "model.safetensors"] {
+        assert!(fs::read(a.join(file)).unwrap() == fs::read(b.join(file)).unwrap(), "{file} differs");
+    }
+    let numbers = |run: &Path| {
+        let mut lines = lines(&fs::read_to_string(run.join("metrics.jsonl")).unwrap());
+        for line in &mut lines {
+            // Times differ.
+            line.as_object_mut().unwrap().retain(|key, _| key != "seconds" && key != "images_per_second");
+        }
+        lines
+    };
+    assert_eq!(numbers(a), numbers(b));
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    pictures(&here.join("photos"), 48);
+    stdout(here, &[&TRAIN[..], &["whole"]].concat());
+
+    let run_dir = here.join("killed");
+    let (checkpoint, partial) =
+        (run_dir.join("checkpoint.safetensors"), run_dir.join("checkpoint.safetensors.partial"));
+    let written = || fs::metadata(&checkpoint).and_then(|file| file.modified()).ok();
+    // Before there is anything but the configuration.
+    let mut child = start(here, &[&TRAIN[..], &["killed"]].concat());
+    wait_for(&mut child, "a run directory", || run_dir.join("config.toml").exists());
+    kill(child);
+    assert!(!checkpoint.exists());
+    // In the middle of writing the first checkpoint.
+    let resume = ["train", "--resume", "killed"];
+    let mut child = start(here, &resume);
+    wait_for(&mut child, "the start of a checkpoint", || partial.exists());
+    kill(child);
+    // Just after the second, in the steps between.
+    for _ in 0..2 {
+        let mut child = start(here, &resume);
+        let before = written();
+        wait_for(&mut child, "another checkpoint", || written() != before);
+        std::thread::sleep(Duration::from_millis(300));
+        kill(child);
+    }
+    // In the middle of writing one that replaces another.
+    let mut child = start(here, &resume);
+    let before = written();
+    wait_for(&mut child, "another checkpoint", || written() != before && partial.exists());
+    kill(child);
+    stdout(here, &resume);
+    assert_same_result(&here.join("whole"), &run_dir);
+    let mut left: Vec<_> = fs::read_dir(&run_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let expected = ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "model-last.safetensors"];
+    assert_eq!(left, [&expected[..], &["model.safetensors", "plot.svg"]].concat(), "nothing else is left behind");
+    // Once more changes nothing.
+    stdout(here, &resume);
+    assert_same_result(&here.join("whole"), &run_dir);
+}
+
+/// Ctrl-C: the step is finished, everything saved, and the way on told. The rest may run on another number of threads.
+#[test]
+#[cfg(unix)]
+fn stopped_by_a_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    pictures(&here.join("photos"), 48);
+    stdout(here, &[&TRAIN[..], &["whole", "--threads", "2"]].concat());
+
+    let mut command = alexnet();
+    command.args(&TRAIN[..]).arg("stopped").current_dir(here).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let checkpoint = here.join("stopped/checkpoint.safetensors");
+    wait_for(&mut child, "a checkpoint", || checkpoint.exists());
+    let interrupt = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    let command = said.lines().find_map(|line| line.split_once("to go on: alexnet ")).expect("how to go on").1;
+    assert_eq!(command, "train --resume stopped");
+    let output = run(here, &[&command.split(' ').collect::<Vec<_>>()[..], &["--threads", "1", "--json"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_same_result(&here.join("whole"), &here.join("stopped"));
+}

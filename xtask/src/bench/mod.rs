@@ -1,0 +1,179 @@
+//! `cargo xtask bench cpu`: how fast, how far from what the machine can do, and how far from PyTorch.
+//!
+//! Every number is measured by a process of its own: `bench_cpu` of `alexnet-train`, and `xtask/bench/twin.py` for
+//! PyTorch, which does the same work. The two run in turn, round by round, and a ratio is taken within a round, so that
+//! a machine that slows down slows both.
+
+mod process;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::Value;
+
+use process::{Ours, Setting, Torch};
+
+#[derive(Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Layers and whole networks on the processor.
+    Cpu(CpuArgs),
+}
+
+#[derive(Args)]
+struct CpuArgs {
+    /// Measure PyTorch as well, in turn with us, at its best setting.
+    #[arg(long)]
+    vs_torch: bool,
+
+    /// A Python with torch 2.11 and torchvision 0.26.
+    #[arg(long, default_value = "python3", value_name = "PYTHON")]
+    python: PathBuf,
+
+    /// Rounds of the comparison.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+
+    /// Seconds of each measurement, or three repetitions if those take longer.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    seconds: f64,
+
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Only what contains this: `layers`, `train`, `infer`, `scaling`, or a network's name.
+    #[arg(value_name = "FILTER", default_value = "")]
+    filter: String,
+
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Work that is compared: what, which network, images at once.
+const WORK: [(&str, &str, usize); 7] = [
+    ("train", "alexnet-paper", 128),
+    ("train", "alexnet", 128),
+    ("train", "alexnet-torchvision", 128),
+    ("infer", "alexnet-torchvision", 1),
+    ("infer", "alexnet-paper", 1),
+    ("infer", "alexnet-torchvision", 32),
+    ("infer", "alexnet-paper", 32),
+];
+
+/// The network whose layers are shown one by one.
+const LAYERS_OF: (&str, usize) = ("alexnet-paper", 128);
+
+/// Cost per image as the batch grows.
+const BATCHES: [usize; 6] = [1, 4, 16, 64, 128, 256];
+
+/// Everything measured.
+#[derive(Serialize)]
+struct Results {
+    machine: process::Machine,
+    /// Of the processor, one line of `bench_cpu peak` per number of threads.
+    peak: Vec<Value>,
+    layers: Vec<Value>,
+    work: Vec<Compared>,
+    /// Training `alexnet-paper`: a line of `bench_cpu train` per batch, and one for a single thread.
+    batches: Vec<Value>,
+    one_thread: Option<Value>,
+}
+
+/// One kind of work, round by round.
+#[derive(Serialize)]
+struct Compared {
+    work: &'static str,
+    arch: &'static str,
+    batch: usize,
+    ours: Vec<Value>,
+    /// The setting in which PyTorch was fastest in the first round.
+    setting: Option<Setting>,
+    torch: Vec<Value>,
+}
+
+pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
+    let What::Cpu(args) = &args.what;
+    let threads = match args.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism()?.get(),
+    };
+    let ours = Ours::build(root, threads)?;
+    let torch = args.vs_torch.then(|| Torch::new(root, &args.python, threads));
+    let wanted = |name: &str| name.contains(args.filter.as_str());
+
+    let mut results = Results {
+        machine: process::Machine::here(root, threads)?,
+        peak: vec![ours.peak(1)?],
+        layers: Vec::new(),
+        work: Vec::new(),
+        batches: Vec::new(),
+        one_thread: None,
+    };
+    if threads > 1 {
+        results.peak.push(ours.peak(threads)?);
+    }
+    if wanted("layers") {
+        progress(&format!("layers of {}", LAYERS_OF.0));
+        results.layers = ours.run("layers", LAYERS_OF.0, LAYERS_OF.1, args.seconds / 4.0)?;
+    }
+    for (work, arch, batch) in WORK {
+        if wanted(&format!("{work} {arch} {batch}")) {
+            results.work.push(compare(&ours, torch.as_ref(), work, arch, batch, args)?);
+        }
+    }
+    if wanted("scaling") {
+        for batch in BATCHES {
+            progress(&format!("train {} {batch}", LAYERS_OF.0));
+            results.batches.extend(ours.run("train", LAYERS_OF.0, batch, args.seconds)?);
+        }
+        if threads > 1 {
+            progress("one thread");
+            results.one_thread = ours.on_one_thread("train", LAYERS_OF.0, 128, args.seconds)?;
+        }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&results)?);
+    } else {
+        print!("{}", report::tables(&results));
+    }
+    Ok(())
+}
+
+fn compare(
+    ours: &Ours,
+    torch: Option<&Torch>,
+    work: &'static str,
+    arch: &'static str,
+    batch: usize,
+    args: &CpuArgs,
+) -> anyhow::Result<Compared> {
+    let mut compared = Compared { work, arch, batch, ours: Vec::new(), setting: None, torch: Vec::new() };
+    for round in 1..=args.rounds {
+        progress(&format!("{work} {arch} {batch}, round {round} of {}", args.rounds));
+        compared.ours.extend(ours.run(work, arch, batch, args.seconds)?);
+        let Some(torch) = torch else { continue };
+        let result = match compared.setting {
+            Some(setting) => torch.run(work, arch, batch, args.seconds, setting)?,
+            None => {
+                let (setting, result) = torch.best(work, arch, batch, args.seconds)?;
+                compared.setting = Some(setting);
+                result
+            }
+        };
+        compared.torch.push(result);
+    }
+    Ok(compared)
+}
+
+fn progress(what: &str) {
+    eprintln!("measuring {what}");
+}

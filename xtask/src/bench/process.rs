@@ -1,0 +1,144 @@
+//! The programs that measure, and the machine they run on.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Our side.
+pub struct Ours {
+    program: PathBuf,
+    threads: usize,
+}
+
+impl Ours {
+    /// Builds it, optimised.
+    pub fn build(root: &Path, threads: usize) -> anyhow::Result<Self> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--release", "--package", "alexnet-train", "--example", "bench_cpu"]);
+        // Cargo says in JSON where it has put what it built.
+        cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(root);
+        let messages = output(&mut cargo)?;
+        let program = json_lines(&messages)?
+            .into_iter()
+            .filter(|message| message["target"]["name"] == "bench_cpu")
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+        Ok(Self { program: program.context("cargo does not say where bench_cpu is")?, threads })
+    }
+
+    fn command(&self, threads: usize) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+        command
+    }
+
+    pub fn peak(&self, threads: usize) -> anyhow::Result<Value> {
+        let lines = json_lines(&output(self.command(threads).arg("peak"))?)?;
+        lines.into_iter().next().context("bench_cpu peak prints nothing")
+    }
+
+    pub fn run(&self, work: &str, arch: &str, batch: usize, seconds: f64) -> anyhow::Result<Vec<Value>> {
+        let arguments = [work, arch, &batch.to_string(), &seconds.to_string()];
+        json_lines(&output(self.command(self.threads).args(arguments))?)
+    }
+
+    pub fn on_one_thread(&self, work: &str, arch: &str, batch: usize, seconds: f64) -> anyhow::Result<Option<Value>> {
+        let arguments = [work, arch, &batch.to_string(), &seconds.to_string()];
+        Ok(json_lines(&output(self.command(1).args(arguments))?)?.into_iter().next())
+    }
+}
+
+/// PyTorch's side.
+pub struct Torch {
+    python: PathBuf,
+    script: PathBuf,
+    threads: usize,
+}
+
+/// What PyTorch lets one choose.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Setting {
+    pub compile: bool,
+    pub channels_last: bool,
+}
+
+impl Torch {
+    pub fn new(root: &Path, python: &Path, threads: usize) -> Self {
+        Self { python: python.into(), script: root.join("xtask/bench/twin.py"), threads }
+    }
+
+    pub fn run(&self, work: &str, arch: &str, batch: usize, seconds: f64, setting: Setting) -> anyhow::Result<Value> {
+        let mut command = Command::new(&self.python);
+        command.arg(&self.script).args([work, arch, &batch.to_string(), &seconds.to_string()]);
+        command.args(["--threads", &self.threads.to_string()]);
+        command.args(setting.compile.then_some("--compile"));
+        command.args(setting.channels_last.then_some("--channels-last"));
+        json_lines(&output(&mut command)?)?.into_iter().next().context("twin.py prints nothing")
+    }
+
+    /// The fastest setting, and what it gave.
+    pub fn best(&self, work: &str, arch: &str, batch: usize, seconds: f64) -> anyhow::Result<(Setting, Value)> {
+        let mut best: Option<(Setting, Value)> = None;
+        for (compile, channels_last) in [(false, false), (false, true), (true, false), (true, true)] {
+            let setting = Setting { compile, channels_last };
+            let result = self.run(work, arch, batch, seconds, setting)?;
+            if best.as_ref().is_none_or(|(_, best)| rate(&result) > rate(best)) {
+                best = Some((setting, result));
+            }
+        }
+        best.context("there are four settings")
+    }
+}
+
+/// Images per second of a result.
+pub fn rate(result: &Value) -> f64 {
+    result["images_per_second"].as_f64().unwrap_or(f64::NAN)
+}
+
+/// Where the numbers were measured.
+#[derive(Serialize)]
+pub struct Machine {
+    pub processor: String,
+    pub threads: usize,
+    pub rustc: String,
+    pub commit: String,
+}
+
+impl Machine {
+    pub fn here(root: &Path, threads: usize) -> anyhow::Result<Self> {
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let field = |name: &str| {
+            let line = cpuinfo.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name));
+            line.and_then(|line| line.split_once(':')).map_or("unknown", |(_, value)| value.trim()).to_owned()
+        };
+        let processor = format!(
+            "{}, family {} model {}, {}",
+            field("model name"),
+            field("cpu family"),
+            field("model"),
+            field("cache size")
+        );
+        let git = |arguments: &[&str]| output(Command::new("git").args(arguments).current_dir(root));
+        let mut commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_else(|_| "unknown".into()).trim().to_owned();
+        if git(&["status", "--porcelain"]).is_ok_and(|changes| !changes.trim().is_empty()) {
+            commit.push_str(" with changes");
+        }
+        let rustc = output(Command::new("rustc").arg("--version"))?.trim().to_owned();
+        Ok(Self { processor, threads, rustc, commit })
+    }
+}
+
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} ended with {}:\n{}", output.status, said.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn json_lines(text: &str) -> anyhow::Result<Vec<Value>> {
+    text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+}

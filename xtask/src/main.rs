@@ -1,0 +1,50 @@
+//! Chores of the workspace, called as `cargo xtask <chore>`. Nothing depends on this crate.
+
+#![allow(unreachable_pub)] // A binary has no outside.
+
+mod bench;
+mod golden;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the AlexNet workspace.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check the rules of the house: who may depend on whom, the files of an operation, what a published crate has.
+    Tidy,
+    /// Measure speed, alone or beside PyTorch.
+    Bench(bench::BenchArgs),
+    /// Make the golden files anew: what PyTorch, torchvision, Pillow and OpenCV say.
+    Golden(golden::GoldenArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().chore {
+        Chore::Tidy => tidy::run(&root()),
+        Chore::Bench(args) => bench::run(&root(), &args),
+        Chore::Golden(args) => golden::run(&root(), &args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The top of the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("this crate lies one below the top").to_owned()
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask tidy`: the rules of the house that no compiler checks.
+//!
+//! Each rule is a function from what `cargo metadata` and the files say to a list of complaints.
+
+mod edges;
+mod files;
+mod manifest;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// What `cargo metadata` says of a package of this workspace.
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    description: Option<String>,
+    license: Option<String>,
+    readme: Option<String>,
+    keywords: Vec<String>,
+    categories: Vec<String>,
+    manifest_path: std::path::PathBuf,
+    /// `None`: it may be published anywhere. Empty: nowhere.
+    publish: Option<Vec<String>>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `None` for a normal one, else `dev` or `build`.
+    kind: Option<String>,
+    /// `*` where the manifest names only a path.
+    req: String,
+    path: Option<std::path::PathBuf>,
+}
+
+impl Package {
+    fn is_published(&self) -> bool {
+        self.publish.is_none()
+    }
+
+    fn folder(&self) -> &Path {
+        self.manifest_path.parent().unwrap_or(&self.manifest_path)
+    }
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+pub fn run(root: &Path) -> anyhow::Result<()> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let packages = serde_json::from_slice::<Metadata>(&output.stdout).context("cargo metadata")?.packages;
+    let mut complaints = edges::complaints(&packages);
+    complaints.extend(manifest::complaints(&packages));
+    complaints.extend(files::complaints(root)?);
+    for complaint in &complaints {
+        eprintln!("{complaint}");
+    }
+    if !complaints.is_empty() {
+        bail!("{} rule(s) of the house broken; ARCHITECTURE.md says why they are there", complaints.len());
+    }
+    println!("tidy: {} packages in order", packages.len());
+    Ok(())
+}

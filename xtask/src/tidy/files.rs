@@ -1,0 +1,102 @@
+//! Which files there are, and what may stand in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// Every operation, a folder of the kernels crate with a `reference.rs`, has these.
+const OF_AN_OPERATION: [&str; 4] = ["mod.rs", "reference.rs", "cpu.rs", "tests.rs"];
+
+/// Names that say nothing.
+const EMPTY_NAMES: [&str; 4] = ["utils.rs", "helpers.rs", "common.rs", "manager.rs"];
+
+/// Lines: think again. Files of tests may be longer.
+const LONGEST: usize = 400;
+
+pub fn complaints(root: &Path) -> anyhow::Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    let kernels = root.join("crates/alexnet-kernels/src");
+    for folder in entries(&kernels)?.into_iter().filter(|path| path.join("reference.rs").exists()) {
+        for file in OF_AN_OPERATION.iter().filter(|file| !folder.join(file).is_file()) {
+            complaints.push(format!("{}: an operation without {file}", folder.display()));
+        }
+    }
+    let mut sources = Vec::new();
+    for top in ["crates", "xtask", "tests"] {
+        find(&root.join(top), &mut sources)?;
+    }
+    for path in &sources {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        complaints.extend(of_file(path.strip_prefix(root).unwrap_or(path), &text));
+    }
+    Ok(complaints)
+}
+
+fn of_file(path: &Path, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut complain = |what: String| complaints.push(format!("{}: {what}", path.display()));
+    if EMPTY_NAMES.iter().any(|name| path.ends_with(name)) {
+        complain("its name does not say what lives in it".into());
+    }
+    let lines = text.lines().count();
+    if lines > LONGEST {
+        complain(format!("{lines} lines, {LONGEST} at the most"));
+    }
+    // Put together here, so that this file does not find itself.
+    let allowed = concat!("allow(", "unsafe_code)");
+    if text.contains(allowed) && !path.ends_with("crates/alexnet-kernels/src/lib.rs") {
+        complain("only the kernels may use unsafe".into());
+    }
+    complaints
+}
+
+/// All `.rs` files below, generated ones left out.
+fn find(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for path in entries(folder)? {
+        if path.is_dir() && !path.ends_with("target") {
+            find(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let read = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths = read.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_may_not_hold_is_named() {
+        let found = |path: &str, text: &str| of_file(Path::new(path), text).len();
+        let unsafe_code = concat!("#![allow(", "unsafe_code)]\n");
+        assert_eq!(found("crates/alexnet-kernels/src/lib.rs", unsafe_code), 0);
+        assert_eq!(found("crates/alexnet-data/src/lib.rs", unsafe_code), 1);
+        assert_eq!(found("crates/alexnet-data/src/utils.rs", ""), 1);
+        assert_eq!(found("crates/alexnet-data/src/order.rs", &"\n".repeat(401)), 1);
+        assert_eq!(found("crates/alexnet-data/src/order.rs", &"\n".repeat(400)), 0);
+    }
+
+    #[test]
+    fn an_operation_without_an_oracle_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("crates/alexnet-kernels/src/lrn");
+        fs::create_dir_all(&folder).unwrap();
+        for top in ["xtask", "tests"] {
+            fs::create_dir(root.path().join(top)).unwrap();
+        }
+        for file in ["mod.rs", "reference.rs", "cpu.rs"] {
+            fs::write(folder.join(file), "").unwrap();
+        }
+        let found = complaints(root.path()).unwrap();
+        assert!(found.len() == 1 && found[0].ends_with("an operation without tests.rs"), "{found:?}");
+    }
+}
