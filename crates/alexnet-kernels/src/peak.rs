@@ -63,11 +63,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn better_instruction_sets_have_higher_peaks() {
-        let peaks: Vec<f64> =
-            CpuIsa::available().into_iter().map(|isa| measure_peak(isa, Duration::from_millis(50))).collect();
-        assert!(peaks.iter().all(|peak| *peak > 1e8), "{peaks:?}");
-        // Twice the lanes; half of that is left to a noisy machine.
-        assert!(peaks.windows(2).all(|pair| pair[1] > pair[0]), "{peaks:?}");
+    fn vectors_are_faster_than_what_every_processor_has() {
+        let peak = |isa| measure_peak(isa, Duration::from_millis(50));
+        let portable = peak(CpuIsa::Portable);
+        assert!(portable > 1e8, "{portable}");
+        // Twice the lanes and half the instructions. AVX-512 against AVX2 is another matter: some processors take two
+        // passes for its vectors.
+        for isa in CpuIsa::available().into_iter().filter(|&isa| isa != CpuIsa::Portable) {
+            let peak = peak(isa);
+            assert!(peak > portable, "{isa}: {peak}, portable {portable}");
+        }
     }
 }
