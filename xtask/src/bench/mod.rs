@@ -9,6 +9,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
@@ -106,9 +107,18 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?.get(),
     };
+    let wanted = |name: &str| name.contains(args.filter.as_str());
+    let work = WORK.map(|(work, arch, batch)| format!("{work} {arch} {batch}"));
+    if args.rounds == 0 || !work.iter().map(String::as_str).chain(["layers", "scaling"]).any(wanted) {
+        bail!(
+            "{} rounds of what contains {:?} are nothing; there are layers, {}, scaling",
+            args.rounds,
+            args.filter,
+            work.join(", ")
+        );
+    }
     let ours = Ours::build(root, threads)?;
     let torch = args.vs_torch.then(|| Torch::new(root, &args.python, threads));
-    let wanted = |name: &str| name.contains(args.filter.as_str());
 
     let mut results = Results {
         machine: process::Machine::here(root, threads)?,
