@@ -3,6 +3,7 @@
 
 use super::Conv2dShape;
 use super::direct::{Direct, Frame, Phase, pack};
+use super::winograd;
 use crate::backend::CpuIsa;
 use crate::gemm::tile::Tiles;
 
@@ -21,10 +22,17 @@ pub(super) fn forward(
     relu: bool,
     y: &mut [f32],
 ) {
+    if winograd::suits(s) {
+        return winograd::forward(isa, s, x, weight, bias, relu, y);
+    }
     let (tiles, frame) = (Tiles::of(isa), input_frame(s));
     let (groups, group_in, group_out, taps) = (s.params.groups, s.group_in(), s.group_out(), s.taps());
-    let order = tap_order(s);
-    let weight = pack(groups, taps, group_out, tiles.width(), |g, k, o| weight[(g * group_out + o) * taps + order[k]]);
+    // Windows have their values in the order (row, column, channel), the weight in the order (channel, row, column).
+    let window = s.kh * s.kw;
+    let order: Vec<_> = (0..taps).map(|tap| tap % window * group_in + tap / window).collect();
+    let weight = pack(groups, &order, group_out, tiles.width(), |g, k, o| {
+        weight[(g * group_out + o) * taps + k % group_in * window + k / group_in]
+    });
     let outputs = (0..s.oh).flat_map(|i| (0..s.ow).map(move |j| (i, j)));
     let phase = Phase {
         windows: outputs.map(|(i, j)| frame.at(i * s.params.stride, j * s.params.stride)).collect(),
@@ -35,13 +43,6 @@ pub(super) fn forward(
     let output_len = s.oh * s.ow * s.out_channels;
     let phases = vec![phase];
     Direct { tiles, frame, groups, group_in, group_out, output_len, phases, bias, relu }.run(x, y);
-}
-
-/// Where the k-th tap, in the order (row, column, channel) of the windows, is in the weight's (channel, row, column).
-fn tap_order(s: &Conv2dShape) -> Vec<usize> {
-    let group_in = s.group_in();
-    let taps = (0..s.kh * s.kw).flat_map(|tap| (0..group_in).map(move |c| (tap, c)));
-    taps.map(|(tap, c)| c * s.kh * s.kw + tap).collect()
 }
 
 /// One direction of the convolution that gives the input's gradient.
@@ -81,6 +82,9 @@ impl Axis {
 }
 
 pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
+    if winograd::suits_backward_input(s) {
+        return winograd::backward_input(isa, s, weight, grad_y, grad_x);
+    }
     let tiles = Tiles::of(isa);
     let (groups, group_in, group_out, stride) = (s.params.groups, s.group_in(), s.group_out(), s.params.stride);
     let (top, left) = (s.params.padding.top, s.params.padding.left);
@@ -99,7 +103,8 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
         let (r, q) = (phase / stride, phase % stride);
         let (kh, kw) = (taps_of(r, s.kh, stride), taps_of(q, s.kw, stride));
         // Outputs ascend through the window, so the taps descend.
-        let weight = pack(groups, kh * kw * group_out, group_in, tiles.width(), |g, k, c| {
+        let order: Vec<_> = (0..group_out).flat_map(|o| (0..kh * kw).map(move |tap| tap * group_out + o)).collect();
+        let weight = pack(groups, &order, group_in, tiles.width(), |g, k, c| {
             let (tap, o) = (k / group_out, k % group_out);
             let (u, v) = (r + stride * (kh - 1 - tap / kw), q + stride * (kw - 1 - tap % kw));
             weight[(((g * group_out + o) * group_in + c) * s.kh + u) * s.kw + v]

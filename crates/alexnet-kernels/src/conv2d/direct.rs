@@ -81,15 +81,16 @@ impl Phase {
     }
 }
 
-/// Packs the weights of one phase: `at(group, k, column)` for every k below `taps` and column below `columns`, in panels
-/// of `width` columns, the last filled up with zeros.
+/// Packs the weights of one phase: `at(group, k, column)` for every k in `order` and column below `columns`, in panels of
+/// `width` columns, the last filled up with zeros. `order` has each k once, best as the weights lie in memory.
 pub(super) fn pack(
     groups: usize,
-    taps: usize,
+    order: &[usize],
     columns: usize,
     width: usize,
     at: impl Fn(usize, usize, usize) -> f32 + Sync,
 ) -> Scratch {
+    let taps = order.len();
     let panels = columns.div_ceil(width);
     let mut packed = scratch::take(groups * panels * taps * width);
     let shared = Shared::new(&mut packed);
@@ -97,8 +98,8 @@ pub(super) fn pack(
         let (group, first) = (i / panels, i % panels * width);
         // SAFETY: one part per panel.
         let panel = unsafe { shared.slice(i * taps * width..(i + 1) * taps * width) };
-        for (k, row) in panel.chunks_exact_mut(width).enumerate() {
-            for (column, value) in (first..).zip(row) {
+        for &k in order {
+            for (column, value) in (first..).zip(&mut panel[k * width..(k + 1) * width]) {
                 *value = if column < columns { at(group, k, column) } else { 0.0 };
             }
         }

@@ -6,6 +6,7 @@ pub mod reference;
 #[cfg(test)]
 mod tests;
 mod weight_gradient;
+mod winograd;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -157,6 +158,9 @@ impl Conv2dShape {
 /// `x` is `[n, in_channels, h, w]`, `weight` `[out_channels, in_channels / groups, kh, kw]`, `bias` `[out_channels]`, all
 /// `f32`; the result is `[n, out_channels, oh, ow]` in `x`'s [memory format](crate::MemoryFormat). The gradient of an
 /// `x` that nothing tracks is not computed.
+///
+/// 3×3 and 5×5 kernels at stride 1 over enough pixels and channels go by Winograd's algorithm: relative errors of a few
+/// 10⁻⁶ where a direct sum has a few 10⁻⁷, and a NaN or an infinity in `x` reaches up to three pixels further.
 ///
 /// # Errors
 /// Shapes that do not fit each other or the parameters; a kernel larger than the padded image; another element type.

@@ -15,6 +15,7 @@ use std::ops::Range;
 use super::Conv2dShape;
 use super::cpu::input_frame;
 use super::direct::Frame;
+use super::winograd;
 use crate::backend::CpuIsa;
 use crate::gemm::packed::pack_rows;
 use crate::gemm::tile::{ColumnsTile, Epilogue, Tiles, cut};
@@ -45,6 +46,9 @@ pub(super) fn backward_weight(
     }
     if grad_weight.is_empty() {
         return;
+    }
+    if winograd::suits(s) {
+        return winograd::backward_weight(isa, s, x, grad_y, grad_weight);
     }
     let plan = Plan::new(isa, s);
     let part_len = plan.part_len;

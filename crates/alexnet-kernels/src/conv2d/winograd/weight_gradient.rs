@@ -1,0 +1,137 @@
+//! The gradient of the weights: at each point, the sum over all squares of the images' points times those of `grad_y`.
+//!
+//! The squares go in chunks that all threads share: first they bring the squares' pixels to the points, packed as the
+//! tiles want them, then each takes some positions and adds the chunk's product to the sums. A position's sums are added
+//! up by one thread, chunk after chunk, so that the result does not depend on the number of threads.
+
+use std::ops::Range;
+
+use super::squares::{Grid, Images, Panels, Spread};
+use super::transform::{self, SIDE};
+use super::{depth, input, output, places, side, weights};
+use crate::backend::CpuIsa;
+use crate::conv2d::Conv2dShape;
+use crate::gemm::tile::{ColumnsTile, Epilogue, Tiles, cut};
+use crate::parallel::{self, Shared};
+use crate::scratch;
+use crate::simd::dispatch;
+
+/// Squares of a chunk.
+const CHUNK: usize = 192;
+/// Squares that a thread brings to the points at a time.
+const GRAIN: usize = 8;
+/// Channels of the images that lie next to each other.
+const WIDTH: usize = 16;
+
+pub(in crate::conv2d) fn backward_weight(
+    isa: CpuIsa,
+    s: &Conv2dShape,
+    x: &[f32],
+    grad_y: &[f32],
+    grad_weight: &mut [f32],
+) {
+    let (tiles, groups) = (Tiles::of(isa), s.params.groups);
+    let (group_in, group_out) = (depth(s), s.group_out());
+    let positions = transform::points(side(s)).pow(2);
+    let grid = Grid::new([s.oh, s.ow]);
+    let squares = s.n * grid.squares();
+
+    let sums_len = positions * group_in * group_out;
+    let mut sums = scratch::take(groups * sums_len);
+    let chunk = CHUNK.min(squares);
+    let (x_len, y_len) =
+        (Panels::len(positions, chunk, group_in, WIDTH), Panels::len(positions, chunk, group_out, tiles.width()));
+    let mut all_x: Vec<_> = (0..groups).map(|_| scratch::take(x_len)).collect();
+    let mut all_y: Vec<_> = (0..groups).map(|_| scratch::take(y_len)).collect();
+
+    for (first, count) in cut(squares, chunk) {
+        let of_x: Vec<_> = all_x.iter_mut().map(|x| Panels::new(x, positions, count, group_in, WIDTH)).collect();
+        let of_y: Vec<_> =
+            all_y.iter_mut().map(|y| Panels::new(y, positions, count, group_out, tiles.width())).collect();
+        let grains = count.div_ceil(GRAIN);
+        parallel::for_each(groups * grains, |task| {
+            let (group, at) = (task / grains, task % grains * GRAIN);
+            let squares = first + at..first + (at + GRAIN).min(count);
+            let of_x = (x, input(s).of_group(group), grid, of_x[group]);
+            let of_y = (grad_y, output(s).of_group(group), grid, of_y[group]);
+            match side(s) {
+                3 => {
+                    spread::<6, 6>(isa, of_x, squares.clone(), at);
+                    spread::<SIDE, 6>(isa, of_y, squares, at);
+                }
+                5 => {
+                    spread::<8, 8>(isa, of_x, squares.clone(), at);
+                    spread::<SIDE, 8>(isa, of_y, squares, at);
+                }
+                side => unreachable!("a kernel of side {side}"),
+            }
+        });
+
+        let shared = Shared::new(&mut sums);
+        parallel::for_each(groups * positions, |task| {
+            let (group, position) = (task / positions, task % positions);
+            let len = group_in * group_out;
+            // SAFETY: one part per task.
+            let sums = unsafe { shared.slice(task * len..(task + 1) * len) };
+            let epilogue = if first == 0 { Epilogue::STORE } else { Epilogue::ACCUMULATE };
+            add_product(&tiles, position, (of_x[group], group_in), (of_y[group], group_out), epilogue, sums);
+        });
+    }
+    if s.params.stride == 1 {
+        return weights::gradient(isa, s.kh, groups, [group_in, group_out], &sums, grad_weight);
+    }
+    let taps = side(s).pow(2);
+    let mut of_blocks = scratch::take(groups * group_out * group_in * taps);
+    weights::gradient(isa, side(s), groups, [group_in, group_out], &sums, &mut of_blocks);
+    let places = places(s);
+    for (filter, of_blocks) in grad_weight.chunks_exact_mut(s.taps()).zip(of_blocks.chunks_exact(group_in * taps)) {
+        for (place, &value) in places.iter().zip(of_blocks) {
+            if let Some(place) = *place {
+                filter[place] = value;
+            }
+        }
+    }
+}
+
+fn spread<const P: usize, const N: usize>(
+    isa: CpuIsa,
+    (x, images, grid, points): (&[f32], Images, Grid, Panels),
+    squares: Range<usize>,
+    at: usize,
+) {
+    dispatch(isa, Spread::<P, N> { x, images, grid, squares, at, points });
+}
+
+/// Adds the product over a chunk at one position to `sums`, `[a_channels, b_channels]`.
+fn add_product(
+    tiles: &Tiles,
+    position: usize,
+    (a, a_channels): (Panels, usize),
+    (b, b_channels): (Panels, usize),
+    epilogue: Epilogue,
+    sums: &mut [f32],
+) {
+    let width = tiles.width();
+    for panel in (0..a_channels).step_by(WIDTH) {
+        for column in (0..b_channels).step_by(width) {
+            let columns = width.min(b_channels - column);
+            for (row, rows) in cut(WIDTH.min(a_channels - panel), tiles.max_rows) {
+                let channel = panel + row;
+                let start = channel * b_channels + column;
+                let tile = ColumnsTile {
+                    a: a.at(position, 0, channel),
+                    b: b.at(position, 0, column),
+                    counts: [1, 1, a.squares],
+                    a_steps: [0, 0, WIDTH],
+                    b_steps: [0, 0, width],
+                    c: sums[start..start + (rows - 1) * b_channels + columns].as_mut_ptr(),
+                    c_row: b_channels,
+                    columns,
+                    epilogue,
+                };
+                // SAFETY: both panels have a row for each square; the sums were checked above and are this task's own.
+                unsafe { tiles.columns_tile(rows, columns)(&tile) }
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Kernels at the points, and their gradient back from them.
+
+use super::transform::{self, Table, collect_square, spread_square};
+use crate::backend::CpuIsa;
+use crate::gemm::tile::Tiles;
+use crate::parallel::{self, Shared};
+use crate::scratch::{self, Scratch};
+use crate::simd::{Kernel, Simd, dispatch};
+
+/// Taps of the largest kernel.
+const TAPS: usize = 25;
+/// Lanes of the widest vector.
+const LANES: usize = 16;
+
+/// The kernels of side `kernel` at the points, packed for tiles: `[groups, positions, panels, depth, width]`, the last
+/// panel filled up with zeros. `at(group, k, column, tap)` is a weight.
+pub(super) fn points(
+    isa: CpuIsa,
+    kernel: usize,
+    groups: usize,
+    [depth, columns]: [usize; 2],
+    at: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+) -> Scratch {
+    let (width, positions) = (Tiles::of(isa).width(), transform::points(kernel).pow(2));
+    let panels = columns.div_ceil(width);
+    let mut packed = scratch::take(groups * positions * panels * depth * width);
+    let shared = Shared::new(&mut packed);
+    parallel::for_each(groups * panels * depth, |task| {
+        let (group, panel, k) = (task / depth / panels, task / depth % panels, task % depth);
+        let mut taps = [[0f32; LANES]; TAPS];
+        for first in (0..width).step_by(LANES.min(width)) {
+            let lanes = LANES.min(width);
+            for (tap, taps) in taps[..kernel * kernel].iter_mut().enumerate() {
+                for (column, value) in (panel * width + first..).zip(&mut taps[..lanes]) {
+                    *value = if column < columns { at(group, k, column, tap) } else { 0.0 };
+                }
+            }
+            let start = ((group * positions * panels + panel) * depth + k) * width + first;
+            let to = To { start: shared.start().wrapping_add(start), step: panels * depth * width, lanes };
+            assert!(start + (positions - 1) * to.step + lanes <= shared.len());
+            match kernel {
+                3 => dispatch(isa, ToPoints::<3, 6> { taps: &taps, to }),
+                5 => dispatch(isa, ToPoints::<5, 8> { taps: &taps, to }),
+                side => unreachable!("a kernel of side {side}"),
+            }
+        }
+    });
+    packed
+}
+
+/// Some adjacent values at every position.
+#[derive(Clone, Copy)]
+struct To {
+    start: *mut f32,
+    /// From one position to the next.
+    step: usize,
+    lanes: usize,
+}
+
+struct ToPoints<'a, const R: usize, const N: usize> {
+    taps: &'a [[f32; LANES]; TAPS],
+    to: To,
+}
+
+impl<const R: usize, const N: usize> Kernel for ToPoints<'_, R, N> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (Self { taps, to }, scale) = (self, &const { Table::of::<N>() }.scale);
+        for lane in (0..to.lanes).step_by(S::LANES) {
+            // SAFETY: the lanes are a multiple of the vector's; every position has as many values, checked by the caller.
+            unsafe {
+                let mut values = [[S::splat(0.0); R]; R];
+                for (row, values) in values.iter_mut().enumerate() {
+                    for (column, value) in values.iter_mut().enumerate() {
+                        *value = S::load(taps[row * R + column].as_ptr().add(lane));
+                    }
+                }
+                for (row, values) in spread_square::<S, R, N>(&values).iter().enumerate() {
+                    for (column, &value) in values.iter().enumerate() {
+                        let value = S::mul(value, S::splat(scale[row] * scale[column]));
+                        S::store(to.start.add((row * N + column) * to.step + lane), value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Brings the gradient at the points, `[groups, positions, group_in, group_out]`, back to the weight's
+/// `[groups · group_out, group_in, kernel, kernel]`.
+pub(super) fn gradient(
+    isa: CpuIsa,
+    kernel: usize,
+    groups: usize,
+    [group_in, group_out]: [usize; 2],
+    points: &[f32],
+    grad_weight: &mut [f32],
+) {
+    let positions = transform::points(kernel).pow(2);
+    assert_eq!(points.len(), groups * positions * group_in * group_out);
+    assert_eq!(grad_weight.len(), groups * group_in * group_out * kernel * kernel);
+    let grad_weight = Shared::new(grad_weight);
+    parallel::for_each(groups * group_out / LANES, |task| {
+        let (group, first) = (task * LANES / group_out, task * LANES % group_out);
+        // Sixteen outputs' gradients are adjacent.
+        let len = LANES * group_in * kernel * kernel;
+        // SAFETY: one part per task.
+        let grad_weight = unsafe { grad_weight.slice(task * len..(task + 1) * len) };
+        let points = &points[group * positions * group_in * group_out..][..positions * group_in * group_out];
+        let from = (points, group_in, group_out, first);
+        match kernel {
+            3 => dispatch(isa, FromPoints::<3, 6> { from, grad_weight }),
+            5 => dispatch(isa, FromPoints::<5, 8> { from, grad_weight }),
+            side => unreachable!("a kernel of side {side}"),
+        }
+    });
+}
+
+struct FromPoints<'a, const R: usize, const N: usize> {
+    /// A group's points, its channels, and the first of the sixteen outputs.
+    from: (&'a [f32], usize, usize, usize),
+    grad_weight: &'a mut [f32],
+}
+
+impl<const R: usize, const N: usize> Kernel for FromPoints<'_, R, N> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { from: (points, group_in, group_out, first), grad_weight } = self;
+        let scale = &const { Table::of::<N>() }.scale;
+        let mut taps = [[0f32; LANES]; TAPS];
+        for channel in 0..group_in {
+            for lane in (0..LANES).step_by(S::LANES) {
+                // SAFETY: the instruction set is there; the slices are as long as a vector.
+                unsafe {
+                    let mut values = [[S::splat(0.0); N]; N];
+                    for (row, values) in values.iter_mut().enumerate() {
+                        for (column, value) in values.iter_mut().enumerate() {
+                            let start = ((row * N + column) * group_in + channel) * group_out + first + lane;
+                            let point = S::load(points[start..start + S::LANES].as_ptr());
+                            *value = S::mul(point, S::splat(scale[row] * scale[column]));
+                        }
+                    }
+                    for (row, values) in collect_square::<S, R, N>(&values).iter().enumerate() {
+                        for (column, &value) in values.iter().enumerate() {
+                            S::store(taps[row * R + column][lane..lane + S::LANES].as_mut_ptr(), value);
+                        }
+                    }
+                }
+            }
+            for (lane, weights) in grad_weight.chunks_exact_mut(group_in * R * R).enumerate() {
+                for (weight, taps) in weights[channel * R * R..(channel + 1) * R * R].iter_mut().zip(&taps) {
+                    *weight = taps[lane];
+                }
+            }
+        }
+    }
+}
