@@ -1,4 +1,5 @@
-//! `cargo xtask bench cpu`: how fast, how far from what the machine can do, and how far from PyTorch.
+//! `cargo xtask bench cpu`: how fast, how far from what the machine can do, and how far from PyTorch. `cargo xtask bench
+//! check` fails where a kernel has become slow.
 //!
 //! Every number is measured by a process of its own: `bench_cpu` of `alexnet-train`, and `xtask/bench/twin.py` for
 //! PyTorch, which does the same work. The two run in turn, round by round, and a ratio is taken within a round, so that
@@ -26,6 +27,8 @@ pub struct BenchArgs {
 enum What {
     /// Layers and whole networks on the processor.
     Cpu(CpuArgs),
+    /// Are the kernels as near to the processor's peak as they should be? Ratios, whatever else the machine does.
+    Check,
 }
 
 #[derive(Args)]
@@ -102,7 +105,14 @@ struct Compared {
 }
 
 pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
-    let What::Cpu(args) = &args.what;
+    let args = match &args.what {
+        What::Cpu(args) => args,
+        What::Check => {
+            // As the tests are built, so that nothing is built twice.
+            print!("{}", Ours::build(root, 1, &["--workspace"])?.check()?);
+            return Ok(());
+        }
+    };
     let threads = match args.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?.get(),
@@ -117,7 +127,7 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
             work.join(", ")
         );
     }
-    let ours = Ours::build(root, threads)?;
+    let ours = Ours::build(root, threads, &["--release", "--package", "alexnet-train"])?;
     let torch = args.vs_torch.then(|| Torch::new(root, &args.python, threads));
 
     let mut results = Results {

@@ -14,10 +14,10 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// Builds it, optimised.
-    pub fn build(root: &Path, threads: usize) -> anyhow::Result<Self> {
+    /// Builds it with what cargo is told beside.
+    pub fn build(root: &Path, threads: usize, options: &[&str]) -> anyhow::Result<Self> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--release", "--package", "alexnet-train", "--example", "bench_cpu"]);
+        cargo.args(["build", "--example", "bench_cpu"]).args(options);
         // Cargo says in JSON where it has put what it built.
         cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(root);
         let messages = output(&mut cargo)?;
@@ -37,6 +37,11 @@ impl Ours {
     pub fn peak(&self, threads: usize) -> anyhow::Result<Value> {
         let lines = json_lines(&output(self.command(threads).arg("peak"))?)?;
         lines.into_iter().next().context("bench_cpu peak prints nothing")
+    }
+
+    /// Whether the kernels are as near to the peak as they should be, on one thread.
+    pub fn check(&self) -> anyhow::Result<String> {
+        output(self.command(1).arg("check"))
     }
 
     pub fn run(&self, work: &str, arch: &str, batch: usize, seconds: f64) -> anyhow::Result<Vec<Value>> {

@@ -7,29 +7,40 @@ use alexnet_kernels::linear::LinearGrads;
 use alexnet_kernels::{avg_pool2d, conv2d, linear, lrn, lrn_same_map, max_pool2d};
 use alexnet_model::{Conv2d, LayerKind, Shape, build};
 use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
 
 use crate::{Result, median, seconds};
 
 const CPU: Device = Device::Cpu;
 
 pub fn run(arch: &str, batch: usize, time: Duration) -> Result<()> {
+    for layer in measure_all(arch, batch, time, median)? {
+        println!("{layer}");
+    }
+    Ok(())
+}
+
+/// One object per layer; `statistic` makes one time of several.
+pub fn measure_all(arch: &str, batch: usize, time: Duration, statistic: fn(Vec<f64>) -> f64) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
     let spec = build(arch, 1000)?;
     for (index, layer) in spec.layers().iter().enumerate().skip(1) {
         let input = spec.inputs(index)[0];
         let (x, y) = (random(spec.shapes()[input], batch)?, random(spec.shapes()[index], batch)?);
         let first = matches!(spec.layers()[input].kind, LayerKind::Input { .. });
-        let Some([forward, grad_x, grad_weight]) = measure(&layer.kind, &x, &y, first, time)? else { continue };
+        let Some([forward, grad_x, grad_weight]) = measure(&layer.kind, &x, &y, first, time, statistic)? else {
+            continue;
+        };
         let (macs, ms) = (spec.layer_macs(index), |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3));
         // The product behind each of the three is as large as the other two.
         let gflops = |seconds: Option<f64>| seconds.map(|s| 2.0 * (macs * batch) as f64 / s / 1e9).filter(|_| macs > 0);
-        let result = serde_json::json!({
+        all.push(serde_json::json!({
             "arch": arch, "batch": batch, "layer": layer.name, "kind": layer.kind.name(), "macs": macs,
             "forward_ms": ms(forward), "grad_x_ms": ms(grad_x), "grad_weight_ms": ms(grad_weight),
             "forward_gflops": gflops(forward), "grad_x_gflops": gflops(grad_x), "grad_weight_gflops": gflops(grad_weight),
-        });
-        println!("{result}");
+        }));
     }
-    Ok(())
+    Ok(all)
 }
 
 /// A batch as it lies inside the network: channels last.
@@ -41,9 +52,16 @@ fn random(shape: Shape, n: usize) -> Result<Tensor> {
 }
 
 /// Seconds of forward, of the gradient of the input and of that of the weight.
-fn measure(kind: &LayerKind, x: &Tensor, y: &Tensor, first: bool, time: Duration) -> Result<Option<[Option<f64>; 3]>> {
+fn measure(
+    kind: &LayerKind,
+    x: &Tensor,
+    y: &Tensor,
+    first: bool,
+    time: Duration,
+    statistic: fn(Vec<f64>) -> f64,
+) -> Result<Option<[Option<f64>; 3]>> {
     let time_of = |work: &mut dyn FnMut() -> candle_core::Result<()>| -> Result<Option<f64>> {
-        Ok(Some(median(seconds(time / 3, || Ok(work()?))?)))
+        Ok(Some(statistic(seconds(time / 3, || Ok(work()?))?)))
     };
     let (grad_y, grad_x) = (y.copy()?, x.zeros_like()?);
     Ok(Some(match kind {

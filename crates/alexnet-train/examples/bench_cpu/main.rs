@@ -1,6 +1,7 @@
 //! Measures this machine, a network's layers and the whole of it; `cargo xtask bench cpu` runs it and PyTorch in turn.
 //!
 //! ```text
+//! bench_cpu check                           are the layers as near to the peak as they should be?
 //! bench_cpu peak                            what the processor can do
 //! bench_cpu layers ARCH BATCH SECONDS       each layer, forward and backward
 //! bench_cpu train  ARCH BATCH SECONDS       steps of training: forward, loss, backward, update
@@ -10,6 +11,7 @@
 
 #![allow(unreachable_pub)] // A program has no outside.
 
+mod check;
 mod layers;
 mod network;
 
@@ -30,6 +32,7 @@ fn main() -> Result<()> {
             println!("{}", serde_json::json!({ "isa": isa.to_string(), "threads": threads, "gflops": flops / 1e9 }));
             Ok(())
         }
+        ["check"] => check::run(),
         [what, arch, batch, seconds] => {
             let (batch, time) = (batch.parse()?, Duration::from_secs_f64(seconds.parse()?));
             match what {
@@ -39,7 +42,7 @@ fn main() -> Result<()> {
                 _ => Err(format!("{what} is none of peak, layers, train, infer").into()),
             }
         }
-        _ => Err("arguments: peak, or layers|train|infer ARCH BATCH SECONDS".into()),
+        _ => Err("arguments: check, peak, or layers|train|infer ARCH BATCH SECONDS".into()),
     }
 }
 
