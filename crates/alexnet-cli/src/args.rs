@@ -253,7 +253,7 @@ impl TrainArgs {
             return Ok(TrainConfig::recipe(arch, data.clone()));
         }
         let mut config = TrainConfig::recipe(arch, SHAPES.into());
-        (config.epochs, config.batch_size) = (5, 32);
+        (config.epochs, config.batch_size) = (6, 32);
         (config.schedule, config.bias_schedule) = ScheduleKind::Cosine.schedules(config.epochs);
         Ok(config)
     }
