@@ -65,7 +65,7 @@ pub struct TrainArgs {
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
-    /// Passes over the training images [default: 90; for shapes, 4].
+    /// Passes over the training images [default: 90; for shapes, 6].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u32>,
 
@@ -327,7 +327,10 @@ mod tests {
     fn without_data_the_shapes_are_trained_on() {
         let config = train("alexnet train").base().unwrap();
         assert_eq!((config.arch.as_str(), config.data.path), ("alexnet", SHAPES.into()));
-        assert_eq!(config.batch_size, 32);
+        let train_help = Args::command().find_subcommand("train").unwrap().clone().render_long_help().to_string();
+        for said in [format!("for shapes, {}]", config.epochs), format!("for shapes, {}]", config.batch_size)] {
+            assert!(train_help.contains(&said), "{said}");
+        }
         let config = train("alexnet train --data photos --arch caffenet").base().unwrap();
         assert_eq!(config, TrainConfig::recipe("caffenet", "photos".into()));
     }

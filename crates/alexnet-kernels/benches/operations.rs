@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use alexnet_kernels::activation::Activation;
 use alexnet_kernels::conv2d::{Conv2dGrads, Conv2dParams, Padding};
 use alexnet_kernels::dropout::{DropoutParams, DropoutScaling};
 use alexnet_kernels::linear::LinearGrads;
@@ -14,7 +15,8 @@ use alexnet_kernels::lrn::LrnParams;
 use alexnet_kernels::lrn_same_map::LrnSameMapParams;
 use alexnet_kernels::sgd::{SgdParams, SgdRule};
 use alexnet_kernels::{
-    Pool2dParams, bias_relu, conv2d, dropout, linear, lrn, lrn_same_map, max_pool2d, sgd, softmax_cross_entropy,
+    Pool2dParams, activation, avg_pool2d, bias_relu, conv2d, dropout, linear, lrn, lrn_same_map, max_pool2d, sgd,
+    softmax_cross_entropy,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -102,6 +104,11 @@ fn maps(c: &mut Criterion) {
         max_pool2d::backward_into(&grad_y, &indices, &pool, &grad_x)
     });
 
+    measure(c, "avg_pool2d/pool1 forward", bytes(&[&x, &y]), || avg_pool2d::forward_into(&x, &pool, &y));
+    measure(c, "avg_pool2d/pool1 backward", bytes(&[&grad_y, &grad_x]), || {
+        avg_pool2d::backward_into(&grad_y, &pool, &grad_x)
+    });
+
     let params = LrnParams::averaged(5, 2.0, 1e-4, 0.75);
     let z = random(x.dims());
     measure(c, "lrn/rnorm1 forward", bytes(&[&x, &z]), || lrn::forward_into(&x, &params, &z));
@@ -118,6 +125,13 @@ fn maps(c: &mut Criterion) {
 fn vectors(c: &mut Criterion) {
     let (x, y, bias) = (random(&[BATCH, 4096]), random(&[BATCH, 4096]), random(&[4096]));
     measure(c, "bias_relu/forward", bytes(&[&x, &x]), || bias_relu::forward_in_place(&x, &bias));
+    measure(c, "bias_relu/backward", bytes(&[&x, &y, &y]), || bias_relu::backward_in_place(&x, &y, Some(&bias)));
+    for (name, unit) in [("relu", Activation::Relu), ("tanh", Activation::Tanh)] {
+        measure(c, &format!("activation/{name} forward"), bytes(&[&x, &x]), || activation::forward_in_place(&x, unit));
+        measure(c, &format!("activation/{name} backward"), bytes(&[&x, &y, &y]), || {
+            activation::backward_in_place(&x, &y, unit)
+        });
+    }
     let params = DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 0, step: 0, layer: 0 };
     measure(c, "dropout/forward", bytes(&[&x, &y]), || dropout::apply_into(&x, &params, &y));
 

@@ -1,11 +1,11 @@
-//! The fast path: which convolution forward and the gradient of the input are. That of the weights is in
-//! `weight_gradient.rs`.
+//! The fast path: Winograd's algorithm where it suits (`winograd/`), or else directly: which convolution forward and the
+//! gradient of the input are. The direct gradient of the weights is in `weight_gradient.rs`.
 
-use super::Conv2dShape;
 use super::direct::{Direct, Frame, Phase, pack};
-use super::winograd;
+use super::{Conv2dShape, weight_gradient, winograd};
 use crate::backend::CpuIsa;
 use crate::gemm::tile::Tiles;
+use crate::parallel::{self, Shared};
 
 pub(super) fn input_frame(s: &Conv2dShape) -> Frame {
     let p = s.params.padding;
@@ -132,4 +132,45 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
         relu: false,
     };
     direct.run(grad_y, grad_x);
+}
+
+/// An empty slice is not wanted.
+pub(super) fn backward_weight(
+    isa: CpuIsa,
+    s: &Conv2dShape,
+    x: &[f32],
+    grad_y: &[f32],
+    grad_weight: &mut [f32],
+    grad_bias: &mut [f32],
+) {
+    if !grad_bias.is_empty() {
+        sum_pixels(grad_y, grad_bias, s.n);
+    }
+    if grad_weight.is_empty() {
+        return;
+    }
+    if winograd::suits(s) {
+        winograd::backward_weight(isa, s, x, grad_y, grad_weight);
+    } else {
+        weight_gradient::backward_weight(isa, s, x, grad_y, grad_weight);
+    }
+}
+
+/// Sums each channel over all pixels of `n` images: in `f32` within an image, in `f64` over images.
+fn sum_pixels(grad_y: &[f32], grad_bias: &mut [f32], n: usize) {
+    let channels = grad_bias.len();
+    let mut sums = vec![0f32; n * channels];
+    let shared = Shared::new(&mut sums);
+    let image_len = grad_y.len() / n.max(1);
+    parallel::for_each(n, |i| {
+        // SAFETY: one part per image.
+        let sums = unsafe { shared.slice(i * channels..(i + 1) * channels) };
+        for pixel in grad_y[i * image_len..(i + 1) * image_len].chunks_exact(channels) {
+            sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+        }
+    });
+    for (channel, total) in grad_bias.iter_mut().enumerate() {
+        let values = sums.iter().skip(channel).step_by(channels);
+        *total = values.map(|&sum| f64::from(sum)).sum::<f64>() as f32;
+    }
 }

@@ -159,8 +159,9 @@ impl Conv2dShape {
 /// `f32`; the result is `[n, out_channels, oh, ow]` in `x`'s [memory format](crate::MemoryFormat). The gradient of an
 /// `x` that nothing tracks is not computed.
 ///
-/// 3×3 and 5×5 kernels at stride 1 over enough pixels and channels go by Winograd's algorithm: relative errors of a few
-/// 10⁻⁶ where a direct sum has a few 10⁻⁷, and a NaN or an infinity in `x` reaches up to three pixels further.
+/// Over enough pixels and channels, 3×3 and 5×5 kernels at stride 1, and square ones at a larger stride that are 3 or 5
+/// strides wide, rounded up, go by Winograd's algorithm: relative errors of a few 10⁻⁶ where a direct sum has a few 10⁻⁷. A
+/// NaN or an infinity in `x` then reaches all results of the squares of 4×4 that see it.
 ///
 /// # Errors
 /// Shapes that do not fit each other or the parameters; a kernel larger than the padded image; another element type.
@@ -262,7 +263,7 @@ pub fn backward_into(
         read(OP, "x", x, |x| {
             write_optional(OP, "grad_weight", grad_weight, |grad_weight| {
                 write_optional(OP, "grad_bias", grad_bias, |grad_bias| {
-                    weight_gradient::backward_weight(isa, &shape, x, grad_y, grad_weight, grad_bias);
+                    cpu::backward_weight(isa, &shape, x, grad_y, grad_weight, grad_bias);
                     Ok(())
                 })
             })

@@ -131,6 +131,7 @@ fn both_ways_are_in_the_table() {
     for kernel in [3, 5] {
         assert!(winograd.iter().any(|conv| conv.weight_dims[2] == kernel), "no {kernel}×{kernel} kernel by points");
     }
+    assert!(winograd.iter().any(|conv| conv.params.stride > 1), "no blocks");
     assert!(direct.len() > 6, "{} direct ones", direct.len());
 }
 

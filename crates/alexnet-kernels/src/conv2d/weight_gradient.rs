@@ -1,4 +1,4 @@
-//! The gradient of the weights and of the biases.
+//! The gradient of the weights, directly.
 //!
 //! grad_weight\[k\]\[o\] = Σ_pixels window\[pixel\]\[k\] · grad_y\[pixel\]\[o\]: a matrix product whose inner dimension is
 //! the pixels of all images. It goes in blocks of pixels, rows of one image or a few whole images: the longer a block,
@@ -15,7 +15,6 @@ use std::ops::Range;
 use super::Conv2dShape;
 use super::cpu::input_frame;
 use super::direct::Frame;
-use super::winograd;
 use crate::backend::CpuIsa;
 use crate::gemm::packed::pack_rows;
 use crate::gemm::tile::{ColumnsTile, Epilogue, Tiles, cut};
@@ -32,24 +31,7 @@ const STRIPS: usize = 48 * 1024;
 /// Values copied at once for a pixel of a strip, no fewer than a tile has rows.
 const PIXEL: usize = 16;
 
-/// An empty slice is not wanted.
-pub(super) fn backward_weight(
-    isa: CpuIsa,
-    s: &Conv2dShape,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_weight: &mut [f32],
-    grad_bias: &mut [f32],
-) {
-    if !grad_bias.is_empty() {
-        sum_pixels(grad_y, grad_bias, s.n);
-    }
-    if grad_weight.is_empty() {
-        return;
-    }
-    if winograd::suits(s) {
-        return winograd::backward_weight(isa, s, x, grad_y, grad_weight);
-    }
+pub(super) fn backward_weight(isa: CpuIsa, s: &Conv2dShape, x: &[f32], grad_y: &[f32], grad_weight: &mut [f32]) {
     let plan = Plan::new(isa, s);
     let part_len = plan.part_len;
     let parts = s.n.clamp(1, PARTS);
@@ -344,24 +326,5 @@ fn pack_strip(image: &[f32], c: usize, pixels: usize, rows: usize, strip: &mut [
             Some(values) => strip[to..to + PIXEL].copy_from_slice(values),
             None => strip[to..to + rows].copy_from_slice(&image[from..from + rows]),
         }
-    }
-}
-
-/// Sums each channel over all pixels of `n` images: in `f32` within an image, in `f64` over images.
-fn sum_pixels(grad_y: &[f32], grad_bias: &mut [f32], n: usize) {
-    let channels = grad_bias.len();
-    let mut sums = vec![0f32; n * channels];
-    let shared = Shared::new(&mut sums);
-    let image_len = grad_y.len() / n.max(1);
-    parallel::for_each(n, |i| {
-        // SAFETY: one part per image.
-        let sums = unsafe { shared.slice(i * channels..(i + 1) * channels) };
-        for pixel in grad_y[i * image_len..(i + 1) * image_len].chunks_exact(channels) {
-            sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
-        }
-    });
-    for (channel, total) in grad_bias.iter_mut().enumerate() {
-        let values = sums.iter().skip(channel).step_by(channels);
-        *total = values.map(|&sum| f64::from(sum)).sum::<f64>() as f32;
     }
 }

@@ -37,7 +37,7 @@ use super::Conv2dShape;
 use crate::backend::CpuIsa;
 use crate::gemm::tile::{Epilogue, RowsTile, Run, Tiles, cut};
 use crate::parallel::{self, Shared};
-use crate::scratch::{self, Scratch};
+use crate::scratch;
 use crate::simd::dispatch;
 
 /// Channels of a group come in multiples of this, the widest vector.
@@ -107,16 +107,12 @@ fn output(s: &Conv2dShape) -> Images {
 /// A convolution: forward, or what gives the gradient of the input.
 struct Winograd<'a> {
     isa: CpuIsa,
-    /// Side of the kernel.
-    kernel: usize,
     n: usize,
     groups: usize,
     /// Of the first group.
     from: Images,
     to: Images,
     grid: Grid,
-    /// `[groups, positions, panels, channels, width]`.
-    weight: Scratch,
     bias: &'a [f32],
     relu: bool,
 }
@@ -131,97 +127,86 @@ pub(super) fn forward(
     y: &mut [f32],
 ) {
     let (group_out, taps, places, of_channel) = (s.group_out(), s.taps(), places(s), side(s).pow(2));
-    let at = |g: usize, channel: usize, o: usize, tap: usize| {
+    let weight = |g: usize, channel: usize, o: usize, tap: usize| {
         places[channel * of_channel + tap].map_or(0.0, |place| weight[(g * group_out + o) * taps + place])
     };
-    let winograd = Winograd {
-        isa,
-        kernel: side(s),
-        n: s.n,
-        groups: s.params.groups,
-        from: input(s),
-        to: output(s),
-        grid: Grid::new([s.oh, s.ow]),
-        weight: weights::points(isa, side(s), s.params.groups, [depth(s), group_out], at),
-        bias,
-        relu,
-    };
-    winograd.run(x, y);
+    let (n, groups, grid) = (s.n, s.params.groups, Grid::new([s.oh, s.ow]));
+    Winograd { isa, n, groups, from: input(s), to: output(s), grid, bias, relu }.run(side(s), weight, x, y);
 }
 
 pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
-    let (group_in, group_out, taps) = (s.group_in(), s.group_out(), s.kh * s.kw);
-    let at =
+    let (group_in, group_out, taps, padding) = (s.group_in(), s.group_out(), s.kh * s.kw, s.params.padding);
+    let weight =
         |g: usize, o: usize, c: usize, tap: usize| weight[((g * group_out + o) * group_in + c) * taps + taps - 1 - tap];
-    let padding = s.params.padding;
-    let winograd = Winograd {
-        isa,
-        kernel: s.kh,
-        n: s.n,
-        groups: s.params.groups,
-        from: Images { before: [s.kh - 1 - padding.top, s.kw - 1 - padding.left], ..output(s) },
-        to: Images { before: [0, 0], ..input(s) },
-        grid: Grid::new([s.h, s.w]),
-        weight: weights::points(isa, s.kh, s.params.groups, [group_out, group_in], at),
-        bias: &[],
-        relu: false,
-    };
-    winograd.run(grad_y, grad_x);
+    let from = Images { before: [s.kh - 1 - padding.top, s.kw - 1 - padding.left], ..output(s) };
+    let to = Images { before: [0, 0], ..input(s) };
+    let (n, groups, grid) = (s.n, s.params.groups, Grid::new([s.h, s.w]));
+    Winograd { isa, n, groups, from, to, grid, bias: &[], relu: false }.run(s.kh, weight, grad_y, grad_x);
 }
 
 impl Winograd<'_> {
-    fn run(&self, x: &[f32], y: &mut [f32]) {
+    /// `weight(group, input channel, output channel, tap)` is a weight of a kernel of `side` by `side` taps.
+    fn run(&self, side: usize, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync, x: &[f32], y: &mut [f32]) {
+        match side {
+            3 => self.run_at::<3, 6>(weight, x, y),
+            5 => self.run_at::<5, 8>(weight, x, y),
+            side => unreachable!("a kernel of side {side} does not suit"),
+        }
+    }
+
+    /// With a kernel of side `R` at `N` points a side.
+    fn run_at<const R: usize, const N: usize>(
+        &self,
+        weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
+        let weight = weights::points::<R, N>(self.isa, self.groups, [self.from.channels, self.to.channels], weight);
         let squares = self.n * self.grid.squares();
         let tiles = Tiles::of(self.isa);
-        let of_square = self.positions() * (self.from.channels + self.to.channels);
+        let of_square = N * N * (self.from.channels + self.to.channels);
         let fair = squares.div_ceil(4 * parallel::threads()).max(tiles.max_rows);
         let block = (BLOCK / of_square).max(BLOCK_SQUARES).min(fair);
         let blocks: Vec<_> = cut(squares, block).collect();
-        let y = Shared::new(y);
+        let (y, of_group) = (Shared::new(y), weight.len() / self.groups);
         parallel::for_each(blocks.len() * self.groups, |task| {
             let (group, (first, count)) = (task / blocks.len(), blocks[task % blocks.len()]);
-            self.block(&tiles, group, first..first + count, x, y);
+            let weight = &weight[group * of_group..(group + 1) * of_group];
+            self.block::<N>(&tiles, group, weight, first..first + count, x, y);
         });
     }
 
-    fn block(&self, tiles: &Tiles, group: usize, squares: Range<usize>, x: &[f32], y: Shared<'_>) {
-        let (count, positions) = (squares.len(), self.positions());
+    fn block<const N: usize>(
+        &self,
+        tiles: &Tiles,
+        group: usize,
+        weight: &[f32],
+        squares: Range<usize>,
+        x: &[f32],
+        y: Shared<'_>,
+    ) {
+        let (isa, grid, count) = (self.isa, self.grid, squares.len());
         let (from, to) = (self.from.of_group(group), self.to.of_group(group));
-        let mut points = scratch::take(Panels::len(positions, count, from.channels, from.channels));
-        let mut products = scratch::take(Panels::len(positions, count, to.channels, to.channels));
-        let points = Panels::new(&mut points, positions, count, from.channels, from.channels);
-        let products = Panels::new(&mut products, positions, count, to.channels, to.channels);
-        let (isa, grid, these) = (self.isa, self.grid, squares.clone());
-        match self.kernel {
-            3 => dispatch(isa, Spread::<6, 6> { x, images: from, grid, squares: these, at: 0, points }),
-            5 => dispatch(isa, Spread::<8, 8> { x, images: from, grid, squares: these, at: 0, points }),
-            side => unreachable!("a kernel of side {side}"),
+        let mut points = scratch::take(Panels::len(N * N, count, from.channels, from.channels));
+        let mut products = scratch::take(Panels::len(N * N, count, to.channels, to.channels));
+        let points = Panels::new(&mut points, N * N, count, from.channels, from.channels);
+        let products = Panels::new(&mut products, N * N, count, to.channels, to.channels);
+        dispatch(isa, Spread::<N, N> { x, images: from, grid, squares: squares.clone(), at: 0, points });
+        for (position, weight) in weight.chunks_exact(weight.len() / (N * N)).enumerate() {
+            self.product(tiles, position, weight, points, products);
         }
-        (0..positions).for_each(|position| self.product(tiles, group, position, points, products));
         let bias = if self.bias.is_empty() { &[] } else { &self.bias[to.first..to.first + to.channels] };
-        let (points, relu, images) = (products, self.relu, to);
-        match self.kernel {
-            3 => dispatch(isa, Collect::<6> { points, bias, relu, y, images, grid, squares }),
-            5 => dispatch(isa, Collect::<8> { points, bias, relu, y, images, grid, squares }),
-            side => unreachable!("a kernel of side {side}"),
-        }
-    }
-
-    fn positions(&self) -> usize {
-        transform::points(self.kernel).pow(2)
+        dispatch(isa, Collect::<N> { points: products, bias, relu: self.relu, y, images: to, grid, squares });
     }
 
     /// The sum over channels at one position: squares by channels times channels by channels.
-    fn product(&self, tiles: &Tiles, group: usize, position: usize, a: Panels, c: Panels) {
+    fn product(&self, tiles: &Tiles, position: usize, weight: &[f32], a: Panels, c: Panels) {
         let (depth, width) = (self.from.channels, tiles.width());
-        let panels = self.to.channels.div_ceil(width);
         let rows = |channels: usize| (0..c.squares).map(move |i| i * channels).collect::<Vec<_>>();
         let (a_rows, c_rows) = (rows(depth), rows(self.to.channels));
         let runs = [Run { offset: 0, len: depth }];
-        for panel in 0..panels {
+        for (panel, weight) in weight.chunks_exact(depth * width).enumerate() {
             let columns = width.min(self.to.channels - panel * width);
-            let start = ((group * self.positions() + position) * panels + panel) * depth * width;
-            let weight = &self.weight[start..start + depth * width];
             for (first, count) in cut(c.squares, tiles.max_rows) {
                 let tile = RowsTile {
                     a: a.at(position, 0, 0),
@@ -234,8 +219,8 @@ impl Winograd<'_> {
                     columns,
                     epilogue: Epilogue::STORE,
                 };
-                // SAFETY: rows and columns lie within the position's points, which this task owns; the panel's weights
-                // were checked above.
+                // SAFETY: rows and columns lie within the position's points, which this task owns; a panel has
+                // `width` weights for each of them.
                 unsafe { tiles.rows_tile(count, columns)(&tile) }
             }
         }

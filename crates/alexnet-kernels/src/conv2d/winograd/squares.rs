@@ -152,16 +152,25 @@ impl<const P: usize, const N: usize> Kernel for Spread<'_, P, N> {
         for (i, square) in squares.enumerate() {
             let (image, [top, left]) = grid.corner(square);
             let mut pixels = [[outside.as_ptr(); P]; P];
-            for (row, pixels) in pixels.iter_mut().enumerate() {
-                for (column, pixel) in pixels.iter_mut().enumerate() {
-                    let place = [top + row, left + column];
-                    if images.block > 1 {
-                        // In this order, so that what is written beyond a block is overwritten by the next.
+            if images.block > 1 {
+                // In this order, so that what is written beyond a block is overwritten by the next.
+                for row in 0..P {
+                    for column in 0..P {
                         let start = (row * P + column) * channels;
-                        images.gather(x, image, place, &mut blocks[start..start + channels + RUN]);
-                        *pixel = blocks[start..start + channels].as_ptr();
-                    } else if let Some(values) = images.pixel(x, image, place) {
-                        *pixel = values.as_ptr();
+                        let to = &mut blocks[start..start + channels + RUN];
+                        images.gather(x, image, [top + row, left + column], to);
+                    }
+                }
+                let start = blocks.as_ptr();
+                for (i, pixel) in pixels.as_flattened_mut().iter_mut().enumerate() {
+                    *pixel = start.wrapping_add(i * channels);
+                }
+            } else {
+                for (row, pixels) in pixels.iter_mut().enumerate() {
+                    for (column, pixel) in pixels.iter_mut().enumerate() {
+                        if let Some(values) = images.pixel(x, image, [top + row, left + column]) {
+                            *pixel = values.as_ptr();
+                        }
                     }
                 }
             }

@@ -4,10 +4,8 @@
 //! tiles want them, then each takes some positions and adds the chunk's product to the sums. A position's sums are added
 //! up by one thread, chunk after chunk, so that the result does not depend on the number of threads.
 
-use std::ops::Range;
-
-use super::squares::{Grid, Images, Panels, Spread};
-use super::transform::{self, SIDE};
+use super::squares::{Grid, Panels, Spread};
+use super::transform::SIDE;
 use super::{depth, input, output, places, side, weights};
 use crate::backend::CpuIsa;
 use crate::conv2d::Conv2dShape;
@@ -16,7 +14,7 @@ use crate::parallel::{self, Shared};
 use crate::scratch;
 use crate::simd::dispatch;
 
-/// Squares of a chunk.
+/// Squares of a chunk: the fewer, the more often the sums are read and written; the more, the farther lie the points.
 const CHUNK: usize = 192;
 /// Squares that a thread brings to the points at a time.
 const GRAIN: usize = 8;
@@ -30,9 +28,24 @@ pub(in crate::conv2d) fn backward_weight(
     grad_y: &[f32],
     grad_weight: &mut [f32],
 ) {
+    match side(s) {
+        3 => backward_at::<3, 6>(isa, s, x, grad_y, grad_weight),
+        5 => backward_at::<5, 8>(isa, s, x, grad_y, grad_weight),
+        side => unreachable!("a kernel of side {side} does not suit"),
+    }
+}
+
+/// With a kernel of side `R` at `N` points a side.
+fn backward_at<const R: usize, const N: usize>(
+    isa: CpuIsa,
+    s: &Conv2dShape,
+    x: &[f32],
+    grad_y: &[f32],
+    grad_weight: &mut [f32],
+) {
     let (tiles, groups) = (Tiles::of(isa), s.params.groups);
     let (group_in, group_out) = (depth(s), s.group_out());
-    let positions = transform::points(side(s)).pow(2);
+    let positions = N * N;
     let grid = Grid::new([s.oh, s.ow]);
     let squares = s.n * grid.squares();
 
@@ -52,19 +65,10 @@ pub(in crate::conv2d) fn backward_weight(
         parallel::for_each(groups * grains, |task| {
             let (group, at) = (task / grains, task % grains * GRAIN);
             let squares = first + at..first + (at + GRAIN).min(count);
-            let of_x = (x, input(s).of_group(group), grid, of_x[group]);
-            let of_y = (grad_y, output(s).of_group(group), grid, of_y[group]);
-            match side(s) {
-                3 => {
-                    spread::<6, 6>(isa, of_x, squares.clone(), at);
-                    spread::<SIDE, 6>(isa, of_y, squares, at);
-                }
-                5 => {
-                    spread::<8, 8>(isa, of_x, squares.clone(), at);
-                    spread::<SIDE, 8>(isa, of_y, squares, at);
-                }
-                side => unreachable!("a kernel of side {side}"),
-            }
+            let (images, points) = (input(s).of_group(group), of_x[group]);
+            dispatch(isa, Spread::<N, N> { x, images, grid, squares: squares.clone(), at, points });
+            let (x, images, points) = (grad_y, output(s).of_group(group), of_y[group]);
+            dispatch(isa, Spread::<SIDE, N> { x, images, grid, squares, at, points });
         });
 
         let shared = Shared::new(&mut sums);
@@ -78,11 +82,11 @@ pub(in crate::conv2d) fn backward_weight(
         });
     }
     if s.params.stride == 1 {
-        return weights::gradient(isa, s.kh, groups, [group_in, group_out], &sums, grad_weight);
+        return weights::gradient::<R, N>(isa, groups, [group_in, group_out], &sums, grad_weight);
     }
-    let taps = side(s).pow(2);
+    let taps = R * R;
     let mut of_blocks = scratch::take(groups * group_out * group_in * taps);
-    weights::gradient(isa, side(s), groups, [group_in, group_out], &sums, &mut of_blocks);
+    weights::gradient::<R, N>(isa, groups, [group_in, group_out], &sums, &mut of_blocks);
     let places = places(s);
     for (filter, of_blocks) in grad_weight.chunks_exact_mut(s.taps()).zip(of_blocks.chunks_exact(group_in * taps)) {
         for (place, &value) in places.iter().zip(of_blocks) {
@@ -91,15 +95,6 @@ pub(in crate::conv2d) fn backward_weight(
             }
         }
     }
-}
-
-fn spread<const P: usize, const N: usize>(
-    isa: CpuIsa,
-    (x, images, grid, points): (&[f32], Images, Grid, Panels),
-    squares: Range<usize>,
-    at: usize,
-) {
-    dispatch(isa, Spread::<P, N> { x, images, grid, squares, at, points });
 }
 
 /// Adds the product over a chunk at one position to `sums`, `[a_channels, b_channels]`.

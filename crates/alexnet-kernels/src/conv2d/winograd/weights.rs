@@ -1,6 +1,6 @@
 //! Kernels at the points, and their gradient back from them.
 
-use super::transform::{self, Table, collect_square, spread_square};
+use super::transform::{Table, collect_square, spread_square};
 use crate::backend::CpuIsa;
 use crate::gemm::tile::Tiles;
 use crate::parallel::{self, Shared};
@@ -12,16 +12,15 @@ const TAPS: usize = 25;
 /// Lanes of the widest vector.
 const LANES: usize = 16;
 
-/// The kernels of side `kernel` at the points, packed for tiles: `[groups, positions, panels, depth, width]`, the last
+/// The kernels of side `R` at `N` points a side, packed for tiles: `[groups, positions, panels, depth, width]`, the last
 /// panel filled up with zeros. `at(group, k, column, tap)` is a weight.
-pub(super) fn points(
+pub(super) fn points<const R: usize, const N: usize>(
     isa: CpuIsa,
-    kernel: usize,
     groups: usize,
     [depth, columns]: [usize; 2],
     at: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
 ) -> Scratch {
-    let (width, positions) = (Tiles::of(isa).width(), transform::points(kernel).pow(2));
+    let (width, positions) = (Tiles::of(isa).width(), N * N);
     let panels = columns.div_ceil(width);
     let mut packed = scratch::take(groups * positions * panels * depth * width);
     let shared = Shared::new(&mut packed);
@@ -30,7 +29,7 @@ pub(super) fn points(
         let mut taps = [[0f32; LANES]; TAPS];
         for first in (0..width).step_by(LANES.min(width)) {
             let lanes = LANES.min(width);
-            for (tap, taps) in taps[..kernel * kernel].iter_mut().enumerate() {
+            for (tap, taps) in taps[..R * R].iter_mut().enumerate() {
                 for (column, value) in (panel * width + first..).zip(&mut taps[..lanes]) {
                     *value = if column < columns { at(group, k, column, tap) } else { 0.0 };
                 }
@@ -38,11 +37,7 @@ pub(super) fn points(
             let start = ((group * positions * panels + panel) * depth + k) * width + first;
             let to = To { start: shared.start().wrapping_add(start), step: panels * depth * width, lanes };
             assert!(start + (positions - 1) * to.step + lanes <= shared.len());
-            match kernel {
-                3 => dispatch(isa, ToPoints::<3, 6> { taps: &taps, to }),
-                5 => dispatch(isa, ToPoints::<5, 8> { taps: &taps, to }),
-                side => unreachable!("a kernel of side {side}"),
-            }
+            dispatch(isa, ToPoints::<R, N> { taps: &taps, to });
         }
     });
     packed
@@ -89,32 +84,27 @@ impl<const R: usize, const N: usize> Kernel for ToPoints<'_, R, N> {
 }
 
 /// Brings the gradient at the points, `[groups, positions, group_in, group_out]`, back to the weight's
-/// `[groups · group_out, group_in, kernel, kernel]`.
-pub(super) fn gradient(
+/// `[groups · group_out, group_in, R, R]`.
+pub(super) fn gradient<const R: usize, const N: usize>(
     isa: CpuIsa,
-    kernel: usize,
     groups: usize,
     [group_in, group_out]: [usize; 2],
     points: &[f32],
     grad_weight: &mut [f32],
 ) {
-    let positions = transform::points(kernel).pow(2);
+    let positions = N * N;
     assert_eq!(points.len(), groups * positions * group_in * group_out);
-    assert_eq!(grad_weight.len(), groups * group_in * group_out * kernel * kernel);
+    assert_eq!(grad_weight.len(), groups * group_in * group_out * R * R);
     let grad_weight = Shared::new(grad_weight);
     parallel::for_each(groups * group_out / LANES, |task| {
         let (group, first) = (task * LANES / group_out, task * LANES % group_out);
         // Sixteen outputs' gradients are adjacent.
-        let len = LANES * group_in * kernel * kernel;
+        let len = LANES * group_in * R * R;
         // SAFETY: one part per task.
         let grad_weight = unsafe { grad_weight.slice(task * len..(task + 1) * len) };
         let points = &points[group * positions * group_in * group_out..][..positions * group_in * group_out];
         let from = (points, group_in, group_out, first);
-        match kernel {
-            3 => dispatch(isa, FromPoints::<3, 6> { from, grad_weight }),
-            5 => dispatch(isa, FromPoints::<5, 8> { from, grad_weight }),
-            side => unreachable!("a kernel of side {side}"),
-        }
+        dispatch(isa, FromPoints::<R, N> { from, grad_weight });
     });
 }
 
