@@ -1,8 +1,10 @@
 //! The two innermost loops of every matrix product: a small tile of C = A·B held in registers while k runs.
 //!
 //! A tile has `ROWS` rows of C by `VECTORS` vectors of columns. For each k it loads the vectors of B once, broadcasts
-//! one element of A per row and multiplies: with 13 rows and 2 vectors, 26 multiply-adds for 15 loads, so that the two
-//! multipliers of a core, not its two load ports, set the pace. The two tiles differ in how A lies in memory:
+//! one element of A per row and multiplies: with 11 rows and 2 vectors, 22 multiply-adds for 13 loads, so that the two
+//! multipliers of a core, not its two load ports, set the pace. The registers of AVX-512 have room for 13 rows, but from 12
+//! on the compiler gives up and keeps the sums in memory, at a third of the speed. The two tiles differ in how A lies in
+//! memory:
 //!
 //! * [`RowsTile`]: the k of one row are adjacent, in a few runs, and the rows may lie anywhere. This is a convolution
 //!   over a channels-last image without any unfolding: a row is an output pixel, its runs are the rows of its window.
@@ -106,7 +108,7 @@ impl Tiles {
     pub(crate) fn of(isa: CpuIsa) -> Self {
         #[cfg(target_arch = "x86_64")]
         match isa {
-            CpuIsa::Avx512 => return Self { lanes: 16, max_rows: 13, rows: &avx512::ROWS, columns: &avx512::COLUMNS },
+            CpuIsa::Avx512 => return Self { lanes: 16, max_rows: 11, rows: &avx512::ROWS, columns: &avx512::COLUMNS },
             CpuIsa::Avx2 => return Self { lanes: 8, max_rows: 6, rows: &avx2::ROWS, columns: &avx2::COLUMNS },
             CpuIsa::Portable => {}
         }
@@ -149,7 +151,7 @@ macro_rules! tiles_of {
 }
 
 #[cfg(target_arch = "x86_64")]
-tiles_of!(avx512, Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", 13, 1 2 3 4 5 6 7 8 9 10 11 12 13);
+tiles_of!(avx512, Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", 11, 1 2 3 4 5 6 7 8 9 10 11);
 #[cfg(target_arch = "x86_64")]
 tiles_of!(avx2, Avx2, "avx2,fma", 6, 1 2 3 4 5 6);
 #[cfg(target_arch = "x86_64")]

@@ -7,7 +7,8 @@
 //! bench_cpu train  ARCH BATCH SECONDS       steps of training: forward, loss, backward, update
 //! bench_cpu infer  ARCH BATCH SECONDS       forward passes
 //! ```
-//! One line of JSON for each result. `RAYON_NUM_THREADS` sets the threads.
+//! One line of JSON for each result. `RAYON_NUM_THREADS` sets the threads, `ALEXNET_ISA` (`portable`, `avx2`, `avx512`) the
+//! instruction set.
 
 #![allow(unreachable_pub)] // A program has no outside.
 
@@ -22,6 +23,15 @@ use alexnet_kernels::{CpuIsa, measure_peak};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
+    let Ok(wanted) = std::env::var("ALEXNET_ISA") else {
+        return measure();
+    };
+    let isa = CpuIsa::available().into_iter().find(|isa| isa.to_string() == wanted);
+    let isa = isa.ok_or_else(|| format!("ALEXNET_ISA is {wanted}, this processor has {:?}", CpuIsa::available()))?;
+    isa.force(measure).ok_or("it is one of those available")?
+}
+
+fn measure() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
