@@ -10,8 +10,9 @@ use crate::simd::{Kernel, Simd, dispatch};
 
 /// Up to this many rows of A this way is the faster one.
 pub(crate) const MAX_ROWS: usize = 8;
-/// Columns of C computed together: so many streams of B.
-const COLUMNS: usize = 4;
+/// Columns of C computed together, so many streams of B: for a single row, and for several, whose sums fill the registers.
+const COLUMNS: usize = 8;
+const COLUMNS_OF_ROWS: usize = 4;
 /// Columns of C in a task, at the least.
 const GRAIN: usize = 64;
 
@@ -19,19 +20,25 @@ const GRAIN: usize = 64;
 pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], finish: Finish<'_>, c: &mut [f32]) {
     assert!(a.len() == m * k && b.len() == n * k && c.len() == m * n, "A is {m} by {k}, B {n} by {k}, C {m} by {n}");
     let c = Shared::new(c);
+    let step = if m == 1 { COLUMNS } else { COLUMNS_OF_ROWS };
     parallel::for_ranges(n, GRAIN, |range| {
-        for first in range.clone().step_by(COLUMNS) {
-            let columns = COLUMNS.min(range.end - first);
+        for first in range.clone().step_by(step) {
+            let columns = step.min(range.end - first);
             let b = &b[first * k..(first + columns) * k];
             let mut row = 0;
             while row < m {
                 let a = |rows: usize| &a[row * k..(row + rows) * k];
                 let mut sums = [[0f32; COLUMNS]; 4];
-                let rows = match (m - row, columns == COLUMNS) {
-                    (4.., true) => dispatch(isa, Dot::<4, COLUMNS> { a: a(4), b, k, sums: &mut sums }),
-                    (2.., true) => dispatch(isa, Dot::<2, COLUMNS> { a: a(2), b, k, sums: &mut sums }),
-                    (_, true) => dispatch(isa, Dot::<1, COLUMNS> { a: a(1), b, k, sums: &mut sums }),
-                    (_, false) => {
+                let rows = match (m - row, columns) {
+                    (4.., COLUMNS_OF_ROWS) => {
+                        dispatch(isa, Dot::<4, COLUMNS_OF_ROWS> { a: a(4), b, k, sums: &mut sums })
+                    }
+                    (2.., COLUMNS_OF_ROWS) => {
+                        dispatch(isa, Dot::<2, COLUMNS_OF_ROWS> { a: a(2), b, k, sums: &mut sums })
+                    }
+                    (_, COLUMNS_OF_ROWS) => dispatch(isa, Dot::<1, COLUMNS_OF_ROWS> { a: a(1), b, k, sums: &mut sums }),
+                    (_, COLUMNS) => dispatch(isa, Dot::<1, COLUMNS> { a: a(1), b, k, sums: &mut sums }),
+                    _ => {
                         for (j, b) in b.chunks_exact(k.max(1)).enumerate() {
                             let mut sum = [[0f32; COLUMNS]; 4];
                             dispatch(isa, Dot::<1, 1> { a: a(1), b, k, sums: &mut sum });

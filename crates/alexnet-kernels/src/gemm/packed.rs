@@ -9,11 +9,16 @@ use super::tile::{ColumnsTile, Epilogue, Tiles, cut};
 use crate::backend::CpuIsa;
 use crate::parallel::{self, Shared};
 use crate::scratch;
+use crate::simd::prefetch;
 
 /// k of a block.
 const DEPTH: usize = 256;
 /// Columns of a block at the most: 256 · 256 values are half of a cache of 512 KB.
 const COLUMNS: usize = 256;
+
+/// Rows of B that are on their way while one is packed: without it, the gradient of fc6's input took 26 instead of 15 ms
+/// for 16 images, and 70 instead of 56 for 128.
+const AHEAD: usize = 6;
 
 /// What is added to each element of C, and whether negative results become 0.
 #[derive(Clone, Copy, Default)]
@@ -131,7 +136,8 @@ fn pack_b(b: Matrix<'_>, k0: usize, depth: usize, first: usize, columns: usize, 
 }
 
 /// Packs `rows` rows of `columns` adjacent values, `step` from one row to the next, in panels of `width`, the last filled
-/// up with zeros. The rows are read from end to end, as the memory likes it best.
+/// up with zeros. The rows are read from end to end, as the memory likes it best; each is asked for [`AHEAD`] rows before
+/// its turn, since the processor does not foresee a jump from page to page.
 pub(crate) fn pack_rows(values: &[f32], step: usize, rows: usize, columns: usize, width: usize, packed: &mut [f32]) {
     // A width known to the compiler makes a copy a few moves instead of a call.
     match width {
@@ -145,6 +151,9 @@ pub(crate) fn pack_rows(values: &[f32], step: usize, rows: usize, columns: usize
 fn pack_rows_of<const WIDTH: usize>(values: &[f32], step: usize, rows: usize, columns: usize, packed: &mut [f32]) {
     let (whole, rest) = (columns / WIDTH, columns % WIDTH);
     for row in 0..rows {
+        if row + AHEAD < rows {
+            prefetch(&values[(row + AHEAD) * step..(row + AHEAD) * step + columns]);
+        }
         let values = &values[row * step..row * step + columns];
         let mut to = row * WIDTH;
         for values in values.chunks_exact(WIDTH) {

@@ -19,9 +19,9 @@ const ROWS: usize = 48;
 pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], finish: Finish<'_>, c: &mut [f32]) {
     assert!(a.len() == m * k && b.len() == n * k && c.len() == m * n, "A is {m} by {k}, B {n} by {k}, C {m} by {n}");
     let tiles = Tiles::of(isa);
-    let width = tiles.width();
-    let padded = m.next_multiple_of(width);
-    let packed = pack(a, m, k, width);
+    // Whole vectors; the last panel may be narrower than the others.
+    let padded = m.next_multiple_of(tiles.lanes);
+    let packed = pack(&tiles, a, m, k);
     let c = Shared::new(c);
     let chunks = n.div_ceil(ROWS);
     parallel::for_each(chunks, |chunk| {
@@ -33,7 +33,8 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], 
             let depth = DEPTH.min(k - first);
             let runs = [Run { offset: first, len: depth }];
             for (start, count) in cut(rows.len(), tiles.max_rows) {
-                for column in (0..padded).step_by(width) {
+                for column in (0..padded).step_by(tiles.width()) {
+                    let width = tiles.width().min(padded - column);
                     let tile = RowsTile {
                         a: b.as_ptr(),
                         a_rows: starts[start..start + count].as_ptr(),
@@ -62,21 +63,22 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], 
     });
 }
 
-/// Block by block of k, panel by panel of `width` rows of A: the values of one k next to each other, filled up with
-/// zeros.
-fn pack(a: &[f32], m: usize, k: usize, width: usize) -> scratch::Scratch {
-    let padded = m.next_multiple_of(width);
+/// Block by block of k, panel by panel of rows of A, as wide as a tile or what is left: the values of one k next to each
+/// other, filled up with zeros.
+fn pack(tiles: &Tiles, a: &[f32], m: usize, k: usize) -> scratch::Scratch {
+    let padded = m.next_multiple_of(tiles.lanes);
     let mut packed = scratch::take(k * padded);
     let shared = Shared::new(&mut packed);
     parallel::for_each(k.div_ceil(DEPTH), |block| {
         let (first, depth) = (block * DEPTH, DEPTH.min(k - block * DEPTH));
         // SAFETY: one part per block.
         let packed = unsafe { shared.slice(first * padded..(first + depth) * padded) };
-        for (panel, packed) in packed.chunks_exact_mut(depth * width).enumerate() {
+        for (panel, packed) in packed.chunks_mut(depth * tiles.width()).enumerate() {
+            let (start, width) = (panel * tiles.width(), packed.len() / depth);
             packed.fill(0.0);
-            for i in panel * width..m.min((panel + 1) * width) {
+            for i in start..m.min(start + width) {
                 let values = &a[i * k + first..i * k + first + depth];
-                for (to, &value) in packed[i - panel * width..].iter_mut().step_by(width).zip(values) {
+                for (to, &value) in packed[i - start..].iter_mut().step_by(width).zip(values) {
                     *to = value;
                 }
             }
