@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use alexnet_data::{Mode as View, Pipeline};
-use alexnet_model::{Mode, Model, Tape};
+use alexnet_model::{Inference, Model};
 use alexnet_train::{model_pipeline, probabilities};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
@@ -26,10 +26,10 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     let device = args.machine.device()?;
     let model = args.weights.load(&device)?;
     let pipeline = model_pipeline(&model)?;
-    let mut tape = Tape::new();
+    let mut inference = model.network.inference();
     let mut failed = 0;
     for image in &args.images {
-        match predict(&model, &pipeline, image, args.top.get(), &mut tape) {
+        match predict(&model, &pipeline, image, args.top.get(), &mut inference) {
             Ok(predictions) if args.machine.json => {
                 let image = image.to_string_lossy();
                 say(serde_json::json!({ "image": image, "predictions": predictions }))?;
@@ -59,12 +59,12 @@ fn predict(
     pipeline: &Pipeline,
     image: &Path,
     top: usize,
-    tape: &mut Tape,
+    inference: &mut Inference<'_>,
 ) -> anyhow::Result<Vec<Prediction>> {
     let spec = model.network.spec();
     let [c, h, w] = spec.input_size();
     let images = Tensor::from_vec(pipeline.load(image, View::Eval)?, (1, c, h, w), &Device::Cpu)?;
-    let logits = model.network.forward(&images, Mode::Test, tape)?;
+    let logits = inference.forward(&images)?;
     let mut ranked: Vec<(usize, f32)> = probabilities(&logits, 1)?.concat().into_iter().enumerate().collect();
     // Of equal ones, the first class first.
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -6,6 +6,7 @@ use super::{Conv2dShape, weight_gradient, winograd};
 use crate::backend::CpuIsa;
 use crate::gemm::tile::Tiles;
 use crate::parallel::{self, Shared};
+use crate::scratch::Scratch;
 
 pub(super) fn input_frame(s: &Conv2dShape) -> Frame {
     let p = s.params.padding;
@@ -13,6 +14,21 @@ pub(super) fn input_frame(s: &Conv2dShape) -> Frame {
     Frame { h: s.h, w: s.w, c: s.in_channels, top: p.top, left: p.left, padded_h, padded_w }
 }
 
+/// The weight as [`forward`] wants it. Of the shape, only what the weight itself has and `n` and the size of the images
+/// as far as they decide the way that is taken matter.
+pub(super) fn pack_weight(isa: CpuIsa, s: &Conv2dShape, weight: &[f32]) -> Scratch {
+    if winograd::suits(s) {
+        return winograd::pack_weight(isa, s, weight);
+    }
+    let (group_in, group_out, taps, window) = (s.group_in(), s.group_out(), s.taps(), s.kh * s.kw);
+    // Windows have their values in the order (row, column, channel), the weight in the order (channel, row, column).
+    let order: Vec<_> = (0..taps).map(|tap| tap % window * group_in + tap / window).collect();
+    pack(s.params.groups, &order, group_out, Tiles::of(isa).width(), |g, k, o| {
+        weight[(g * group_out + o) * taps + k % group_in * window + k / group_in]
+    })
+}
+
+/// `weight` comes from [`pack_weight`].
 pub(super) fn forward(
     isa: CpuIsa,
     s: &Conv2dShape,
@@ -26,22 +42,15 @@ pub(super) fn forward(
         return winograd::forward(isa, s, x, weight, bias, relu, y);
     }
     let (tiles, frame) = (Tiles::of(isa), input_frame(s));
-    let (groups, group_in, group_out, taps) = (s.params.groups, s.group_in(), s.group_out(), s.taps());
-    // Windows have their values in the order (row, column, channel), the weight in the order (channel, row, column).
-    let window = s.kh * s.kw;
-    let order: Vec<_> = (0..taps).map(|tap| tap % window * group_in + tap / window).collect();
-    let weight = pack(groups, &order, group_out, tiles.width(), |g, k, o| {
-        weight[(g * group_out + o) * taps + k % group_in * window + k / group_in]
-    });
     let outputs = (0..s.oh).flat_map(|i| (0..s.ow).map(move |j| (i, j)));
     let phase = Phase {
         windows: outputs.map(|(i, j)| frame.at(i * s.params.stride, j * s.params.stride)).collect(),
         pixels: (0..s.oh * s.ow).map(|p| p * s.out_channels).collect(),
-        runs: frame.runs(s.kh, s.kw, group_in),
+        runs: frame.runs(s.kh, s.kw, s.group_in()),
         weight,
     };
-    let output_len = s.oh * s.ow * s.out_channels;
-    let phases = vec![phase];
+    let (groups, group_in, group_out) = (s.params.groups, s.group_in(), s.group_out());
+    let (output_len, phases) = (s.oh * s.ow * s.out_channels, vec![phase]);
     Direct { tiles, frame, groups, group_in, group_out, output_len, phases, bias, relu }.run(x, y);
 }
 
@@ -99,16 +108,20 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
         padded_h: s.oh + rows.before + rows.after,
         padded_w: s.ow + columns.before + columns.after,
     };
-    let phases = (0..stride * stride).map(|phase| {
-        let (r, q) = (phase / stride, phase % stride);
-        let (kh, kw) = (taps_of(r, s.kh, stride), taps_of(q, s.kw, stride));
+    let taps = |phase: usize| (taps_of(phase / stride, s.kh, stride), taps_of(phase % stride, s.kw, stride));
+    let weights = (0..stride * stride).map(|phase| {
+        let (r, q, (kh, kw)) = (phase / stride, phase % stride, taps(phase));
         // Outputs ascend through the window, so the taps descend.
         let order: Vec<_> = (0..group_out).flat_map(|o| (0..kh * kw).map(move |tap| tap * group_out + o)).collect();
-        let weight = pack(groups, &order, group_in, tiles.width(), |g, k, c| {
+        pack(groups, &order, group_in, tiles.width(), |g, k, c| {
             let (tap, o) = (k / group_out, k % group_out);
             let (u, v) = (r + stride * (kh - 1 - tap / kw), q + stride * (kw - 1 - tap % kw));
             weight[(((g * group_out + o) * group_in + c) * s.kh + u) * s.kw + v]
-        });
+        })
+    });
+    let weights: Vec<Scratch> = weights.collect();
+    let phases = weights.iter().enumerate().map(|(phase, weight)| {
+        let (r, q, (kh, kw)) = (phase / stride, phase % stride, taps(phase));
         let across = columns.pixels(q, s.w, s.kw, stride, left);
         let (mut windows, mut pixels) = (Vec::new(), Vec::new());
         for (row, first_row) in rows.pixels(r, s.h, s.kh, stride, top) {

@@ -66,16 +66,16 @@ impl Frame {
 }
 
 /// Output pixels that see the same taps.
-pub(super) struct Phase {
+pub(super) struct Phase<'a> {
     /// Where the window of each pixel starts in the padded image, and where the pixel is in the output image.
     pub(super) windows: Vec<usize>,
     pub(super) pixels: Vec<usize>,
     pub(super) runs: Vec<Run>,
     /// Per group and panel of columns: `width` values per k ([`pack`]).
-    pub(super) weight: Scratch,
+    pub(super) weight: &'a [f32],
 }
 
-impl Phase {
+impl Phase<'_> {
     fn taps(&self) -> usize {
         self.runs.iter().map(|run| run.len).sum()
     }
@@ -116,7 +116,7 @@ pub(super) struct Direct<'a> {
     pub(super) group_in: usize,
     pub(super) group_out: usize,
     pub(super) output_len: usize,
-    pub(super) phases: Vec<Phase>,
+    pub(super) phases: Vec<Phase<'a>>,
     /// One per output channel, or empty.
     pub(super) bias: &'a [f32],
     pub(super) relu: bool,

@@ -2,11 +2,14 @@
 
 mod cpu;
 mod direct;
+mod prepared;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 mod weight_gradient;
 mod winograd;
+
+pub use prepared::PreparedWeight;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -210,7 +213,7 @@ pub fn forward_into(
         read(OP, "weight", weight, |weight| {
             read_optional(OP, "bias", bias, |bias| {
                 write(OP, "y", y, |y| {
-                    cpu::forward(isa, &shape, x, weight, bias, relu, y);
+                    cpu::forward(isa, &shape, x, &cpu::pack_weight(isa, &shape, weight), bias, relu, y);
                     Ok(())
                 })
             })
@@ -280,7 +283,8 @@ impl Op {
         let x = tensor::slice(OP, "x", x.0, x.1)?;
         let weight = tensor::slice(OP, "weight", weight.0, weight.1)?;
         let mut y = vec![0.0; shape.n * shape.oh * shape.ow * shape.out_channels];
-        cpu::forward(CpuIsa::current(), &shape, x, weight, bias, false, &mut y);
+        let isa = CpuIsa::current();
+        cpu::forward(isa, &shape, x, &cpu::pack_weight(isa, &shape, weight), bias, false, &mut y);
         Ok(y)
     }
 

@@ -1,6 +1,7 @@
 //! Forward: walks the list and keeps what backward needs.
 
 use alexnet_kernels::activation::{self, Activation};
+use alexnet_kernels::conv2d::PreparedWeight;
 use alexnet_kernels::{add, avg_pool2d, channels_first_into, channels_last_into, concat, conv2d, dropout, linear};
 use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
@@ -18,15 +19,17 @@ impl Network {
     /// # Errors
     /// Images of another size; a device that is out of memory.
     pub fn forward(&self, x: &Tensor, mode: Mode, tape: &mut Tape) -> Result<Tensor> {
-        self.walk(x, mode, tape, |_, _| Ok(()))
+        self.walk(x, mode, tape, &[], |_, _| Ok(()))
     }
 
-    /// As [`Network::forward`], showing each layer's result as it is computed: `[n, h, w, c]` or `[n, features]`.
+    /// As [`Network::forward`], with the weights that are `prepared`, one place per layer or none at all, and showing each
+    /// layer's result as it is computed: `[n, h, w, c]` or `[n, features]`.
     pub(crate) fn walk(
         &self,
         x: &Tensor,
         mode: Mode,
         tape: &mut Tape,
+        prepared: &[Option<PreparedWeight>],
         mut show: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
         let n = self.batch_of(x)?;
@@ -40,7 +43,8 @@ impl Network {
             } else {
                 tape.take(&dims, DType::F32, self.device_of(layer))?
             };
-            self.compute(layer, x, &y, mode, tape)?;
+            let prepared = prepared.get(layer).and_then(Option::as_ref);
+            self.compute(layer, x, &y, mode, tape, prepared)?;
             show(layer, &y)?;
             tape.values[layer] = Some(y);
             for &input in self.spec.inputs(layer) {
@@ -55,7 +59,15 @@ impl Network {
     }
 
     /// Writes the result of one layer into `y`.
-    fn compute(&self, layer: usize, images: &Tensor, y: &Tensor, mode: Mode, tape: &mut Tape) -> Result<()> {
+    fn compute(
+        &self,
+        layer: usize,
+        images: &Tensor,
+        y: &Tensor,
+        mode: Mode,
+        tape: &mut Tape,
+        prepared: Option<&PreparedWeight>,
+    ) -> Result<()> {
         let entry = &self.spec.layers()[layer];
         let device = self.device_of(layer);
         // A tensor on another device is copied over; on the same one this is a clone of the handle.
@@ -73,7 +85,10 @@ impl Network {
             }
             LayerKind::Conv2d(conv) => {
                 let weight = weight.expect("a convolution has a weight");
-                conv2d::forward_into(&input(0)?, weight, bias, &conv.params, relu, y)?;
+                match prepared {
+                    Some(prepared) => prepared.forward_into(&input(0)?, bias, relu, y)?,
+                    None => conv2d::forward_into(&input(0)?, weight, bias, &conv.params, relu, y)?,
+                }
                 activation_is_done = relu;
             }
             LayerKind::Linear(_) => {
@@ -129,7 +144,7 @@ impl Network {
         };
         let wanted = layers.iter().map(find).collect::<Result<Vec<_>>>()?;
         let mut results = vec![None; layers.len()];
-        self.walk(x, Mode::Test, &mut Tape::new(), |layer, value| {
+        self.walk(x, Mode::Test, &mut Tape::new(), &[], |layer, value| {
             for (result, _) in results.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted == layer) {
                 let value = match self.spec.shapes()[layer] {
                     Shape::Map(_) => value.permute((0, 3, 1, 2))?,

@@ -3,6 +3,7 @@
 mod autograd;
 mod backward;
 mod forward;
+mod inference;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,8 @@ use candle_core::{Device, Tensor, Var};
 use crate::error::{Error, Result};
 use crate::layer::LayerKind;
 use crate::specification::{ParameterSpec, Role, Specification};
+
+pub use inference::Inference;
 
 /// A parameter and its values.
 #[derive(Clone, Debug)]

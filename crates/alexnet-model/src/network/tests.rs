@@ -255,6 +255,20 @@ fn a_used_tape_gives_the_same_results_as_a_new_one() {
 }
 
 #[test]
+fn prepared_weights_give_the_same_results() {
+    let network = Network::new(crate::build("alexnet", 10).unwrap(), 7, CPU).unwrap();
+    let mut inference = network.inference();
+    // One image and several go different ways; each way is gone for the first time and again.
+    for n in [1, 2, 1, 2] {
+        let x = tensor(&uniform("prepared", n as u32, n * 3 * 224 * 224), &[n, 3, 224, 224]);
+        let expected = network.forward(&x, Mode::Test, &mut Tape::new()).unwrap();
+        assert_same_bits("logits", &values(&inference.forward(&x).unwrap()), &values(&expected));
+    }
+    let wrong = inference.forward(&tensor(&[0.0; 27], &[1, 3, 3, 3])).unwrap_err().to_string();
+    assert!(wrong.contains("[n, 3, 224, 224]"), "{wrong}");
+}
+
+#[test]
 fn results_that_were_handed_out_do_not_change() {
     let network = Network::new(branched(0.0, DropoutScaling::AtTest), 7, CPU).unwrap();
     let mut tape = Tape::new();

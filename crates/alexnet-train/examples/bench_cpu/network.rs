@@ -40,9 +40,9 @@ pub fn train(arch: &str, batch: usize, time: Duration) -> Result<()> {
 pub fn infer(arch: &str, batch: usize, time: Duration) -> Result<()> {
     let network = Network::new(build(arch, CLASSES)?, 0, &[Device::Cpu])?;
     let images = images(&network, batch)?;
-    let mut tape = Tape::new();
+    let mut inference = network.inference();
     let all = seconds(time, || {
-        network.forward(&images, Mode::Test, &mut tape)?;
+        inference.forward(&images)?;
         Ok(())
     })?;
     report("infer", arch, batch, all)

@@ -37,7 +37,7 @@ use super::Conv2dShape;
 use crate::backend::CpuIsa;
 use crate::gemm::tile::{Epilogue, RowsTile, Run, Tiles, cut};
 use crate::parallel::{self, Shared};
-use crate::scratch;
+use crate::scratch::{self, Scratch};
 use crate::simd::dispatch;
 
 /// Channels of a group come in multiples of this, the widest vector.
@@ -117,6 +117,15 @@ struct Winograd<'a> {
     relu: bool,
 }
 
+/// The weight at the points, as [`forward`] wants it.
+pub(super) fn pack_weight(isa: CpuIsa, s: &Conv2dShape, weight: &[f32]) -> Scratch {
+    let (group_out, taps, places, of_channel) = (s.group_out(), s.taps(), places(s), side(s).pow(2));
+    weights::points(isa, s.params.groups, [depth(s), group_out], side(s), |g, channel, o, tap| {
+        places[channel * of_channel + tap].map_or(0.0, |place| weight[(g * group_out + o) * taps + place])
+    })
+}
+
+/// `weight` comes from [`pack_weight`].
 pub(super) fn forward(
     isa: CpuIsa,
     s: &Conv2dShape,
@@ -126,42 +135,33 @@ pub(super) fn forward(
     relu: bool,
     y: &mut [f32],
 ) {
-    let (group_out, taps, places, of_channel) = (s.group_out(), s.taps(), places(s), side(s).pow(2));
-    let weight = |g: usize, channel: usize, o: usize, tap: usize| {
-        places[channel * of_channel + tap].map_or(0.0, |place| weight[(g * group_out + o) * taps + place])
-    };
     let (n, groups, grid) = (s.n, s.params.groups, Grid::new([s.oh, s.ow]));
     Winograd { isa, n, groups, from: input(s), to: output(s), grid, bias, relu }.run(side(s), weight, x, y);
 }
 
 pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
     let (group_in, group_out, taps, padding) = (s.group_in(), s.group_out(), s.kh * s.kw, s.params.padding);
-    let weight =
-        |g: usize, o: usize, c: usize, tap: usize| weight[((g * group_out + o) * group_in + c) * taps + taps - 1 - tap];
+    let weight = weights::points(isa, s.params.groups, [group_out, group_in], s.kh, |g, o, c, tap| {
+        weight[((g * group_out + o) * group_in + c) * taps + taps - 1 - tap]
+    });
     let from = Images { before: [s.kh - 1 - padding.top, s.kw - 1 - padding.left], ..output(s) };
     let to = Images { before: [0, 0], ..input(s) };
     let (n, groups, grid) = (s.n, s.params.groups, Grid::new([s.h, s.w]));
-    Winograd { isa, n, groups, from, to, grid, bias: &[], relu: false }.run(s.kh, weight, grad_y, grad_x);
+    Winograd { isa, n, groups, from, to, grid, bias: &[], relu: false }.run(s.kh, &weight, grad_y, grad_x);
 }
 
 impl Winograd<'_> {
-    /// `weight(group, input channel, output channel, tap)` is a weight of a kernel of `side` by `side` taps.
-    fn run(&self, side: usize, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync, x: &[f32], y: &mut [f32]) {
+    /// `weight` is a kernel of `side` by `side` taps at its points.
+    fn run(&self, side: usize, weight: &[f32], x: &[f32], y: &mut [f32]) {
         match side {
-            3 => self.run_at::<3, 6>(weight, x, y),
-            5 => self.run_at::<5, 8>(weight, x, y),
+            3 => self.run_at::<6>(weight, x, y),
+            5 => self.run_at::<8>(weight, x, y),
             side => unreachable!("a kernel of side {side} does not suit"),
         }
     }
 
-    /// With a kernel of side `R` at `N` points a side.
-    fn run_at<const R: usize, const N: usize>(
-        &self,
-        weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
-        x: &[f32],
-        y: &mut [f32],
-    ) {
-        let weight = weights::points::<R, N>(self.isa, self.groups, [self.from.channels, self.to.channels], weight);
+    /// At `N` points a side.
+    fn run_at<const N: usize>(&self, weight: &[f32], x: &[f32], y: &mut [f32]) {
         let squares = self.n * self.grid.squares();
         let tiles = Tiles::of(self.isa);
         let of_square = N * N * (self.from.channels + self.to.channels);

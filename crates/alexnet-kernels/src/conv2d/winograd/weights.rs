@@ -12,9 +12,24 @@ const TAPS: usize = 25;
 /// Lanes of the widest vector.
 const LANES: usize = 16;
 
-/// The kernels of side `R` at `N` points a side, packed for tiles: `[groups, positions, panels, depth, width]`, the last
-/// panel filled up with zeros. `at(group, k, column, tap)` is a weight.
-pub(super) fn points<const R: usize, const N: usize>(
+/// Kernels of `side` by `side` taps at their points, packed for tiles: `[groups, positions, panels, depth, width]`, the
+/// last panel filled up with zeros. `at(group, k, column, tap)` is a weight.
+pub(super) fn points(
+    isa: CpuIsa,
+    groups: usize,
+    sizes: [usize; 2],
+    side: usize,
+    at: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+) -> Scratch {
+    match side {
+        3 => points_at::<3, 6>(isa, groups, sizes, at),
+        5 => points_at::<5, 8>(isa, groups, sizes, at),
+        side => unreachable!("a kernel of side {side} does not suit"),
+    }
+}
+
+/// Of side `R`, at `N` points a side.
+fn points_at<const R: usize, const N: usize>(
     isa: CpuIsa,
     groups: usize,
     [depth, columns]: [usize; 2],
