@@ -134,7 +134,8 @@ impl TrainView {
                 state.batch = state.batch.max(images);
                 let left = duration((left * state.batch) as f64 / rate);
                 let prefix = format!("epoch {}/{}  step {done}/{steps}", record.epoch, self.epochs);
-                let message = format!("loss {:.3}  {rate:.0} images/s  {left} left", record.loss);
+                let wait = waiting(record.data_wait);
+                let message = format!("loss {:.3}  {rate:.0} images/s{wait}  {left} left", record.loss);
                 let bar = state.bar(Showing::Epoch(record.epoch), "{prefix} {wide_bar} {msg}", steps);
                 bar.set_prefix(prefix.clone());
                 bar.set_message(message.clone());
@@ -178,7 +179,7 @@ fn epoch_line(record: &EpochRecord, epochs: u32, best: bool) -> String {
     let width = epochs.to_string().len();
     format!(
         "epoch {:width$}/{epochs}  training loss {:.3} top-1 {:4.1} %  validation loss {:.3} top-1 {:4.1} % top-5 {:5.1} %  \
-         {:.0} images/s{}",
+         {:.0} images/s{}{}",
         record.epoch,
         record.train_loss,
         record.train_top1 * 100.0,
@@ -186,8 +187,14 @@ fn epoch_line(record: &EpochRecord, epochs: u32, best: bool) -> String {
         record.val_top1 * 100.0,
         record.val_top5 * 100.0,
         record.images_per_second,
+        waiting(record.data_wait),
         if best { "  best" } else { "" }
     )
+}
+
+/// The share of the time in which the network waited for images.
+fn waiting(share: f64) -> String {
+    format!("  data wait {:.1} %", share * 100.0)
 }
 
 /// Images per second over the last ten seconds or so.

@@ -47,6 +47,9 @@ pub struct State {
     pub seconds: f64,
     /// Seconds of training in the epoch under way.
     pub epoch_seconds: f64,
+    /// Seconds of those in which the network waited for images.
+    #[serde(default)]
+    pub wait_seconds: f64,
     /// The rate of weights in the last step.
     pub learning_rate: f64,
     /// Images of the training and of the validation split, and the classes: a resumed run must find the same.

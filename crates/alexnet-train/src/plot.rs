@@ -84,6 +84,7 @@ mod tests {
             val_top1: 0.25,
             val_top5: 0.75,
             images_per_second: 1.0,
+            data_wait: 0.0,
             seconds: 1.0,
         };
         for epochs in [vec![], vec![epoch(1, 2.0)], vec![epoch(1, 2.0), epoch(2, f64::NAN), epoch(3, 1.0)]] {

@@ -43,6 +43,9 @@ pub struct EpochRecord {
     pub images_per_second: f64,
     /// Since the run began, pauses left out.
     pub seconds: f64,
+    /// Share of the training time in which the network waited for images, 0–1.
+    #[serde(default)]
+    pub data_wait: f64,
 }
 
 /// A few steps' results.
@@ -56,6 +59,8 @@ pub struct StepRecord {
     pub learning_rate: f64,
     /// Of this step.
     pub loss: f64,
+    /// Share of the epoch's training time so far in which the network waited for images, 0–1.
+    pub data_wait: f64,
 }
 
 #[derive(Serialize)]
@@ -255,7 +260,7 @@ mod tests {
     fn what_a_checkpoint_does_not_know_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::create(&folder.path().join("run"), &config()).unwrap();
-        let record = |step| StepRecord { epoch: 1, step, learning_rate: 0.01, loss: 2.5 };
+        let record = |step| StepRecord { epoch: 1, step, learning_rate: 0.01, loss: 2.5, data_wait: 0.0 };
         let len = run.step(&record(1)).unwrap();
         run.step(&record(2)).unwrap();
         run.rewind(len).unwrap();

@@ -174,7 +174,11 @@ impl Trainer {
     /// The rest of the epoch under way. False where it was asked to stop.
     fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<bool> {
         let mut budget = BadSampleBudget::one_percent(self.data.train.len()).resumed(self.state.bad);
-        for batch in Loader::new(self.data.train.clone(), self.data.pipeline.clone(), self.loader())? {
+        let mut loader = Loader::new(self.data.train.clone(), self.data.pipeline.clone(), self.loader())?;
+        loop {
+            let asked = Instant::now();
+            let Some(batch) = loader.next() else { return Ok(true) };
+            self.state.wait_seconds += asked.elapsed().as_secs_f64();
             let batch = batch?;
             self.state.bad += batch.bad.len();
             if !batch.bad.is_empty() {
@@ -198,7 +202,6 @@ impl Trainer {
                 return Ok(false);
             }
         }
-        Ok(true)
     }
 
     /// One step: forward, loss, backward, each parameter updated as soon as its gradient is there.
@@ -225,7 +228,8 @@ impl Trainer {
             self.state.train.add(*loss, &scores, label);
         }
         self.state.step = step;
-        Ok(StepRecord { epoch, step, learning_rate, loss })
+        let seconds = self.state.epoch_seconds + self.clock.elapsed().as_secs_f64();
+        Ok(StepRecord { epoch, step, learning_rate, loss, data_wait: self.state.wait_seconds / seconds })
     }
 
     /// Measures on the validation images, records, and saves. False where it was asked to stop: the epoch then ends when
@@ -250,6 +254,7 @@ impl Trainer {
             val_top5: val.top5(),
             images_per_second: train.images as f64 / self.state.epoch_seconds,
             seconds: self.state.seconds,
+            data_wait: self.state.wait_seconds / self.state.epoch_seconds,
         };
         let error = 1.0 - val.top1();
         self.config.schedule.observe(error, &mut self.state.plateau);
@@ -257,7 +262,7 @@ impl Trainer {
         self.state.metrics_len = self.run.epoch(&record)?;
         self.state.epochs.push(record.clone());
         (self.state.epoch, self.state.batch, self.state.bad) = (self.state.epoch + 1, 0, 0);
-        (self.state.train, self.state.epoch_seconds) = (Metrics::default(), 0.0);
+        (self.state.train, self.state.epoch_seconds, self.state.wait_seconds) = (Metrics::default(), 0.0, 0.0);
         let best = self.state.best().is_some_and(|best| best.epoch == record.epoch);
         if best {
             self.model.save(&self.run.model())?;
