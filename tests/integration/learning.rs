@@ -19,7 +19,7 @@ fn ten_pictures_are_learnt_by_heart() {
     (config.data.random_crop, config.data.flip, config.data.colour_noise) = (false, false, 0.0);
     let spec = build("alexnet", 10).unwrap();
     let data = RunData::open(&config.data, spec.input_spec(), 2, &|_, _| {}).unwrap();
-    let load = |sample: &Sample| data.pipeline.load(&sample.path, alexnet_data::Mode::Eval).unwrap();
+    let load = |sample: &Sample| data.pipeline.load(&sample.location.path(), alexnet_data::Mode::Eval).unwrap();
     let images: Vec<f32> = data.train.iter().flat_map(load).collect();
     let images = Tensor::from_vec(images, (10, 3, 224, 224), &Device::Cpu).unwrap();
     let labels: Vec<u32> = data.train.iter().map(|sample| sample.label).collect();
@@ -64,7 +64,7 @@ fn the_built_in_set_has_its_sizes() {
     shapes::prepare(folder.path(), &ShapesConfig { train: 20, val: 10, ..config }, 2, &|_, _| {}).unwrap();
     let set = DataSet::open(folder.path()).unwrap();
     assert_eq!((set.train.classes.len(), set.train.samples.len(), set.val.unwrap().samples.len()), (10, 20, 10));
-    let first = image_start(&set.train.samples[0].path);
+    let first = image_start(&set.train.samples[0].location.path());
     assert_eq!(first, [0xff, 0xd8, 0xff], "JPEG");
 }
 

@@ -8,5 +8,6 @@ mod command_line;
 mod learning;
 mod program;
 mod resume;
+mod shards;
 mod travelling_weights;
 mod wrong_input;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod golden;
+mod prepare_imagenet;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ enum Chore {
     Tidy,
     /// Measure speed, alone or beside PyTorch.
     Bench(bench::BenchArgs),
+    PrepareImagenet(prepare_imagenet::PrepareArgs),
     /// Make the golden files anew: what PyTorch, torchvision, Pillow and OpenCV say.
     Golden(golden::GoldenArgs),
 }
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().chore {
         Chore::Tidy => tidy::run(&root()),
         Chore::Bench(args) => bench::run(&root(), &args),
+        Chore::PrepareImagenet(args) => prepare_imagenet::run(&root(), &args),
         Chore::Golden(args) => golden::run(&root(), &args),
     };
     match result {

@@ -82,6 +82,38 @@ pub enum Error {
         /// The class.
         class: String,
     },
+    /// The folder holds the beginning of a data set whose preparation was interrupted.
+    #[error("{} holds a data set that is not finished; run its preparation again, and it goes on where it was", path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of a data set is damaged, or does not fit another one.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A downloaded file is not the one that was published.
+    #[error("{}: its MD5 sum is {found}, expected {expected}", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The published sum.
+        expected: String,
+        /// The sum of what is there.
+        found: String,
+    },
+    /// A prepared data set cannot be written to this folder.
+    #[error("{}: {reason}", path.display())]
+    Output {
+        /// The output folder.
+        path: PathBuf,
+        /// Why nothing can be written there.
+        reason: String,
+    },
     /// More samples than a sample's 32-bit index can name.
     #[error("{} holds {count} images, at most {} can be indexed", path.display(), u32::MAX)]
     TooManySamples {
@@ -205,7 +237,9 @@ impl Error {
     pub(crate) fn in_file(self, path: &std::path::Path) -> Self {
         match self {
             // Already names its file.
-            error @ (Error::Read { .. } | Error::Write { .. } | Error::Sample { .. }) => error,
+            error @ (Error::Read { .. } | Error::Write { .. } | Error::Sample { .. } | Error::Malformed { .. }) => {
+                error
+            }
             error => Error::Sample { path: path.to_owned(), source: Box::new(error) },
         }
     }

@@ -1,7 +1,5 @@
 //! An image file in, the numbers a network sees out.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +7,7 @@ use crate::augment::{Augment, View};
 use crate::decode::decode_into;
 use crate::normalize::Normalizer;
 use crate::resize::{Resizer, Window};
+use crate::sources::Location;
 use crate::{DecodeLimits, Error, MeanImage, Preprocess, RgbImage8};
 
 /// What is made of each image.
@@ -54,6 +53,12 @@ pub struct Square<'a> {
 }
 
 impl<'a> Square<'a> {
+    /// The square of `image` that begins at column `x` and row `y`.
+    #[cfg(feature = "prepare")]
+    pub(crate) fn new(image: &'a RgbImage8, x: usize, y: usize) -> Self {
+        Self { image, x, y }
+    }
+
     /// `length` pixels (RGB, interleaved) of row `y`, from column `x` on.
     ///
     /// # Panics
@@ -65,20 +70,18 @@ impl<'a> Square<'a> {
 }
 
 impl Preprocess {
-    /// Reads, decodes and resizes an image file and finds its central square.
+    /// Reads, decodes and resizes an image and finds its central square.
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image.
-    pub fn load_square<'a>(&self, path: &Path, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
+    pub fn load_square<'a>(&self, from: &Location, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
         if scratch.decoded.pixels.capacity() > KEPT_BYTES {
             scratch.decoded = RgbImage8::default();
         }
-        scratch.file.clear();
-        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut scratch.file));
-        read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        from.read_into(&mut scratch.file)?;
         decode_into(&scratch.file, &DecodeLimits::default(), &mut scratch.decoded)
             .and_then(|()| self.square(&scratch.decoded, &mut scratch.resizer, &mut scratch.resized))
-            .map_err(|error| error.in_file(path))
+            .map_err(|error| error.in_file(&from.path()))
     }
 
     fn square<'a>(
@@ -147,14 +150,14 @@ impl Pipeline {
         }
     }
 
-    /// Writes the views of an image file to `output`, `[views, 3, crop_size, crop_size]`.
+    /// Writes the views of an image to `output`, `[views, 3, crop_size, crop_size]`.
     ///
     /// # Errors
     /// Those of [`Preprocess::load_square`]; [`Error::Setting`] where `output` has another length or a view lies outside
     /// the square. After an error, the content of `output` is unspecified.
     pub fn load_into(
         &self,
-        path: &Path,
+        from: &Location,
         views: &[View],
         scratch: &mut Scratch,
         output: &mut [f32],
@@ -168,7 +171,7 @@ impl Pipeline {
             let rule = format!("x and y must be at most {border}");
             return Err(Error::setting("view", format!("at ({}, {})", view.x, view.y), rule));
         }
-        let square = self.preprocess.load_square(path, scratch)?;
+        let square = self.preprocess.load_square(from, scratch)?;
         for (view, output) in views.iter().zip(output.chunks_exact_mut(length)) {
             self.normalizer.write(&square, view, output);
         }
@@ -183,7 +186,7 @@ impl Pipeline {
     pub fn load(&self, path: &Path, mode: Mode) -> Result<Vec<f32>, Error> {
         let views = self.views(mode, 0, 0, 0);
         let mut output = vec![0.0; views.len() * self.preprocess.view_len()];
-        self.load_into(path, &views, &mut Scratch::default(), &mut output)?;
+        self.load_into(&path.into(), &views, &mut Scratch::default(), &mut output)?;
         Ok(output)
     }
 }

@@ -7,7 +7,7 @@ mod pictures;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use alexnet_data::{DataSet, Error, ImageFolder};
+use alexnet_data::{DataSet, Error, Split};
 
 fn touch(root: &Path, files: &[&str]) -> PathBuf {
     for file in files {
@@ -18,9 +18,9 @@ fn touch(root: &Path, files: &[&str]) -> PathBuf {
     root.to_owned()
 }
 
-fn relative(folder: &ImageFolder) -> Vec<(String, u32)> {
+fn relative(folder: &Split) -> Vec<(String, u32)> {
     let name = |path: &Path| path.strip_prefix(&folder.path).unwrap().to_string_lossy().into_owned();
-    folder.samples.iter().map(|sample| (name(&sample.path), sample.label)).collect()
+    folder.samples.iter().map(|sample| (name(&sample.location.path()), sample.label)).collect()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn class_folders_become_labels() {
         ".cache/x.jpg",
         "notes.txt",
     ];
-    let folder = ImageFolder::open(&touch(temporary.path(), &files)).unwrap();
+    let folder = Split::open_folder(&touch(temporary.path(), &files)).unwrap();
     assert_eq!(folder.classes, ["cat", "dog"]);
     let expected = [("cat/a.WebP", 0), ("dog/10.jpeg", 1), ("dog/2.JPG", 1), ("dog/deep/er/1.png", 1)];
     assert_eq!(relative(&folder), expected.map(|(name, label)| (name.to_owned(), label)));
@@ -114,7 +114,7 @@ mod unix {
         symlink(elsewhere.path(), root.join("c")).unwrap();
         symlink("nowhere", root.join("b/lost.jpg")).unwrap();
         let names: Vec<String> =
-            relative(&ImageFolder::open(&root).unwrap()).into_iter().map(|(name, _)| name).collect();
+            relative(&Split::open_folder(&root).unwrap()).into_iter().map(|(name, _)| name).collect();
         // A link that leads nowhere is listed, so that the loader reports it.
         assert_eq!(names, ["a/1.jpg", "a/sub/2.jpg", "b/1.jpg", "b/lost.jpg", "b/more/3.jpg", "c/3.jpg"]);
     }
@@ -127,8 +127,8 @@ mod unix {
         pictures::write_png(&path, 8, 8, |x, y| [x as u8, y as u8, 0]);
         let class = temporary.path().join(OsStr::from_bytes(b"caf\xe9"));
         pictures::write_png(&class.join("1.png"), 8, 8, |_, _| [0; 3]);
-        let folder = ImageFolder::open(temporary.path()).unwrap();
-        assert_eq!((folder.samples.len(), folder.samples[0].path.as_path()), (2, path.as_path()));
+        let folder = Split::open_folder(temporary.path()).unwrap();
+        assert_eq!((folder.samples.len(), folder.samples[0].location.path()), (2, path.clone()));
         assert_eq!(folder.classes, ["a", "caf\u{fffd}"]);
         let preprocess = Preprocess {
             resize: ResizeRule::None,

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alexnet_data::{
-    Augment, BadSampleBudget, Batch, ColourNoise, Error, ImageFolder, Loader, LoaderConfig, Mean, Mode, OnBadSample,
-    Order, Pipeline, Preprocess, ResizeRule, Sample, View,
+    Augment, BadSampleBudget, Batch, ColourNoise, Error, Loader, LoaderConfig, Mean, Mode, OnBadSample, Order,
+    Pipeline, Preprocess, ResizeRule, Sample, Split, View,
 };
 
 fn samples(folder: &Path) -> Arc<[Sample]> {
-    ImageFolder::open(folder).unwrap().samples.into()
+    Split::open_folder(folder).unwrap().samples.into()
 }
 
 fn pipeline() -> Arc<Pipeline> {
@@ -91,7 +91,7 @@ fn evaluation_shows_the_centre_in_the_listed_order() {
         assert_eq!((batch.views, ten.views, ten.images.len()), (1, 10, batch.images.len() * 10));
         assert_eq!((&batch.labels, &batch.indices), (&ten.labels, &ten.indices));
         for (image, ten) in batch.images.chunks(768).zip(ten.images.chunks(7680)) {
-            let path = &samples[index].path;
+            let path = &samples[index].location.path();
             assert_eq!(image, pipeline().load(path, Mode::Eval).unwrap());
             assert_eq!(ten, pipeline().load(path, Mode::TenViews).unwrap());
             assert_eq!(&ten[2 * 768..3 * 768], image, "the third view is the centre");
@@ -105,11 +105,11 @@ fn evaluation_shows_the_centre_in_the_listed_order() {
 /// Sets of 12 with sample 1 empty, 4 and 5 no images, 7 missing.
 fn damaged(folder: &Path) -> Arc<[Sample]> {
     let samples = samples(&pictures::write_set(folder, 2, 6, 20));
-    fs::write(&samples[1].path, "").unwrap();
-    fs::write(&samples[4].path, "not an image").unwrap();
-    let whole = fs::read(&samples[5].path).unwrap();
-    fs::write(&samples[5].path, &whole[..whole.len() / 2]).unwrap();
-    fs::remove_file(&samples[7].path).unwrap();
+    fs::write(samples[1].location.path(), "").unwrap();
+    fs::write(samples[4].location.path(), "not an image").unwrap();
+    let whole = fs::read(samples[5].location.path()).unwrap();
+    fs::write(samples[5].location.path(), &whole[..whole.len() / 2]).unwrap();
+    fs::remove_file(samples[7].location.path()).unwrap();
     samples
 }
 
@@ -125,13 +125,13 @@ fn bad_samples_leave_their_batch_smaller() {
     let bad: Vec<_> = batches.iter().flat_map(|batch| &batch.bad).collect();
     assert_eq!(bad.iter().map(|bad| bad.index).collect::<Vec<_>>(), [1, 4, 5, 7]);
     let starts = [
-        format!("{}: the file is empty", samples[1].path.display()),
-        format!("{}: neither JPEG, PNG nor WebP: the content starts with", samples[4].path.display()),
-        format!("{}: ", samples[5].path.display()),
-        format!("cannot read {}: ", samples[7].path.display()),
+        format!("{}: the file is empty", samples[1].location.path().display()),
+        format!("{}: neither JPEG, PNG nor WebP: the content starts with", samples[4].location.path().display()),
+        format!("{}: ", samples[5].location.path().display()),
+        format!("cannot read {}: ", samples[7].location.path().display()),
     ];
     for (bad, start) in bad.iter().zip(starts) {
-        assert_eq!(bad.path, samples[bad.index as usize].path);
+        assert_eq!(bad.path, samples[bad.index as usize].location.path());
         assert!(bad.reason.starts_with(&start), "{}", bad.reason);
     }
     // The good ones are what they are without the bad.
@@ -146,7 +146,7 @@ fn bad_samples_can_end_the_epoch() {
     let mut loader = Loader::new(samples.clone(), pipeline(), config).unwrap();
     assert_eq!(loader.next().unwrap().unwrap().indices, [2, 3]);
     let error = loader.next().unwrap().unwrap_err();
-    assert!(error.to_string().starts_with(&format!("{}: neither", samples[4].path.display())), "{error}");
+    assert!(error.to_string().starts_with(&format!("{}: neither", samples[4].location.path().display())), "{error}");
     assert!(loader.next().is_none());
 }
 
@@ -192,7 +192,7 @@ fn an_unfinished_loader_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/large.png");
     pictures::write_png(&path, 1500, 1000, |x, y| [(x * y % 251) as u8, (x % 255) as u8, (y % 255) as u8]);
-    let samples: Arc<[Sample]> = vec![Sample { path, label: 0 }; 10_000].into();
+    let samples: Arc<[Sample]> = vec![Sample { location: path.into(), label: 0 }; 10_000].into();
     let config = LoaderConfig { workers: 3, ..LoaderConfig::train(1000, 0, 0) };
     let loader = Loader::new(samples, pipeline(), config).unwrap();
     std::thread::sleep(Duration::from_millis(50));
@@ -204,7 +204,7 @@ fn an_unfinished_loader_ends_at_once() {
 
 #[test]
 fn settings_are_checked() {
-    let samples: Arc<[Sample]> = vec![Sample { path: "nowhere".into(), label: 0 }; 10].into();
+    let samples: Arc<[Sample]> = vec![Sample { location: std::path::Path::new("nowhere").into(), label: 0 }; 10].into();
     let base = LoaderConfig::eval(4);
     let message = |config| match Loader::new(samples.clone(), pipeline(), config) {
         Err(error @ Error::Setting { .. }) => error.to_string(),

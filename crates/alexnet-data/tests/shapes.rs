@@ -20,7 +20,7 @@ fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let set = DataSet::open(folder).unwrap();
     let samples = set.train.samples.iter().chain(&set.val.as_ref().unwrap().samples);
     let name = |path: &Path| path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
-    samples.map(|sample| (name(&sample.path), fs::read(&sample.path).unwrap())).collect()
+    samples.map(|sample| (name(&sample.location.path()), fs::read(sample.location.path()).unwrap())).collect()
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn render(preprocess: Preprocess, mean_image: Option<MeanImage>, views: &[View])
     pictures::write_png(&path, 44, 41, |x, y| [x as u8, y as u8, 200]);
     let pipeline = Pipeline::new(preprocess, Augment::NONE, mean_image.map(Arc::new)).unwrap();
     let mut output = vec![f32::NAN; views.len() * preprocess.view_len()];
-    pipeline.load_into(&path, views, &mut Scratch::default(), &mut output).unwrap();
+    pipeline.load_into(&path.as_path().into(), views, &mut Scratch::default(), &mut output).unwrap();
     output
 }
 
@@ -287,7 +287,10 @@ fn outputs_and_views_must_fit() {
     let mut output = vec![0.0; PLAIN.view_len()];
     let mut load = |view: View, length: usize| {
         let nowhere = std::path::Path::new("nowhere");
-        pipeline.load_into(nowhere, &[view], &mut Scratch::default(), &mut output[..length]).unwrap_err().to_string()
+        pipeline
+            .load_into(&nowhere.into(), &[view], &mut Scratch::default(), &mut output[..length])
+            .unwrap_err()
+            .to_string()
     };
     assert!(load(at(0, 0, false), 7).contains("length of the output is 7"));
     assert!(load(at(9, 0, false), 3 * PLANE).contains("view is at (9, 0)"));

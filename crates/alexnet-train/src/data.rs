@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alexnet_data::{
-    Augment, CacheOutcome, Centring, DataSet, ImageFolder, LoaderConfig, MeanAlignment, MeanImage, Mode, Pipeline,
-    PixelScale, Preprocess, ResizeFilter, ResizeRule, Sample, SideRounding, Statistics,
+    Augment, CacheOutcome, Centring, DataSet, LoaderConfig, MeanAlignment, MeanImage, Mode, Pipeline, PixelScale,
+    Preprocess, ResizeFilter, ResizeRule, Sample, SideRounding, Split, Statistics,
 };
 use alexnet_model::{ChannelOrder, InputSpec, Mean, Model, PixelRange, Preparation};
 
@@ -80,6 +80,7 @@ impl RunData {
     ) -> Result<Self> {
         let set = DataSet::open(&config.path)?;
         let ignored_files = set.train.ignored + set.val.as_ref().map_or(0, |val| val.ignored);
+        let has_val = set.val.is_some();
         let (train, val) = match set.val {
             Some(val) => (set.train, val),
             None => set.train.hold_out(config.hold_out)?,
@@ -89,13 +90,22 @@ impl RunData {
         let (mut mean_image, mut cache) = (None, None);
         if spec.mean.needs_image() || config.colour_noise > 0.0 {
             let progress: &dyn Fn(usize, usize) = &|done, total| progress(done, total);
-            let (statistics, outcome) =
-                Statistics::load_or_compute(&config.path, &train.samples, &preprocess, workers, progress)?;
+            // Those that came with the set, unless they are of other squares or of images that are now held out.
+            let own = set.statistics.as_ref().filter(|_| has_val).and_then(|own| own.suit(&preprocess));
+            let statistics = match own {
+                Some(own) => own.clone(),
+                None => {
+                    let path = &config.path;
+                    let (statistics, outcome) =
+                        Statistics::load_or_compute(path, &train.samples, &preprocess, workers, progress)?;
+                    cache = Some(outcome);
+                    statistics
+                }
+            };
             mean_image = spec.mean.needs_image().then(|| statistics.mean_image.clone());
             if config.colour_noise > 0.0 {
                 augment.colour_noise = Some(statistics.colour_noise(config.colour_noise));
             }
-            cache = Some(outcome);
         }
         Ok(Self {
             classes: train.classes.clone(),
@@ -134,11 +144,11 @@ pub fn model_pipeline(model: &Model) -> Result<Pipeline> {
 ///
 /// # Errors
 /// Those of the data crate, and [`Error::Classes`] where the model's classes are others.
-pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<(ImageFolder, bool)> {
+pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<(Split, bool)> {
     let (images, split) = match DataSet::open(path) {
         Ok(DataSet { val: Some(val), .. }) => (val, true),
         Ok(set) => (set.train, false),
-        Err(alexnet_data::Error::NoTrain { path, val }) => (ImageFolder::open(&path.join(val))?, true),
+        Err(alexnet_data::Error::NoTrain { path, val }) => (Split::open_folder(&path.join(val))?, true),
         Err(error) => return Err(error.into()),
     };
     if !classes.is_empty() && classes != images.classes {

@@ -62,7 +62,7 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
-    fn check(&self, width: u32, height: u32) -> Result<(), Error> {
+    pub(crate) fn check(&self, width: u32, height: u32) -> Result<(), Error> {
         let Self { max_side, max_pixels } = *self;
         if width > max_side || height > max_side || u64::from(width) * u64::from(height) > max_pixels {
             return Err(Error::TooLarge { width, height, max_side, max_pixels });

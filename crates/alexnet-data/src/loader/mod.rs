@@ -180,14 +180,14 @@ impl Filler {
             let sample = &self.samples[index as usize];
             let views = self.pipeline.views(mode, seed, epoch, index);
             let output = &mut batch.images[batch.labels.len() * length..][..length];
-            match self.pipeline.load_into(&sample.path, &views, &mut self.scratch, output) {
+            match self.pipeline.load_into(&sample.location, &views, &mut self.scratch, output) {
                 Ok(()) => {
                     batch.labels.push(sample.label);
                     batch.indices.push(index);
                 }
                 Err(error) if on_bad_sample == OnBadSample::Fail => return Err(error),
                 Err(error) => {
-                    let (path, reason) = (sample.path.clone(), error.to_string());
+                    let (path, reason) = (sample.location.path(), error.to_string());
                     batch.bad.push(BadSample { index, path, reason });
                 }
             }

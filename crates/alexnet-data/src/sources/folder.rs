@@ -1,4 +1,4 @@
-//! Folders of images, one folder per class.
+//! A data set and its splits; folders of images, one folder per class.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -6,71 +6,82 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Sample;
+use super::shards::manifest::PreparedStatistics;
+use super::{Sample, shards};
 use crate::{Error, Labels};
 
 const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 const TRAIN: &str = "train";
 const VAL: [&str; 2] = ["val", "valid"];
 
-/// The images below one folder, one folder per class.
+/// The images of one split.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageFolder {
-    /// The folder.
+pub struct Split {
+    /// The folder they are in, or the shard.
     pub path: PathBuf,
-    /// Names of the class folders in sorted order, which is the order of the labels. A name that is not UTF-8 is shown
-    /// with replacement characters.
+    /// Names of the classes in the order of the labels: of class folders, sorted, or what a prepared set's manifest lists.
+    /// A name that is not UTF-8 is shown with replacement characters.
     pub classes: Vec<String>,
-    /// The images, sorted by class and within it by path.
+    /// The images: in folders sorted by class and within it by path, in shards as they lie there.
     pub samples: Vec<Sample>,
     /// Files that are not images by their extension and were passed over. Hidden files are not counted.
     pub ignored: usize,
 }
 
 /// A data set: training images, and validation images where the folder has them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DataSet {
     /// Images to learn from.
-    pub train: ImageFolder,
+    pub train: Split,
     /// Images to measure with, of the same classes.
-    pub val: Option<ImageFolder>,
+    pub val: Option<Split>,
     /// The classes.
     pub labels: Labels,
+    /// Statistics of the training images, where the set was prepared with some.
+    pub statistics: Option<PreparedStatistics>,
 }
 
 impl DataSet {
-    /// Opens `root`, which holds either the folders `train` and `val` (or `valid`; it may be absent) with class folders
-    /// in them, or the class folders themselves. Where there are no validation images, some of the others can be
-    /// [held out](ImageFolder::hold_out).
+    /// Opens `root` and finds out what it is: a data set that `cargo xtask prepare-imagenet` made; the folders `train` and
+    /// `val` (or `valid`; it may be absent) with shards (`.tar` files) or class folders in them; the shards or class
+    /// folders themselves; or a single shard. Where there are no validation images, some of the others can be
+    /// [held out](Split::hold_out).
     ///
     /// # Errors
-    /// Those of [`ImageFolder::open`]; [`Error::NoTrain`] and [`Error::ClassesDiffer`].
+    /// Those of [`Split::open_folder`] and [`Shard::open`](crate::Shard::open); [`Error::NoTrain`],
+    /// [`Error::ClassesDiffer`] and [`Error::Unfinished`].
     pub fn open(root: &Path) -> Result<Self, Error> {
+        if root.join(shards::UNFINISHED).exists() {
+            return Err(Error::Unfinished { path: root.to_owned() });
+        }
+        if let Some(set) = shards::open(root)? {
+            return Ok(set);
+        }
         require_folder(root)?;
         let train_path = root.join(TRAIN);
         let val = VAL.iter().find(|name| root.join(name).is_dir());
         let (train, val) = match (train_path.is_dir(), val) {
-            (true, None) => (ImageFolder::open(&train_path)?, None),
-            (true, Some(val)) => (ImageFolder::open(&train_path)?, Some(ImageFolder::open(&root.join(val))?)),
+            (true, None) => (Split::open_folder(&train_path)?, None),
+            (true, Some(val)) => (Split::open_folder(&train_path)?, Some(Split::open_folder(&root.join(val))?)),
             (false, Some(&val)) => return Err(Error::NoTrain { path: root.to_owned(), val: val.to_owned() }),
-            (false, None) => (ImageFolder::open(root)?, None),
+            (false, None) => (Split::open_folder(root)?, None),
         };
         if let Some(val) = &val {
             require_same_classes(&train, val)?;
         }
         let labels = Labels::read(root, train.classes.clone())?;
-        Ok(Self { train, val, labels })
+        Ok(Self { train, val, labels, statistics: None })
     }
 }
 
-impl ImageFolder {
+impl Split {
     /// Lists the images in the class folders of `path`, at any depth: files whose extension is jpg, jpeg, png or webp in
     /// any case. Symbolic links are followed, into each folder at most once per class. Nothing is opened yet.
     ///
     /// # Errors
     /// [`Error::NoSuchFolder`], [`Error::NotAFolder`], [`Error::Read`], [`Error::NoClasses`], [`Error::OneClass`],
     /// [`Error::EmptyClass`] or [`Error::TooManySamples`].
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open_folder(path: &Path) -> Result<Self, Error> {
         require_folder(path)?;
         let mut folder = Self { path: path.to_owned(), classes: Vec::new(), samples: Vec::new(), ignored: 0 };
         let mut class_folders = Vec::new();
@@ -93,7 +104,7 @@ impl ImageFolder {
                 return Err(Error::EmptyClass { path: class_path, class: lossy(name) });
             }
             files.sort_unstable();
-            folder.samples.extend(files.into_iter().map(|path| Sample { path, label }));
+            folder.samples.extend(files.into_iter().map(|path| Sample { location: path.into(), label }));
             folder.classes.push(lossy(name));
         }
         match u32::try_from(folder.samples.len()) {
@@ -159,7 +170,7 @@ fn require_folder(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn require_same_classes(train: &ImageFolder, val: &ImageFolder) -> Result<(), Error> {
+fn require_same_classes(train: &Split, val: &Split) -> Result<(), Error> {
     for (present, absent) in [(train, val), (val, train)] {
         if let Some(class) = present.classes.iter().find(|class| !absent.classes.contains(class)) {
             let (present, absent) = (present.path.clone(), absent.path.clone());

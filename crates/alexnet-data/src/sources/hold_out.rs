@@ -1,10 +1,10 @@
 //! A validation set where the data set has none.
 
-use super::folder::ImageFolder;
+use super::folder::Split;
 use crate::Error;
 use crate::hash::Hash;
 
-impl ImageFolder {
+impl Split {
     /// Divides the images into training and validation images; of each class, `fraction` of them, rounded, but at least
     /// one and not all, go to the second.
     ///
@@ -13,10 +13,12 @@ impl ImageFolder {
     ///
     /// # Errors
     /// [`Error::Setting`] where `fraction` is not between 0 and 1; [`Error::CannotHoldOut`] where a class has one image.
-    pub fn hold_out(self, fraction: f64) -> Result<(Self, Self), Error> {
+    pub fn hold_out(mut self, fraction: f64) -> Result<(Self, Self), Error> {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(Error::setting("fraction to hold out", fraction, "it must be more than 0 and less than 1"));
         }
+        // In shards, the classes may be mixed.
+        self.samples.sort_by_key(|sample| sample.label);
         let (mut train, mut val) = (Vec::new(), Vec::new());
         for class in self.samples.chunk_by(|a, b| a.label == b.label) {
             if class.len() < 2 {
@@ -26,11 +28,12 @@ impl ImageFolder {
             let count = (class.len() as f64 * fraction).round().clamp(1.0, class.len() as f64 - 1.0) as usize;
             let mut ranked = class.to_vec();
             ranked.sort_by_cached_key(|sample| {
-                (Hash::new().path(&sample.path, &self.path).finish(), sample.path.clone())
+                let path = sample.location.path();
+                (Hash::new().path(&path, &self.path).finish(), path)
             });
             let (held, kept) = ranked.split_at_mut(count);
             for (part, list) in [(held, &mut val), (kept, &mut train)] {
-                part.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+                part.sort_by_cached_key(|sample| sample.location.path());
                 list.extend_from_slice(part);
             }
         }
@@ -44,32 +47,38 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::Sample;
+    use crate::{Location, Sample};
 
-    fn folder(counts: &[u32]) -> ImageFolder {
+    fn folder(counts: &[u32]) -> Split {
         let samples = (0..).zip(counts).flat_map(|(label, &count)| {
-            (0..count).map(move |i| Sample { path: format!("/set/class{label}/{i:04}.jpg").into(), label })
+            (0..count).map(move |i| {
+                let location = Location::File(format!("/set/class{label}/{i:04}.jpg").into());
+                Sample { location, label }
+            })
         });
         let classes = (0..counts.len()).map(|label| format!("class{label}")).collect();
-        ImageFolder { path: "/set".into(), classes, samples: samples.collect(), ignored: 0 }
+        Split { path: "/set".into(), classes, samples: samples.collect(), ignored: 0 }
     }
 
-    fn held_out(folder: ImageFolder, fraction: f64) -> BTreeSet<PathBuf> {
-        folder.hold_out(fraction).unwrap().1.samples.into_iter().map(|sample| sample.path).collect()
+    fn held_out(folder: Split, fraction: f64) -> BTreeSet<PathBuf> {
+        folder.hold_out(fraction).unwrap().1.samples.into_iter().map(|sample| sample.location.path()).collect()
     }
 
     #[test]
     fn each_class_gives_its_share() {
         let whole = folder(&[100, 10, 2]);
         let (train, val) = whole.clone().hold_out(0.2).unwrap();
-        let count = |part: &ImageFolder| [0, 1, 2].map(|c| part.samples.iter().filter(|s| s.label == c).count());
+        let count = |part: &Split| [0, 1, 2].map(|c| part.samples.iter().filter(|s| s.label == c).count());
         assert_eq!((count(&train), count(&val)), ([80, 8, 1], [20, 2, 1]));
-        assert!(train.samples.is_sorted_by_key(|s| &s.path) && val.samples.is_sorted_by_key(|s| &s.path));
+        assert!(
+            train.samples.is_sorted_by_key(|s| s.location.path())
+                && val.samples.is_sorted_by_key(|s| s.location.path())
+        );
         let mut both = [train.samples, val.samples.clone()].concat();
-        both.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        both.sort_by_cached_key(|sample| sample.location.path());
         assert_eq!(both, whole.samples);
         // Spread over the names, neither the first fifth of them nor the last.
-        let middle = val.samples[..20].iter().filter(|s| s.path.as_path() < Path::new("/set/class0/0050.jpg")).count();
+        let middle = val.samples[..20].iter().filter(|s| s.location.path() < Path::new("/set/class0/0050.jpg")).count();
         assert!((4..=16).contains(&middle), "{middle} of 20 in the first half");
     }
 
@@ -83,7 +92,8 @@ mod tests {
         let mut moved = folder(&[100, 100]);
         moved.path = "/elsewhere".into();
         for sample in &mut moved.samples {
-            sample.path = PathBuf::from("/elsewhere").join(sample.path.strip_prefix("/set").unwrap());
+            let path = sample.location.path();
+            sample.location = PathBuf::from("/elsewhere").join(path.strip_prefix("/set").unwrap()).into();
         }
         let moved = held_out(moved, 0.1);
         let names = |set: BTreeSet<PathBuf>, root| -> Vec<_> {

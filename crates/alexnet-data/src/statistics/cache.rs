@@ -42,8 +42,7 @@ pub(super) fn key(root: &Path, samples: &[Sample], preprocess: &Preprocess) -> u
     let Preprocess { resize, filter, source_size, centring, .. } = preprocess;
     let mut hash = Hash::new().bytes(format!("{resize:?} {filter:?} {source_size} {centring:?}").as_bytes());
     for sample in samples {
-        let size = fs::metadata(&sample.path).map_or(u64::MAX, |metadata| metadata.len());
-        hash = hash.path(&sample.path, root).number(size);
+        hash = hash.path(&sample.location.path(), root).number(sample.location.len().unwrap_or(u64::MAX));
     }
     hash.number(samples.len() as u64).finish()
 }
@@ -52,7 +51,7 @@ pub(super) fn path(root: &Path, key: u64) -> PathBuf {
     root.join(format!(".alexnet-statistics-{key:016x}"))
 }
 
-pub(super) fn read(path: &Path, key: u64, size: u32) -> Option<Sums> {
+pub(crate) fn read(path: &Path, key: u64, size: u32) -> Option<Sums> {
     let bytes = fs::read(path).ok()?;
     let (content, checksum) = bytes.split_last_chunk::<8>()?;
     if Hash::new().bytes(content).finish() != u64::from_le_bytes(*checksum) {
@@ -73,7 +72,7 @@ pub(super) fn read(path: &Path, key: u64, size: u32) -> Option<Sums> {
 }
 
 /// Writes a temporary file and renames it, so that nobody ever reads half of one.
-pub(super) fn write(path: &Path, key: u64, sums: &Sums) -> io::Result<()> {
+pub(crate) fn write(path: &Path, key: u64, sums: &Sums) -> io::Result<()> {
     let header = [key, u64::from(sums.size), sums.images, sums.skipped];
     let mut bytes = MAGIC.to_vec();
     for number in header.iter().chain(&sums.products).chain(&sums.pixels) {

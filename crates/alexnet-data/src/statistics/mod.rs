@@ -1,6 +1,6 @@
 //! What a training set looks like on average: its mean image and the principal components of its colours.
 
-mod cache;
+pub(crate) mod cache;
 mod eigen;
 
 use std::path::Path;
@@ -91,7 +91,7 @@ impl Statistics {
 
 /// The sums everything is derived from. 64 bits hold those of 10^14 pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Sums {
+pub(crate) struct Sums {
     size: u32,
     images: u64,
     skipped: u64,
@@ -104,7 +104,7 @@ struct Sums {
 const PRODUCTS: [(usize, usize); 6] = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
 
 impl Sums {
-    fn new(size: u32) -> Self {
+    pub(crate) fn new(size: u32) -> Self {
         let pixels = vec![0; size as usize * size as usize * 3];
         Self { size, images: 0, skipped: 0, products: [0; 6], pixels }
     }
@@ -119,7 +119,7 @@ impl Sums {
         let size = preprocess.source_size;
         type State = (Sums, Scratch, Option<(usize, String)>);
         let work = |(sums, scratch, first_bad): &mut State, index: usize| {
-            match preprocess.load_square(&samples[index].path, scratch) {
+            match preprocess.load_square(&samples[index].location, scratch) {
                 Ok(square) => sums.add(&square),
                 Err(error) => {
                     sums.skipped += 1;
@@ -142,7 +142,7 @@ impl Sums {
         Ok(total)
     }
 
-    fn add(&mut self, square: &Square<'_>) {
+    pub(crate) fn add(&mut self, square: &Square<'_>) {
         let size = self.size as usize;
         for (y, sums) in self.pixels.chunks_exact_mut(size * 3).enumerate() {
             let row = square.row(y, 0, size);
@@ -163,14 +163,20 @@ impl Sums {
         self.images += 1;
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Images that were counted.
+    #[cfg(feature = "prepare")]
+    pub(crate) fn images(&self) -> u64 {
+        self.images
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.images += other.images;
         self.skipped += other.skipped;
         self.products.iter_mut().zip(other.products).for_each(|(sum, part)| *sum += part);
         self.pixels.iter_mut().zip(&other.pixels).for_each(|(sum, part)| *sum += part);
     }
 
-    fn statistics(&self) -> Statistics {
+    pub(crate) fn statistics(&self) -> Statistics {
         let images = self.images as f64;
         let pixel_count = images * (self.pixels.len() / 3) as f64;
         let plane = |c: usize| self.pixels.iter().skip(c).step_by(3);

@@ -28,7 +28,7 @@ fn write_images(folder: &Path) -> Vec<Sample> {
         let path = folder.join(format!("{number}.png"));
         let pixel = |x: u32, y| image::Rgb(pixel(number, x, y));
         image::RgbImage::from_fn(SIZE + 2, SIZE, pixel).save(&path).unwrap();
-        Sample { path, label: number % 2 }
+        Sample { location: path.into(), label: number % 2 }
     };
     (0..7).map(write).collect()
 }
@@ -79,7 +79,7 @@ fn threads_change_nothing_and_bad_images_are_counted() {
     let good = compute(&samples, 1);
     assert_eq!(compute(&samples, 5), good);
     fs::write(folder.path().join("bad.png"), "").unwrap();
-    let bad = Sample { path: folder.path().join("bad.png"), label: 0 };
+    let bad = Sample { location: folder.path().join("bad.png").into(), label: 0 };
     samples.insert(3, bad.clone());
     assert_eq!(compute(&samples, 2), Statistics { skipped: 1, ..good });
 
@@ -126,7 +126,8 @@ fn results_are_kept_beside_the_images() {
     assert!(is_new(&samples[1..], &preprocess()));
     assert!(is_new(&samples, &Preprocess { source_size: 11, ..preprocess() }));
     assert!(is_new(&samples, &Preprocess { filter: ResizeFilter::Bilinear, ..preprocess() }));
-    fs::write(&samples[0].path, [fs::read(&samples[0].path).unwrap(), vec![0]].concat()).unwrap();
+    let path = samples[0].location.path();
+    fs::write(&path, [fs::read(&path).unwrap(), vec![0]].concat()).unwrap();
     assert!(is_new(&samples, &preprocess()));
     let left = fs::read_dir(root)
         .unwrap()

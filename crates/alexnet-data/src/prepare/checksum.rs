@@ -1,0 +1,77 @@
+//! MD5 sums of archives, taken while they are read.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use md5::{Digest, Md5};
+
+use super::inputs::{DEVKIT, TRAIN, VAL};
+use crate::Error;
+
+/// Sums that replace the official ones, as `md5sum` writes them; beside archives that are not the official ones.
+pub(super) const SUMS: &str = "MD5SUMS";
+/// torchvision, `datasets/imagenet.py`.
+const OFFICIAL_SUMS: [(&str, &str); 3] = [
+    (TRAIN, "1d675b47d978889d74fa0da5fadfb00e"),
+    (VAL, "29b22e2961454d5413ddabcf34fc5622"),
+    (DEVKIT, "fa75699e90414af021442c21a62c3abf"),
+];
+/// The sums of the file [`SUMS`], or else the official ones.
+pub(super) fn read_sums(folder: &Path) -> Result<HashMap<String, String>, Error> {
+    let path = folder.join(SUMS);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(OFFICIAL_SUMS.iter().map(|&(name, sum)| (name.to_owned(), sum.to_owned())).collect());
+        }
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    let lines = text.lines().filter_map(|line| line.split_once(char::is_whitespace));
+    Ok(lines.map(|(sum, name)| (name.trim_start_matches([' ', '*']).trim().to_owned(), sum.to_lowercase())).collect())
+}
+
+/// A reader that counts and, where it is to, sums up what passes.
+pub(super) struct Checked<'a, R> {
+    inner: R,
+    sum: Option<Md5>,
+    read: &'a AtomicU64,
+}
+
+impl<'a, R: Read> Checked<'a, R> {
+    pub(super) fn new(inner: R, read: &'a AtomicU64, verify: bool) -> Self {
+        Self { inner, sum: verify.then(Md5::new), read }
+    }
+
+    /// Reads what is left and compares.
+    pub(super) fn finish(mut self, path: &Path, expected: Option<&String>) -> Result<(), Error> {
+        let rest = io::copy(&mut self, &mut io::sink());
+        rest.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let found: String = self.sum.map(|sum| hex(&sum.finalize())).unwrap_or_default();
+        match expected {
+            Some(expected) if *expected == found => Ok(()),
+            expected => {
+                let expected = expected.cloned().unwrap_or_else(|| "none in MD5SUMS".into());
+                Err(Error::Checksum { path: path.to_owned(), expected, found })
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Checked<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        if let Some(sum) = &mut self.sum {
+            sum.update(&buffer[..count]);
+        }
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// In hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,200 @@
+//! Preparing a large data set: from ImageNet's archives, or folders of photographs, to shards of images of one size.
+//!
+//! The images are read in the order in which they lie, in one pass and without unpacking anything, made smaller by all
+//! threads, and written in the same order, so that the output is the same for any number of threads. What is known of a
+//! set when its preparation ends (classes, counts, checksums, mean image, colours) is in its manifest.
+//!
+//! Memory: `2 * workers + 2` images as files and one decoded image per worker, three megabytes of sums per worker at 256
+//! pixels, and the list of what could not be used; nothing grows with the data set but the keys of folders and the indices.
+
+mod archives;
+mod checksum;
+mod devkit;
+mod inputs;
+mod mat5;
+pub mod miniature;
+mod options;
+mod output;
+mod picture;
+mod progress_file;
+mod run;
+mod shard_writer;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use inputs::Input;
+use output::{clean, discard, lock, require_empty, require_space};
+use progress_file::{Progress, SplitProgress};
+use run::Run;
+use shard_writer::write_whole;
+
+use crate::Error;
+use crate::sources::shards::manifest::{MANIFEST, MEAN_IMAGE, Manifest, SplitManifest, StatisticsManifest, format_npy};
+use crate::statistics::Sums;
+
+pub use options::PrepareOptions;
+pub use progress_file::BadImage;
+
+/// The list of the images that could not be used.
+pub const BAD_IMAGES: &str = "bad-images.txt";
+const LABELS: &str = "labels.txt";
+/// Images per shard: about 170 MB at 256 pixels, 313 shards for ImageNet's training images.
+pub const IMAGES_PER_SHARD: u32 = 4096;
+
+/// How far a preparation is.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// `train` or `val`.
+    pub split: &'a str,
+    /// Images done, those of an interrupted run included.
+    pub images: u64,
+    /// Bytes of the input that have been read.
+    pub bytes: u64,
+    /// Bytes of the input.
+    pub total_bytes: u64,
+}
+
+/// What came of a split. What was read is what was written and what is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitReport {
+    /// `train` or `val`.
+    pub split: String,
+    /// Images that were read.
+    pub read: u64,
+    /// Images in the shards.
+    pub written: u64,
+    /// Images that could not be used.
+    pub bad: Vec<BadImage>,
+    /// Images that an interrupted run had done already.
+    pub resumed: u64,
+    /// Number of shards.
+    pub shards: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Prepares a data set. One that was interrupted goes on where it was, and ends with the same bytes as one that was not; of
+/// one that is complete, nothing is left to do, and the reports say that all of it was there.
+///
+/// # Errors
+/// [`Error::Setting`]; [`Error::Output`] where the folder holds something else, or a set made with other settings;
+/// [`Error::Checksum`], [`Error::Malformed`] and [`Error::Read`] where the input is not what it should be: of a split whose
+/// archive is damaged, nothing is left; [`Error::Write`].
+pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<Vec<SplitReport>, Error> {
+    options.validate()?;
+    let input = Input::open(&options.input, options.verify)?;
+    let (settings, output) = (options.settings(), options.output.as_path());
+    let mut inputs = BTreeMap::new();
+    for &split in input.splits() {
+        inputs.insert(split, input.fingerprint(split)?);
+    }
+    let inputs_text: Vec<_> = inputs.iter().map(|(split, input)| format!("{split} of {input}")).collect();
+    let made_with = format!("{settings}; {}", inputs_text.join("; "));
+    if let Some(manifest) = Manifest::read(output)? {
+        let reports = already_there(output, &manifest, &made_with)?;
+        clean(output)?;
+        return Ok(reports);
+    }
+    let lock = lock(output)?;
+    let (mut state, mut sums) = match Progress::read(output, options.size)? {
+        Some((state, sums)) if state.settings == settings => (state, sums),
+        Some((state, _)) => return Err(other_settings(output, "an unfinished data set", &state.settings, &settings)),
+        None => {
+            require_empty(output)?;
+            (Progress::new(settings), Sums::new(options.size))
+        }
+    };
+    require_space(options, &input, &state)?;
+    state.write(output, None)?;
+    let classes = input.classes();
+    let mut reports = Vec::new();
+    for &split in input.splits() {
+        let folder = output.join(split);
+        fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder.clone(), source })?;
+        let wanted = &inputs[split];
+        let found = state.splits.entry(split.to_owned()).or_insert_with(|| SplitProgress::of(wanted));
+        if found.input != *wanted {
+            return Err(other_settings(output, &format!("an unfinished {split} split"), &found.input, wanted));
+        }
+        let resumed = found.read;
+        if !found.complete {
+            let mut run = Run { options, input: &input, split, classes: &classes, state: &mut state, sums: &mut sums };
+            if let Err(error) = run.run(progress) {
+                // Shards made of a wrong or damaged archive must not be taken for good ones later.
+                if matches!(error, Error::Checksum { .. } | Error::Malformed { .. }) {
+                    discard(options, split, &mut state)?;
+                }
+                return Err(error);
+            }
+        }
+        reports.push(report(split, &state.splits[split], resumed));
+    }
+    finish(output, &input, made_with, state, &sums)?;
+    drop(lock);
+    clean(output)?;
+    Ok(reports)
+}
+
+fn report(split: &str, state: &SplitProgress, resumed: u64) -> SplitReport {
+    let shards = &state.manifest.shards;
+    SplitReport {
+        split: split.to_owned(),
+        read: state.read,
+        written: state.manifest.images,
+        bad: state.bad.clone(),
+        resumed,
+        shards: shards.len(),
+        bytes: shards.iter().map(|shard| shard.bytes).sum(),
+    }
+}
+
+/// Labels, mean image, list of bad images; the manifest, by which the set is complete, last.
+fn finish(output: &Path, input: &Input, made_with: String, state: Progress, sums: &Sums) -> Result<(), Error> {
+    let mut manifest = Manifest::new(made_with, input.classes());
+    let mut bad = String::new();
+    for (name, split) in &state.splits {
+        for BadImage { file, reason } in &split.bad {
+            bad.push_str(&format!("{name}\t{file}\t{reason}\n"));
+        }
+        manifest.splits.insert(name.clone(), split.manifest.clone());
+    }
+    write_whole(&output.join(BAD_IMAGES), bad.as_bytes())?;
+    write_whole(&output.join(LABELS), input.labels_text().as_bytes())?;
+    if sums.images() > 0 {
+        let statistics = sums.statistics();
+        write_whole(&output.join(MEAN_IMAGE), &format_npy(&statistics.mean_image))?;
+        manifest.statistics = Some(StatisticsManifest::new(&statistics));
+    }
+    let path = output.join(MANIFEST);
+    let text = serde_json::to_vec_pretty(&manifest);
+    let text = text.map_err(|error| Error::Write { path: path.clone(), source: io::Error::other(error) })?;
+    write_whole(&path, &text)
+}
+
+fn other_settings(output: &Path, what: &str, found: &str, wanted: &str) -> Error {
+    let reason = format!("it holds {what} made with other settings or of another input: {found}; wanted: {wanted}");
+    Error::Output { path: output.to_owned(), reason }
+}
+
+fn already_there(output: &Path, manifest: &Manifest, made_with: &str) -> Result<Vec<SplitReport>, Error> {
+    if manifest.made_with != made_with {
+        return Err(other_settings(output, "a data set", &manifest.made_with, made_with));
+    }
+    let path = output.join(BAD_IMAGES);
+    let bad = fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
+    let report = |(name, split): (&String, &SplitManifest)| {
+        let listed = bad.lines().filter_map(|line| {
+            let mut fields = line.splitn(3, '\t');
+            let (split, file, reason) = (fields.next()?, fields.next()?, fields.next()?);
+            (split == name).then(|| BadImage { file: file.to_owned(), reason: reason.to_owned() })
+        });
+        let read = split.images + split.listed;
+        let manifest = split.clone();
+        let state = SplitProgress { read, manifest, bad: listed.collect(), ..SplitProgress::default() };
+        self::report(name, &state, read)
+    };
+    Ok(manifest.splits.iter().map(report).collect())
+}

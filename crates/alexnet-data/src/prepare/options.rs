@@ -1,0 +1,70 @@
+//! What is made of what.
+
+use std::path::PathBuf;
+
+use super::IMAGES_PER_SHARD;
+use crate::{Error, ResizeFilter};
+
+/// What is made of what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrepareOptions {
+    /// The folder of the three archives, or a data set of class folders.
+    pub input: PathBuf,
+    /// The folder that is written; absent or empty, or holding what an interrupted run has written.
+    pub output: PathBuf,
+    /// The shorter side of the stored images, in pixels.
+    pub size: u32,
+    /// Whether only the central square is stored, as the paper describes (section 2).
+    pub crop: bool,
+    /// The interpolation.
+    pub filter: ResizeFilter,
+    /// Quality of the stored JPEG files, 1 to 100.
+    pub quality: u8,
+    /// Whether the files are stored as they are. The statistics are those of the resized images all the same.
+    pub keep_originals: bool,
+    /// Images that are read for each shard.
+    pub images_per_shard: u32,
+    /// Whether the archives' MD5 sums are compared with those published, or those in a file `MD5SUMS` beside them.
+    pub verify: bool,
+    /// Threads.
+    pub workers: usize,
+}
+
+impl PrepareOptions {
+    /// As cuda-convnet2 prepared ImageNet: shorter side 256, area when shrinking and cubic when enlarging, quality 95.
+    pub fn new(input: PathBuf, output: PathBuf, workers: usize) -> Self {
+        Self {
+            input,
+            output,
+            size: 256,
+            crop: false,
+            filter: ResizeFilter::AreaOrCubic,
+            quality: 95,
+            keep_originals: false,
+            images_per_shard: IMAGES_PER_SHARD,
+            verify: true,
+            workers,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let range = |what, value: u64, allowed: std::ops::RangeInclusive<u64>| {
+            let rule = format!("it must be from {} to {}", allowed.start(), allowed.end());
+            if allowed.contains(&value) { Ok(()) } else { Err(Error::setting(what, value, rule)) }
+        };
+        range("size", self.size.into(), 16..=4096)?;
+        range("quality", self.quality.into(), 1..=100)?;
+        range("images per shard", self.images_per_shard.into(), 1..=u64::from(u32::MAX))?;
+        range("workers", self.workers as u64, 1..=4096)
+    }
+
+    pub(super) fn settings(&self) -> String {
+        let Self { size, crop, filter, quality, keep_originals, images_per_shard, .. } = self;
+        let images = match (keep_originals, crop) {
+            (true, _) => "files as they are".to_owned(),
+            (false, true) => format!("central {size}x{size}, {filter:?}, quality {quality}"),
+            (false, false) => format!("shorter side {size}, {filter:?}, quality {quality}"),
+        };
+        format!("{images}, statistics at {size}, {images_per_shard} images per shard")
+    }
+}

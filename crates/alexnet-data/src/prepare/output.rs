@@ -1,0 +1,91 @@
+//! The folder that is written: whose it is, whether there is room, and what goes when.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use super::PrepareOptions;
+use super::inputs::Input;
+use super::progress_file::{Progress, STATISTICS};
+use crate::Error;
+use crate::sources::shards::UNFINISHED;
+
+/// Held while a preparation runs.
+const LOCK: &str = ".lock";
+
+/// Removes what a complete set no longer needs: state, sums, lock.
+pub(super) fn clean(output: &Path) -> Result<(), Error> {
+    let remove = || {
+        for entry in fs::read_dir(output)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name == UNFINISHED || name == LOCK || name.starts_with(STATISTICS) || name.ends_with(".partial") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().map_err(|source| Error::Write { path: output.to_owned(), source })
+}
+
+/// Takes the output folder for this process.
+pub(super) fn lock(output: &Path) -> Result<File, Error> {
+    fs::create_dir_all(output).map_err(|source| Error::Write { path: output.to_owned(), source })?;
+    let path = output.join(LOCK);
+    let file = File::create(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            let reason = "another process is preparing a data set there".into();
+            Err(Error::Output { path: output.to_owned(), reason })
+        }
+        Err(fs::TryLockError::Error(source)) => Err(Error::Write { path, source }),
+    }
+}
+
+/// Anything but hidden files would be mixed with what is written.
+pub(super) fn require_empty(output: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(output).map_err(|source| Error::Read { path: output.to_owned(), source })? {
+        let name = entry.map_err(|source| Error::Read { path: output.to_owned(), source })?.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") {
+            let reason = format!("it is not empty and holds no prepared data set, but `{}`", name.to_string_lossy());
+            return Err(Error::Output { path: output.to_owned(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// Removes what was made of an archive that is not to be trusted.
+pub(super) fn discard(options: &PrepareOptions, split: &str, state: &mut Progress) -> Result<(), Error> {
+    let (output, folder) = (&options.output, options.output.join(split));
+    state.splits.remove(split);
+    if split == "train" {
+        state.forget_sums();
+    }
+    state.write(output, None)?;
+    fs::remove_dir_all(&folder).map_err(|source| Error::Write { path: folder, source })
+}
+
+/// Photographs of ImageNet become this part of what they were, at a shorter side of 256 pixels and quality 95.
+const SHRINKAGE: f64 = 0.5;
+
+/// Refuses to begin where the disk will not hold what is written.
+pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Progress) -> Result<(), Error> {
+    let output = &options.output;
+    let part = match options.keep_originals {
+        true => 1.05,
+        false => SHRINKAGE * (f64::from(options.size) / 256.0).powi(2) * f64::from(options.quality) / 95.0,
+    };
+    let mut needed = 0.0;
+    for &split in input.splits() {
+        let done =
+            state.splits.get(split).map_or(0, |split| split.manifest.shards.iter().map(|shard| shard.bytes).sum());
+        needed += (input.bytes(split)? as f64 * part.min(1.05) - done as f64).max(0.0);
+    }
+    let free = fs4::available_space(output).map_err(|source| Error::Read { path: output.clone(), source })? as f64;
+    if needed > free {
+        let reason = format!("about {:.1} GB will be written, and {:.1} GB are free", needed / 1e9, free / 1e9);
+        return Err(Error::Output { path: output.clone(), reason });
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! One image: decoded, resized, compressed again.
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
+use super::PrepareOptions;
+use crate::decode::decode_into;
+use crate::pipeline::Square;
+use crate::resize::{Resizer, Window};
+use crate::{Centring, DecodeLimits, Error, ResizeRule, RgbImage8, SideRounding};
+
+/// Memory that is used again for the next image; one per thread.
+#[derive(Default)]
+pub(super) struct Workspace {
+    decoded: RgbImage8,
+    resized: RgbImage8,
+    resizer: Resizer,
+}
+
+/// What goes into the shard.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) bytes: Vec<u8>,
+    /// `jpg`, `png` or `webp`.
+    pub(super) extension: &'static str,
+    /// Of the stored image.
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// Makes of an image file what is stored, and shows `square` the central square of what it is made of.
+pub(super) fn make(
+    file: Vec<u8>,
+    options: &PrepareOptions,
+    workspace: &mut Workspace,
+    square: impl FnOnce(&Square<'_>),
+) -> Result<Picture, Error> {
+    let Workspace { decoded, resized, resizer } = workspace;
+    let limits = DecodeLimits::default();
+    decode_into(&file, &limits, decoded)?;
+    let (size, original) = (options.size, (decoded.width, decoded.height));
+    let rule = ResizeRule::ShorterSide { size, rounding: SideRounding::Nearest };
+    let whole @ (width, height) = rule.output_size(original.0, original.1);
+    // A strip of one pixel by thousands becomes a giant.
+    limits.check(width, height)?;
+    let central = |length: u32| Centring::Down.offset(length - size);
+    let window = if options.crop {
+        Window { x: central(width), y: central(height), width: size, height: size }
+    } else {
+        Window { x: 0, y: 0, width, height }
+    };
+    let image = if whole == original && !options.crop {
+        &*decoded
+    } else {
+        resizer.resize(decoded, whole, window, options.filter, resized)?;
+        &*resized
+    };
+    let offset = |length: u32| central(length) as usize;
+    square(&Square::new(image, offset(image.width), offset(image.height)));
+    if options.keep_originals {
+        let extension = match file.first() {
+            Some(0xff) => "jpg",
+            Some(0x89) => "png",
+            _ => "webp",
+        };
+        return Ok(Picture { bytes: file, extension, width: original.0, height: original.1 });
+    }
+    let mut bytes = file;
+    bytes.clear();
+    let mut encoder = Encoder::new(&mut bytes, options.quality);
+    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    let (width, height) = (image.width as u16, image.height as u16);
+    encoder
+        .encode(&image.pixels, width, height, ColorType::Rgb)
+        .map_err(|error| Error::setting("image to compress", format!("{width}x{height}"), error.to_string()))?;
+    Ok(Picture { bytes, extension: "jpg", width: image.width, height: image.height })
+}

@@ -1,0 +1,118 @@
+//! How far a preparation got: what it needs to go on after it was interrupted, at whatever moment.
+//!
+//! `unfinished.json` names the shards that are complete; the sums of the statistics up to there lie in a file of their own,
+//! which the JSON names. Both are written after each shard, the JSON last, and replace those before them in one step. A
+//! shard that was being written, or is not named yet, is made again, to the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::shard_writer::write_whole;
+use crate::Error;
+use crate::sources::shards::UNFINISHED;
+use crate::sources::shards::manifest::SplitManifest;
+use crate::statistics::Sums;
+use crate::statistics::cache;
+
+/// How the names of the files of sums begin.
+pub(super) const STATISTICS: &str = ".statistics-";
+
+/// An image that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadImage {
+    /// Where it was found: its name in the archive, or its path.
+    pub file: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct SplitProgress {
+    /// The input it is made of.
+    pub(super) input: String,
+    /// Whole shards' worth of images that have been read.
+    pub(super) blocks: u64,
+    /// Images that have been read.
+    pub(super) read: u64,
+    pub(super) complete: bool,
+    pub(super) manifest: SplitManifest,
+    pub(super) bad: Vec<BadImage>,
+}
+
+impl SplitProgress {
+    pub(super) fn of(input: &str) -> Self {
+        Self { input: input.to_owned(), ..Self::default() }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) settings: String,
+    pub(super) splits: BTreeMap<String, SplitProgress>,
+    /// The file of the sums is named after it; 0 where nothing has been added up.
+    sums: u64,
+}
+
+impl Progress {
+    pub(super) fn new(settings: String) -> Self {
+        Self { settings, splits: BTreeMap::new(), sums: 0 }
+    }
+
+    pub(super) fn path(output: &Path) -> PathBuf {
+        output.join(UNFINISHED)
+    }
+
+    fn sums_path(output: &Path, number: u64) -> PathBuf {
+        output.join(format!("{STATISTICS}{number}"))
+    }
+
+    /// What an earlier run left in `output`, with the sums of the squares of side `size`.
+    pub(super) fn read(output: &Path, size: u32) -> Result<Option<(Self, Sums)>, Error> {
+        let path = Self::path(output);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Read { path, source }),
+        };
+        let malformed = |reason: String| Error::Malformed { path: path.clone(), reason };
+        let progress: Self = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+        if progress.sums == 0 {
+            return Ok(Some((progress, Sums::new(size))));
+        }
+        let file = Self::sums_path(output, progress.sums);
+        match cache::read(&file, progress.sums, size) {
+            Some(sums) => Ok(Some((progress, sums))),
+            None => {
+                Err(malformed(format!("{} does not belong to it; remove the folder and begin anew", file.display())))
+            }
+        }
+    }
+
+    /// Begins the sums anew.
+    pub(super) fn forget_sums(&mut self) {
+        self.sums = 0;
+    }
+
+    /// Writes the state; `sums` where they have changed.
+    pub(super) fn write(&mut self, output: &Path, sums: Option<&Sums>) -> Result<(), Error> {
+        let before = self.sums;
+        if let Some(sums) = sums {
+            self.sums += 1;
+            let path = Self::sums_path(output, self.sums);
+            cache::write(&path, self.sums, sums).map_err(|source| Error::Write { path, source })?;
+        }
+        let path = Self::path(output);
+        let text = serde_json::to_vec_pretty(self);
+        let text = text.map_err(|error| Error::Write { path: path.clone(), source: io::Error::other(error) })?;
+        write_whole(&path, &text)?;
+        if before != self.sums {
+            // Best effort: nobody reads it any more.
+            let _ = fs::remove_file(Self::sums_path(output, before));
+        }
+        Ok(())
+    }
+}

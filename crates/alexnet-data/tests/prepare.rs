@@ -1,0 +1,379 @@
+//! From archives and folders to shards, and what is wrong with some of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+mod pictures;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use alexnet_data::prepare::miniature::Miniature;
+use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, SplitReport, prepare};
+use alexnet_data::{DataSet, DecodeLimits, Error, Location, Preprocess, Sample, Split, Statistics, decode};
+
+const TRAIN: &str = "ILSVRC2012_img_train.tar";
+const VAL: &str = "ILSVRC2012_img_val.tar";
+const DEVKIT: &str = "ILSVRC2012_devkit_t12.tar.gz";
+const MINIATURE: Miniature = Miniature { train: 40, val: 20 };
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        MINIATURE.write(&bench.input(), 2).unwrap();
+        bench
+    }
+
+    fn input(&self) -> PathBuf {
+        self.folder.path().join("archives")
+    }
+
+    fn options(&self, output: &str) -> PrepareOptions {
+        let output = self.folder.path().join(output);
+        PrepareOptions { images_per_shard: 16, ..PrepareOptions::new(self.input(), output, 2) }
+    }
+}
+
+fn run(options: &PrepareOptions) -> Vec<SplitReport> {
+    prepare(options, &|_| {}).unwrap()
+}
+
+fn message(options: &PrepareOptions) -> String {
+    prepare(options, &|_| {}).unwrap_err().to_string()
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let below = files(&path);
+            all.extend(below.into_iter().map(|(name, bytes)| (path.strip_prefix(folder).unwrap().join(name), bytes)));
+        } else {
+            all.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+        }
+    }
+    all
+}
+
+fn name(sample: &Sample) -> String {
+    sample.location.path().file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The bytes of a sample.
+fn bytes(sample: &Sample) -> Vec<u8> {
+    match &sample.location {
+        Location::File(path) => fs::read(path).unwrap(),
+        Location::Entry { shard, number } => {
+            let entry = &shard.entries()[*number as usize];
+            fs::read(shard.path()).unwrap()[entry.offset as usize..][..entry.len as usize].to_vec()
+        }
+    }
+}
+
+#[test]
+fn the_miniature_becomes_a_data_set() {
+    let bench = Bench::new();
+    let options = bench.options("set");
+    let reports = run(&options);
+    let summary: Vec<_> =
+        reports.iter().map(|r| (r.split.as_str(), r.read, r.written, r.bad.len(), r.shards)).collect();
+    assert_eq!(summary, [("train", 40, 40, 0, 3), ("val", 20, 20, 0, 2)]);
+
+    let set = DataSet::open(&options.output).unwrap();
+    let val = set.val.as_ref().unwrap();
+    assert_eq!((set.train.samples.len(), val.samples.len(), set.labels.names.len()), (40, 20, 10));
+    assert!(set.labels.names.is_sorted(), "labels are the order of the WordNet IDs");
+    for sample in &set.train.samples {
+        assert!(name(sample).starts_with(&format!("{}_", set.labels.names[sample.label as usize])), "{sample:?}");
+    }
+    // The miniature shows class i modulo 10 in validation image i, from 0, and its IDs do not follow that order.
+    for (i, sample) in (0..).zip(&val.samples) {
+        assert_eq!((name(sample), sample.label), (format!("ILSVRC2012_val_{:08}.jpg", i + 1), i % 10));
+    }
+    let last = [8, 9].map(|label| set.labels.display(label).unwrap().to_owned());
+    assert!(last.iter().all(|words| words.starts_with("figure (a ")) && last[0] != last[1], "{last:?}");
+    for sample in set.train.samples.iter().chain(&val.samples) {
+        let image = decode(&bytes(sample), &DecodeLimits::default()).unwrap();
+        assert_eq!(image.width.min(image.height), 256);
+    }
+
+    // Those taken before the compression are those of the stored images, nearly.
+    let own = set.statistics.as_ref().and_then(|own| own.suit(&Preprocess::ALEXNET_2012)).unwrap();
+    let again = Statistics::compute(&set.train.samples, &Preprocess::ALEXNET_2012, 2, &|_, _| {}).unwrap();
+    assert_eq!((own.images, own.mean_image.size), (again.images, again.mean_image.size));
+    for (own, again) in own.mean.iter().chain(&own.std_devs).zip(again.mean.iter().chain(&again.std_devs)) {
+        assert!((own - again).abs() < 0.5, "{own}, computed again {again}");
+    }
+    let far =
+        own.mean_image.values.iter().zip(&again.mean_image.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(far < 12.0, "{far}");
+    assert!(set.statistics.as_ref().unwrap().suit(&Preprocess::CAFFE).is_none());
+}
+
+#[test]
+fn threads_change_nothing_and_a_second_run_has_nothing_to_do() {
+    let bench = Bench::new();
+    let one = PrepareOptions { workers: 1, ..bench.options("one") };
+    let many = PrepareOptions { workers: 7, ..bench.options("many") };
+    let (first, _) = (run(&one), run(&many));
+    let written = files(&one.output);
+    assert!(written == files(&many.output), "{:?}", written.keys());
+    let names: Vec<_> = written.keys().map(|name| name.to_str().unwrap()).collect();
+    assert_eq!(names[..5], ["bad-images.txt", "labels.txt", "manifest.json", "mean.npy", "train/train-000000.index"]);
+    assert_eq!(names.len(), 4 + 2 * 5);
+
+    let again = run(&one);
+    assert_eq!(again.iter().map(|r| r.resumed).collect::<Vec<_>>(), [40, 20]);
+    assert_eq!(again.iter().map(|r| r.written).sum::<u64>(), first.iter().map(|r| r.written).sum::<u64>());
+    let other = message(&PrepareOptions { quality: 80, ..one.clone() });
+    assert!(other.contains("made with other settings") && other.contains("quality 95") && other.contains("quality 80"));
+}
+
+#[test]
+fn broken_archives_leave_nothing_and_say_what_is_wrong() {
+    let bench = Bench::new();
+    let options = bench.options("set");
+    let train = bench.input().join(TRAIN);
+    let good = fs::read(&train).unwrap();
+
+    // A byte in the middle of a picture: only the sum tells.
+    let mut flipped = good.clone();
+    flipped[3000] ^= 1;
+    fs::write(&train, &flipped).unwrap();
+    let wrong = prepare(&options, &|_| {}).unwrap_err();
+    let Error::Checksum { path, expected, found } = &wrong else { panic!("{wrong}") };
+    assert_eq!((path, expected.len(), found.len()), (&train, 32, 32));
+    assert!(
+        expected != found && fs::read_to_string(bench.input().join("MD5SUMS")).unwrap().contains(expected.as_str())
+    );
+    assert!(!options.output.join("train").exists() && !options.output.join("manifest.json").exists());
+    let open = DataSet::open(&options.output).unwrap_err().to_string();
+    assert!(open.contains("not finished"), "{open}");
+
+    // Cut off: inside a class, and where only the end is missing.
+    for len in [good.len() / 2, good.len() / 2 / 512 * 512] {
+        fs::write(&train, &good[..len]).unwrap();
+        let cut = message(&PrepareOptions { verify: false, ..options.clone() });
+        assert!(cut.contains(TRAIN) && (cut.contains("damaged") || cut.contains("ends after")), "{cut}");
+        assert!(!options.output.join("train").exists());
+    }
+
+    // The good one again: nothing of the others is left.
+    fs::write(&train, &good).unwrap();
+    run(&options);
+    let clean = bench.options("clean");
+    run(&clean);
+    assert!(files(&options.output) == files(&clean.output));
+
+    // The kit.
+    let devkit = bench.input().join(DEVKIT);
+    fs::write(&devkit, &good[..1000]).unwrap();
+    let kit = message(&bench.options("other"));
+    assert!(kit.contains("MD5 sum") && kit.contains(DEVKIT), "{kit}");
+    let kit = message(&PrepareOptions { verify: false, ..bench.options("other") });
+    assert!(kit.contains(DEVKIT), "{kit}");
+    fs::remove_file(&devkit).unwrap();
+    assert!(message(&bench.options("other")).contains(&format!("lacks {DEVKIT}")));
+    assert!(!bench.folder.path().join("other").exists(), "nothing is written before the input is understood");
+}
+
+fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        // Whatever the name is: `set_path` would refuse some.
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        archive.append(&header, *bytes).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn odd_images_are_converted_or_listed() {
+    let bench = Bench::new();
+    let fixture = |name: &str| fs::read(Path::new("tests/fixtures").join(name)).unwrap();
+    let (grey, cmyk, png, jpeg) =
+        (fixture("grey.jpg"), fixture("cmyk.jpg"), fixture("palette.png"), fixture("baseline.jpg"));
+    let (text, thin) = (b"not an image".as_slice(), pictures_strip());
+    let val = tar_of(&[
+        ("ILSVRC2012_val_00000001.JPEG", &grey),
+        ("ILSVRC2012_val_00000002.JPEG", text),
+        ("folder/ILSVRC2012_val_00000003.JPEG", &cmyk),
+        ("ILSVRC2012_val_00000004.JPEG", &png),
+        ("ILSVRC2012_val_00000005.JPEG", &jpeg[..jpeg.len() / 2]),
+        ("ILSVRC2012_val_00000006.JPEG", b""),
+        ("ILSVRC2012_val_00000007.JPEG", &thin),
+    ]);
+    fs::write(bench.input().join(VAL), val).unwrap();
+    let options = PrepareOptions { verify: false, ..bench.options("set") };
+    let val = run(&options).pop().unwrap();
+    assert_eq!((val.read, val.written, val.bad.len()), (7, 3, 4));
+    let listed = fs::read_to_string(options.output.join(BAD_IMAGES)).unwrap();
+    let reasons: Vec<_> = listed.lines().map(|line| line.split('\t').collect::<Vec<_>>()).collect();
+    let expected = [("2", "neither JPEG"), ("5", "truncated"), ("6", "empty"), ("7", "pixels, at most")];
+    assert_eq!(reasons.len(), expected.len());
+    for (line, (number, reason)) in reasons.iter().zip(expected) {
+        assert_eq!(line[..2], ["val", &format!("ILSVRC2012_val_0000000{number}.JPEG")]);
+        assert!(line[2].contains(reason), "{line:?}");
+    }
+    let set = DataSet::open(&options.output).unwrap();
+    let labels: Vec<_> = set.val.unwrap().samples.iter().map(|sample| (name(sample), sample.label)).collect();
+    let expected = [("1", 0), ("3", 2), ("4", 3)];
+    assert_eq!(labels, expected.map(|(number, label)| (format!("ILSVRC2012_val_0000000{number}.jpg"), label)));
+
+    // A number that the kit does not have, a class it does not know, and no archive of a class.
+    let other = PrepareOptions { output: bench.folder.path().join("other"), ..options };
+    fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000021.JPEG", &grey)])).unwrap();
+    assert!(message(&other).contains("no number from 1 to 20"), "{}", message(&other));
+    fs::write(bench.input().join(TRAIN), tar_of(&[("n00000001.tar", &tar_of(&[("a.JPEG", &grey)]))])).unwrap();
+    let other = PrepareOptions { output: bench.folder.path().join("third"), ..other };
+    assert!(message(&other).contains("`n00000001.tar` is not in"), "{}", message(&other));
+    fs::write(bench.input().join(TRAIN), tar_of(&[("a.JPEG", &grey)])).unwrap();
+    assert!(message(&other).contains("`a.JPEG` is not the archive of a class"));
+}
+
+/// One pixel by ten thousand: 256 by 2,560,000 at the stored size.
+fn pictures_strip() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("strip.png");
+    pictures::write_png(&path, 1, 10_000, |_, y| [y as u8; 3]);
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn folders_become_shards_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let photographs = folder.path().join("photographs");
+    pictures::write_set(&photographs.join("train"), 3, 5, 20);
+    pictures::write_set(&photographs.join("val"), 3, 2, 20);
+    fs::write(photographs.join("train/class1/002.png"), "broken").unwrap();
+    // One name twice in a class, and one with dots.
+    pictures::write_png(&photographs.join("train/class1/more/001.png"), 9, 9, |x, y| [x as u8, y as u8, 0]);
+    pictures::write_png(&photographs.join("train/class2/a.b.c.png"), 9, 9, |x, y| [x as u8, y as u8, 1]);
+    fs::write(photographs.join("labels.txt"), "class0 first things\n").unwrap();
+    let options = PrepareOptions {
+        keep_originals: true,
+        ..PrepareOptions::new(photographs.clone(), folder.path().join("kept"), 2)
+    };
+    let reports = run(&options);
+    let summary: Vec<_> = reports.iter().map(|r| (r.split.as_str(), r.read, r.written, r.bad.len())).collect();
+    assert_eq!(summary, [("train", 17, 16, 1), ("val", 6, 6, 0)]);
+    let (folders, shards) = (DataSet::open(&photographs).unwrap(), DataSet::open(&options.output).unwrap());
+    assert_eq!(folders.labels, shards.labels);
+    let good = |split: &Split| -> Vec<(u32, Vec<u8>)> {
+        let all = split.samples.iter().map(|sample| (sample.label, bytes(sample)));
+        all.filter(|(_, bytes)| bytes != b"broken").collect()
+    };
+    assert_eq!(good(&folders.train), good(&shards.train), "files are stored as they are");
+    let mut names: Vec<_> = shards.train.samples.iter().map(name).collect();
+    assert!(
+        names.contains(&"class1_001-2.png".to_owned()) && names.contains(&"class2_a_b_c.png".to_owned()),
+        "{names:?}"
+    );
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 16);
+
+    let small =
+        PrepareOptions { size: 16, crop: true, keep_originals: false, output: folder.path().join("small"), ..options };
+    run(&small);
+    for sample in &DataSet::open(&small.output).unwrap().train.samples {
+        let image = decode(&bytes(sample), &DecodeLimits::default()).unwrap();
+        assert_eq!((image.width, image.height), (16, 16));
+    }
+    let shards =
+        message(&PrepareOptions { input: small.output.clone(), output: folder.path().join("x"), ..small.clone() });
+    assert!(shards.contains("holds shards already"), "{shards}");
+    let foreign = message(&PrepareOptions { output: photographs.clone(), ..small.clone() });
+    assert!(foreign.contains("holds no prepared data set"), "{foreign}");
+    for (wrong, part) in [
+        (PrepareOptions { size: 5, ..small.clone() }, "size is 5"),
+        (PrepareOptions { quality: 0, ..small.clone() }, "quality is 0"),
+        (PrepareOptions { images_per_shard: 0, ..small.clone() }, "images per shard is 0"),
+        (PrepareOptions { workers: 0, ..small.clone() }, "workers is 0"),
+        (PrepareOptions { input: folder.path().join("nowhere"), ..small }, "there is no folder"),
+    ] {
+        assert!(message(&wrong).contains(part), "{}", message(&wrong));
+    }
+}
+
+#[test]
+fn damaged_shards_are_noticed() {
+    let bench = Bench::new();
+    let options = bench.options("set");
+    run(&options);
+    let (shard, index) =
+        (options.output.join("train/train-000001.tar"), options.output.join("train/train-000001.index"));
+    let open = || DataSet::open(&options.output).unwrap_err().to_string();
+    let with = |path: &Path, content: &[u8], part: &str| {
+        let good = fs::read(path).unwrap();
+        fs::write(path, content).unwrap();
+        let message = open();
+        assert!(message.contains(part) && message.contains(path.file_name().unwrap().to_str().unwrap()), "{message}");
+        fs::write(path, good).unwrap();
+    };
+    let (bytes, text) = (fs::read(&shard).unwrap(), fs::read_to_string(&index).unwrap());
+    with(&shard, &bytes[..bytes.len() - 512], "manifest.json says");
+    with(&index, &text.as_bytes()[..text.len() / 2], "");
+    let far = text.replacen("\t4\t", "\t99\t", 1);
+    assert_ne!(far, text);
+    fs::write(&index, &far).unwrap();
+    assert!(open().contains("train-000001.tar") && open().contains("its label is 99, but there are 10"), "{}", open());
+    fs::write(&index, &text).unwrap();
+    let manifest = options.output.join("manifest.json");
+    let json = fs::read_to_string(&manifest).unwrap();
+    with(&manifest, json.replace("train-000001.tar", "../train-000001.tar").as_bytes(), "leads out of the folder");
+    with(&manifest, json.replace("alexnet-shards 1", "alexnet-shards 2").as_bytes(), "this version reads");
+    with(&manifest, &json.as_bytes()[..json.len() / 2], "");
+    with(&options.output.join("mean.npy"), b"nothing", "not a NumPy array");
+    fs::remove_file(&shard).unwrap();
+    assert!(open().contains("cannot read"), "{}", open());
+}
+
+#[test]
+fn shards_of_other_programs_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let jpeg = fs::read("tests/fixtures/baseline.jpg").unwrap();
+    let path = folder.path().join("some.tar");
+    let write = |files: &[(&str, &[u8])]| fs::write(&path, tar_of(files)).unwrap();
+    write(&[
+        ("a/0.jpg", &jpeg),
+        ("a/0.cls", b"1"),
+        ("a/0.json", b"{}"),
+        ("a/1.cls", b" 0\n"),
+        ("a/1.JPG", &jpeg),
+        ("README", b""),
+    ]);
+    for root in [path.as_path(), folder.path()] {
+        let set = DataSet::open(root).unwrap();
+        assert_eq!(set.labels.names, ["0", "1"]);
+        let found: Vec<_> = set.train.samples.iter().map(|sample| (name(sample), sample.label)).collect();
+        assert_eq!(found, [("0.jpg".to_owned(), 1), ("1.JPG".to_owned(), 0)]);
+        assert!(set.train.samples.iter().all(|sample| bytes(sample) == jpeg));
+    }
+    let message = || DataSet::open(&path).unwrap_err().to_string();
+    for (files, part) in [
+        (&[("../0.jpg", jpeg.as_slice()), ("../0.cls", b"1")][..], "leads out of the archive"),
+        (&[("0.jpg", jpeg.as_slice())], "there is no `0.cls`"),
+        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"cat")], "not a label"),
+        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"4000000000")], "not a label"),
+        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"0")], "at least 2 are needed"),
+    ] {
+        write(files);
+        assert!(message().contains(part) && message().contains("some.tar"), "{}", message());
+    }
+    write(&[("0.jpg", &jpeg), ("0.cls", b"1")]);
+    let whole = fs::read(&path).unwrap();
+    for len in [100, 512 + 100, 1024 + jpeg.len() / 2] {
+        fs::write(&path, &whole[..len]).unwrap();
+        assert!(message().contains("some.tar"), "{}", message());
+    }
+}

@@ -1,0 +1,184 @@
+//! `cargo xtask prepare-imagenet`: ImageNet, or any folder of photographs, as shards.
+
+use std::cell::RefCell;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use alexnet_data::ResizeFilter;
+use alexnet_data::prepare::miniature::Miniature;
+use alexnet_data::prepare::{BAD_IMAGES, IMAGES_PER_SHARD, PrepareOptions, SplitReport, Step, prepare};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+/// Make shards of ImageNet's archives, or of folders of photographs.
+///
+/// The input is a folder with ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz as they are
+/// handed out; nothing is unpacked. Or it is a folder of class folders, with or without `train` and `val`. The output is
+/// what `alexnet train --data` reads. Interrupted, even by a power cut, the same command goes on where it was.
+#[derive(Args)]
+pub struct PrepareArgs {
+    /// Folder of the archives, or of class folders
+    #[arg(long, value_name = "DIR", required_unless_present = "sample")]
+    input: Option<PathBuf>,
+    /// Folder to write: train and val with shards, labels.txt, manifest.json, mean.npy, bad-images.txt
+    #[arg(long, value_name = "DIR", required_unless_present = "sample")]
+    output: Option<PathBuf>,
+    /// Draw a miniature of the archives first: 500 pictures of ten classes, in data/imagenet-sample/archives unless --input
+    /// says otherwise
+    #[arg(long)]
+    sample: bool,
+    /// Shorter side of the stored images, in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 256)]
+    size: u32,
+    /// Store only the central square, as the paper describes
+    #[arg(long)]
+    crop: bool,
+    /// Interpolation: area is what the 2012 code's successor used
+    #[arg(long, value_enum, default_value_t = Filter::Area)]
+    filter: Filter,
+    /// Quality of the stored JPEG files, 1 to 100
+    #[arg(long, value_name = "QUALITY", default_value_t = 95)]
+    quality: u8,
+    /// Store the files as they are; size and filter then matter to mean image and colours alone
+    #[arg(long, conflicts_with_all = ["crop", "quality"])]
+    keep_originals: bool,
+    /// Images read for each shard
+    #[arg(long, value_name = "N", default_value_t = IMAGES_PER_SHARD)]
+    images_per_shard: u32,
+    /// Do not compare the archives' MD5 sums with the published ones, or with those in a file MD5SUMS beside them
+    #[arg(long)]
+    no_verify: bool,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Filter {
+    /// Mean over the covered area when shrinking, cubic when enlarging
+    Area,
+    /// Lanczos with three lobes
+    Lanczos,
+    /// Triangle as wide as the reduction demands, as torchvision
+    Bilinear,
+}
+
+pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
+    let sample = root.join("data/imagenet-sample");
+    let input = args.input.clone().unwrap_or_else(|| sample.join("archives"));
+    let output = args.output.clone().unwrap_or_else(|| sample.join("shards"));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = args.threads.unwrap_or(cores);
+    if workers == 0 {
+        bail!("--threads is 0, but it must be at least 1");
+    }
+    if args.sample {
+        eprintln!("drawing a miniature of ImageNet in {}", input.display());
+        Miniature::default().write(&input, workers)?;
+    }
+    let options = PrepareOptions {
+        size: args.size,
+        crop: args.crop,
+        filter: match args.filter {
+            Filter::Area => ResizeFilter::AreaOrCubic,
+            Filter::Lanczos => ResizeFilter::Lanczos3,
+            Filter::Bilinear => ResizeFilter::Bilinear,
+        },
+        quality: args.quality,
+        keep_originals: args.keep_originals,
+        images_per_shard: args.images_per_shard,
+        verify: !args.no_verify,
+        ..PrepareOptions::new(input.clone(), output.clone(), workers)
+    };
+    let line = RefCell::new(Line::new());
+    let start = Instant::now();
+    let reports = prepare(&options, &|step| line.borrow_mut().show(step));
+    line.borrow_mut().clear();
+    let reports = reports.with_context(|| format!("cannot prepare {} from {}", output.display(), input.display()))?;
+    tell(&output, &reports, start.elapsed())
+}
+
+fn tell(output: &Path, reports: &[SplitReport], time: Duration) -> Result<()> {
+    let mut bad = 0;
+    let mut text = String::new();
+    for SplitReport { split, read, written, bad: listed, resumed, shards, bytes } in reports {
+        let listed_count = listed.len();
+        text += &format!("{split}: read {read} = written {written} + listed {listed_count}; ");
+        text += &format!("{shards} shards, {:.2} GB", *bytes as f64 / 1e9);
+        if *resumed > 0 {
+            text += &format!("; {resumed} were there already");
+        }
+        text.push('\n');
+        for image in listed.iter().take(5) {
+            text += &format!("  {}: {}\n", image.file, image.reason);
+        }
+        if listed_count > 5 {
+            text += &format!("  and {} more\n", listed_count - 5);
+        }
+        bad += listed_count;
+    }
+    if bad > 0 {
+        text += &format!("what could not be used is listed in {}\n", output.join(BAD_IMAGES).display());
+    }
+    let images: u64 = reports.iter().map(|report| report.read - report.resumed).sum();
+    let seconds = time.as_secs_f64();
+    text += &format!("{images} images in {seconds:.1} s, {:.0} a second\n", images as f64 / seconds.max(1e-9));
+    text += &format!("train on it: cargo run -p alexnet-cli -- train --data {}\n", output.display());
+    std::io::stdout().write_all(text.as_bytes()).context("cannot print the report")
+}
+
+/// The progress on standard error: one line that is written over on a terminal, a line now and then elsewhere.
+struct Line {
+    terminal: bool,
+    last: Option<Instant>,
+    /// When this split began here, and the images and bytes it had then.
+    start: Option<(String, Instant, u64, u64)>,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), last: None, start: None }
+    }
+
+    fn show(&mut self, step: Step<'_>) {
+        let now = Instant::now();
+        let pause = Duration::from_secs(if self.terminal { 1 } else { 30 });
+        if self.start.as_ref().is_none_or(|(split, ..)| split != step.split) {
+            self.start = Some((step.split.to_owned(), now, step.images, step.bytes));
+            self.last = Some(now);
+        }
+        let (Some((split, start, images, bytes)), Some(last)) = (&self.start, self.last) else { return };
+        if now - last < pause {
+            return;
+        }
+        self.last = Some(now);
+        let seconds = (now - *start).as_secs_f64();
+        let rate = (step.images - images) as f64 / seconds;
+        let done = step.bytes as f64 / step.total_bytes.max(1) as f64;
+        let left = (step.total_bytes - step.bytes.min(step.total_bytes)) as f64;
+        let left = left * seconds / (step.bytes - bytes).max(1) as f64;
+        let line =
+            format!("{split}: {} images, {:.1} %, {rate:.0} images/s, {} left", step.images, done * 100.0, time(left));
+        if self.terminal {
+            eprint!("\r{line:<78}");
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.terminal && self.last.is_some() {
+            eprint!("\r{:78}\r", "");
+        }
+    }
+}
+
+fn time(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match minutes {
+        0 => format!("{seconds:.0} s"),
+        1..60 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
