@@ -1,10 +1,11 @@
 //! `cargo xtask bench cpu`: how fast, how far from what the machine can do, and how far from PyTorch. `cargo xtask bench
-//! check` fails where a kernel has become slow.
+//! check` fails where a kernel has become slow, `bench data` measures loading and preparing.
 //!
 //! Every number is measured by a process of its own: `bench_cpu` of `alexnet-train`, and `xtask/bench/twin.py` for
 //! PyTorch, which does the same work. The two run in turn, round by round, and a ratio is taken within a round, so that
 //! a machine that slows down slows both.
 
+mod data;
 mod process;
 mod report;
 
@@ -27,6 +28,8 @@ pub struct BenchArgs {
 enum What {
     /// Layers and whole networks on the processor.
     Cpu(CpuArgs),
+    /// Loading and preparing images.
+    Data(data::DataArgs),
     /// Are the kernels as near to the processor's peak as they should be? Ratios, whatever else the machine does.
     Check,
 }
@@ -107,6 +110,7 @@ struct Compared {
 pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
     let args = match &args.what {
         What::Cpu(args) => args,
+        What::Data(args) => return data::run(root, args),
         What::Check => {
             // As the tests are built, so that nothing is built twice.
             print!("{}", Ours::build(root, 1, &["--workspace"])?.check()?);

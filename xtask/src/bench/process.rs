@@ -16,16 +16,7 @@ pub struct Ours {
 impl Ours {
     /// Builds it with what cargo is told beside.
     pub fn build(root: &Path, threads: usize, options: &[&str]) -> anyhow::Result<Self> {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--example", "bench_cpu"]).args(options);
-        // Cargo says in JSON where it has put what it built.
-        cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(root);
-        let messages = output(&mut cargo)?;
-        let program = json_lines(&messages)?
-            .into_iter()
-            .filter(|message| message["target"]["name"] == "bench_cpu")
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-        Ok(Self { program: program.context("cargo does not say where bench_cpu is")?, threads })
+        Ok(Self { program: build_example(root, "bench_cpu", options)?, threads })
     }
 
     fn command(&self, threads: usize) -> Command {
@@ -135,7 +126,20 @@ impl Machine {
     }
 }
 
-fn output(command: &mut Command) -> anyhow::Result<String> {
+/// Builds an example with what cargo is told beside.
+pub fn build_example(root: &Path, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--example", name]).args(options);
+    // Cargo says in JSON where it has put what it built.
+    cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(root);
+    let program = json_lines(&output(&mut cargo)?)?
+        .into_iter()
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    program.with_context(|| format!("cargo does not say where {name} is"))
+}
+
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -144,6 +148,6 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn json_lines(text: &str) -> anyhow::Result<Vec<Value>> {
+pub fn json_lines(text: &str) -> anyhow::Result<Vec<Value>> {
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }

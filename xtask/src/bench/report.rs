@@ -124,7 +124,7 @@ fn word(value: &Value) -> &str {
 }
 
 /// `median (lowest–highest)`.
-fn spread(mut values: Vec<f64>, digits: usize) -> String {
+pub fn spread(mut values: Vec<f64>, digits: usize) -> String {
     values.sort_by(f64::total_cmp);
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return "–".into() };
     let middle = values.len() / 2;

@@ -1,0 +1,223 @@
+//! `cargo xtask bench data`: how fast images are loaded and prepared, beside torchvision and Pillow.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::process::{Machine, build_example, json_lines, output, rate};
+use super::report::spread;
+
+#[derive(Args)]
+pub struct DataArgs {
+    /// A folder of class folders with JPEG files, photographs best [default: the built-in shapes].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Measure torchvision and Pillow as well, in turn with us, at their best number of workers.
+    #[arg(long)]
+    vs_torch: bool,
+
+    /// A Python with torch 2.11 and torchvision 0.26.
+    #[arg(long, default_value = "python3", value_name = "PYTHON")]
+    python: PathBuf,
+
+    /// Rounds of the comparison.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+
+    /// Seconds of each measurement of loading, or one epoch if that takes longer.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    seconds: f64,
+
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Print one JSON document instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Results {
+    machine: Machine,
+    data: String,
+    work: Vec<Compared>,
+    /// Loading on one thread.
+    one_thread: Value,
+}
+
+#[derive(Serialize)]
+struct Compared {
+    work: &'static str,
+    ours: Vec<Value>,
+    python: Vec<Value>,
+}
+
+/// The programs and the files they work on.
+struct Bench<'a> {
+    args: &'a DataArgs,
+    program: PathBuf,
+    twin: PathBuf,
+    data: PathBuf,
+    scratch: tempfile::TempDir,
+}
+
+pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
+    let threads = match args.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism()?.get(),
+    };
+    if args.rounds == 0 || threads == 0 {
+        bail!("{} rounds on {threads} threads are nothing; there must be one of each", args.rounds);
+    }
+    let data = match &args.data {
+        Some(data) => data.clone(),
+        None => {
+            let shapes = root.join("data/shapes");
+            let config = alexnet_data::shapes::ShapesConfig::default();
+            alexnet_data::shapes::prepare(&shapes, &config, threads, &|_, _| {})?;
+            shapes
+        }
+    };
+    let program = build_example(root, "bench_data", &["--release", "--package", "alexnet-data"])?;
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let bench = Bench { args, program, twin: root.join("xtask/bench/twin_data.py"), data, scratch };
+    let load = bench.compare("load", threads)?;
+    let one_thread = bench.ours("load", 1, 0)?;
+    let prepare = bench.compare("prepare", threads)?;
+    let (machine, data) = (Machine::here(root, threads)?, bench.data.display().to_string());
+    let results = Results { machine, data, work: vec![load, prepare], one_thread };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&results)?);
+    } else {
+        print!("{}", table(&results));
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn last(&self, work: &str, side: &str, number: usize) -> String {
+        match work {
+            "load" => self.args.seconds.to_string(),
+            _ => self.scratch.path().join(format!("{side}-{number}")).display().to_string(),
+        }
+    }
+
+    fn ours(&self, work: &str, workers: usize, round: usize) -> Result<Value> {
+        let mut command = Command::new(&self.program);
+        command.arg(work).arg(&self.data).arg(workers.to_string()).arg(self.last(work, "ours", round));
+        json_lines(&output(&mut command)?)?.into_iter().next().context("bench_data prints nothing")
+    }
+
+    fn python(&self, work: &str, workers: usize, round: usize) -> Result<Value> {
+        let mut command = Command::new(&self.args.python);
+        command.arg(&self.twin).arg(work).arg(&self.data).arg(workers.to_string());
+        command.arg(self.last(work, &format!("python-{workers}"), round));
+        json_lines(&output(&mut command)?)?.into_iter().next().context("twin_data.py prints nothing")
+    }
+
+    fn compare(&self, work: &'static str, threads: usize) -> Result<Compared> {
+        let mut compared = Compared { work, ours: Vec::new(), python: Vec::new() };
+        let mut best: Option<usize> = None;
+        for round in 1..=self.args.rounds {
+            eprintln!("measuring {work}, round {round} of {}", self.args.rounds);
+            compared.ours.push(self.ours(work, threads, round)?);
+            if !self.args.vs_torch {
+                continue;
+            }
+            let result = match best {
+                Some(workers) => self.python(work, workers, round)?,
+                None => {
+                    // With none, PyTorch loads on the thread that trains.
+                    let mut tried = Vec::new();
+                    for workers in [threads.div_ceil(2), threads, 2 * threads] {
+                        tried.push((workers, self.python(work, workers, round)?));
+                    }
+                    let fastest = tried.into_iter().max_by(|a, b| rate(&a.1).total_cmp(&rate(&b.1)));
+                    let (workers, result) = fastest.context("three were tried")?;
+                    best = Some(workers);
+                    result
+                }
+            };
+            compared.python.push(result);
+        }
+        Ok(compared)
+    }
+}
+
+fn table(results: &Results) -> String {
+    let machine = &results.machine;
+    let mut text = format!(
+        "Processor: {}; {} threads. {}; commit {}. Images of {}.\n\n",
+        machine.processor, machine.threads, machine.rustc, machine.commit, results.data
+    );
+    text += "| work | images/s | Python, at its best | ratio | n | memory, MiB | Python's |\n|---|---|---|---|---|---|---|\n";
+    for Compared { work, ours, python } in &results.work {
+        let rates = |results: &[Value]| spread(results.iter().map(rate).collect(), 0);
+        let ratios: Vec<f64> = ours.iter().zip(python).map(|(ours, python)| rate(ours) / rate(python)).collect();
+        let ratio = if ratios.is_empty() { "–".into() } else { format!("**{}**", spread(ratios, 2)) };
+        let memory = |results: &[Value]| {
+            let most = results.iter().filter_map(|result| result["peak_memory_mib"].as_f64()).fold(f64::NAN, f64::max);
+            if most.is_nan() { "–".into() } else { format!("{most:.0}") }
+        };
+        let workers = python.first().map_or(String::new(), |result| format!(" ({} workers)", result["workers"]));
+        text += &format!(
+            "| {work} | {} | {}{workers} | {ratio} | {} | {} | {} |\n",
+            rates(ours),
+            rates(python),
+            ours.len(),
+            memory(ours),
+            memory(python)
+        );
+    }
+    let one = rate(&results.one_thread);
+    let all = spread(
+        results
+            .work
+            .iter()
+            .filter(|work| work.work == "load")
+            .flat_map(|work| work.ours.iter().map(rate))
+            .map(|all| all / one)
+            .collect(),
+        2,
+    );
+    text += &format!("\nLoading on one thread: {one:.0} images/s; on {}: {all} times as many.\n", machine.threads);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_table_shows_what_was_measured() {
+        let result = |rate: f64| json!({ "images_per_second": rate, "peak_memory_mib": 10.0, "workers": 2 });
+        let results = Results {
+            machine: Machine { processor: "P".into(), threads: 2, rustc: "rustc 1".into(), commit: "abc".into() },
+            data: "photographs".into(),
+            work: vec![
+                Compared {
+                    work: "load",
+                    ours: vec![result(300.0), result(400.0)],
+                    python: vec![result(100.0), result(200.0)],
+                },
+                Compared { work: "prepare", ours: vec![result(50.0)], python: vec![] },
+            ],
+            one_thread: result(200.0),
+        };
+        let text = table(&results);
+        for part in [
+            "| load | 350 (300–400) | 150 (100–200) (2 workers) | **2.50 (2.00–3.00)** | 2 | 10 | 10 |",
+            "| prepare | 50 | – | – | 1 | 10 | – |",
+            "one thread: 200 images/s; on 2: 1.75 (1.50–2.00) times as many",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+}
