@@ -72,6 +72,7 @@ def main():
     work, data, workers, last = sys.argv[1:]
     workers = int(workers)
     images, seconds = load(data, workers, float(last)) if work == "load" else prepare(data, workers, last)
+    # Of this process and its largest child.
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(json.dumps({
         "work": work, "workers": workers, "images": images, "seconds": seconds, "images_per_second": images / seconds,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
 mod pictures;
+mod shard_files;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use alexnet_data::prepare::miniature::Miniature;
 use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, SplitReport, prepare};
-use alexnet_data::{DataSet, DecodeLimits, Error, Location, Preprocess, Sample, Split, Statistics, decode};
+use alexnet_data::{DataSet, DecodeLimits, Error, Preprocess, Split, Statistics, decode};
+use shard_files::{bytes, name, tar_of};
 
 const TRAIN: &str = "ILSVRC2012_img_train.tar";
 const VAL: &str = "ILSVRC2012_img_val.tar";
@@ -59,21 +61,6 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     all
-}
-
-fn name(sample: &Sample) -> String {
-    sample.location.path().file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-/// The bytes of a sample.
-fn bytes(sample: &Sample) -> Vec<u8> {
-    match &sample.location {
-        Location::File(path) => fs::read(path).unwrap(),
-        Location::Entry { shard, number } => {
-            let entry = &shard.entries()[*number as usize];
-            fs::read(shard.path()).unwrap()[entry.offset as usize..][..entry.len as usize].to_vec()
-        }
-    }
 }
 
 #[test]
@@ -183,19 +170,6 @@ fn broken_archives_leave_nothing_and_say_what_is_wrong() {
     assert!(!bench.folder.path().join("other").exists(), "nothing is written before the input is understood");
 }
 
-fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (name, bytes) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        // Whatever the name is: `set_path` would refuse some.
-        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.set_cksum();
-        archive.append(&header, *bytes).unwrap();
-    }
-    archive.into_inner().unwrap()
-}
-
 #[test]
 fn odd_images_are_converted_or_listed() {
     let bench = Bench::new();
@@ -203,19 +177,21 @@ fn odd_images_are_converted_or_listed() {
     let (grey, cmyk, png, jpeg) =
         (fixture("grey.jpg"), fixture("cmyk.jpg"), fixture("palette.png"), fixture("baseline.jpg"));
     let (text, thin) = (b"not an image".as_slice(), pictures_strip());
-    let val = tar_of(&[
-        ("ILSVRC2012_val_00000001.JPEG", &grey),
+    let rest: Vec<_> = (8..=20).map(|number| format!("ILSVRC2012_val_{number:08}.JPEG")).collect();
+    let mut val = vec![
+        ("ILSVRC2012_val_00000001.JPEG", grey.as_slice()),
         ("ILSVRC2012_val_00000002.JPEG", text),
         ("folder/ILSVRC2012_val_00000003.JPEG", &cmyk),
         ("ILSVRC2012_val_00000004.JPEG", &png),
         ("ILSVRC2012_val_00000005.JPEG", &jpeg[..jpeg.len() / 2]),
         ("ILSVRC2012_val_00000006.JPEG", b""),
         ("ILSVRC2012_val_00000007.JPEG", &thin),
-    ]);
-    fs::write(bench.input().join(VAL), val).unwrap();
+    ];
+    val.extend(rest.iter().map(|name| (name.as_str(), grey.as_slice())));
+    fs::write(bench.input().join(VAL), tar_of(&val)).unwrap();
     let options = PrepareOptions { verify: false, ..bench.options("set") };
     let val = run(&options).pop().unwrap();
-    assert_eq!((val.read, val.written, val.bad.len()), (7, 3, 4));
+    assert_eq!((val.read, val.written, val.bad.len()), (20, 16, 4));
     let listed = fs::read_to_string(options.output.join(BAD_IMAGES)).unwrap();
     let reasons: Vec<_> = listed.lines().map(|line| line.split('\t').collect::<Vec<_>>()).collect();
     let expected = [("2", "neither JPEG"), ("5", "truncated"), ("6", "empty"), ("7", "pixels, at most")];
@@ -227,10 +203,13 @@ fn odd_images_are_converted_or_listed() {
     let set = DataSet::open(&options.output).unwrap();
     let labels: Vec<_> = set.val.unwrap().samples.iter().map(|sample| (name(sample), sample.label)).collect();
     let expected = [("1", 0), ("3", 2), ("4", 3)];
-    assert_eq!(labels, expected.map(|(number, label)| (format!("ILSVRC2012_val_0000000{number}.jpg"), label)));
+    let expected = expected.map(|(number, label)| (format!("ILSVRC2012_val_0000000{number}.jpg"), label));
+    assert_eq!(labels[..3], expected);
 
-    // A number that the kit does not have, a class it does not know, and no archive of a class.
+    // Too few, a number that the kit does not have, a class it does not know, and no archive of a class.
     let other = PrepareOptions { output: bench.folder.path().join("other"), ..options };
+    fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000020.JPEG", &grey)])).unwrap();
+    assert!(message(&other).contains("it holds 1 images"), "{}", message(&other));
     fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000021.JPEG", &grey)])).unwrap();
     assert!(message(&other).contains("no number from 1 to 20"), "{}", message(&other));
     fs::write(bench.input().join(TRAIN), tar_of(&[("n00000001.tar", &tar_of(&[("a.JPEG", &grey)]))])).unwrap();
@@ -339,41 +318,43 @@ fn damaged_shards_are_noticed() {
 }
 
 #[test]
-fn shards_of_other_programs_are_read() {
+fn what_is_there_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
-    let jpeg = fs::read("tests/fixtures/baseline.jpg").unwrap();
-    let path = folder.path().join("some.tar");
-    let write = |files: &[(&str, &[u8])]| fs::write(&path, tar_of(files)).unwrap();
-    write(&[
-        ("a/0.jpg", &jpeg),
-        ("a/0.cls", b"1"),
-        ("a/0.json", b"{}"),
-        ("a/1.cls", b" 0\n"),
-        ("a/1.JPG", &jpeg),
-        ("README", b""),
-    ]);
-    for root in [path.as_path(), folder.path()] {
-        let set = DataSet::open(root).unwrap();
-        assert_eq!(set.labels.names, ["0", "1"]);
-        let found: Vec<_> = set.train.samples.iter().map(|sample| (name(sample), sample.label)).collect();
-        assert_eq!(found, [("0.jpg".to_owned(), 1), ("1.JPG".to_owned(), 0)]);
-        assert!(set.train.samples.iter().all(|sample| bytes(sample) == jpeg));
-    }
-    let message = || DataSet::open(&path).unwrap_err().to_string();
-    for (files, part) in [
-        (&[("../0.jpg", jpeg.as_slice()), ("../0.cls", b"1")][..], "leads out of the archive"),
-        (&[("0.jpg", jpeg.as_slice())], "there is no `0.cls`"),
-        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"cat")], "not a label"),
-        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"4000000000")], "not a label"),
-        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"0")], "at least 2 are needed"),
-    ] {
-        write(files);
-        assert!(message().contains(part) && message().contains("some.tar"), "{}", message());
-    }
-    write(&[("0.jpg", &jpeg), ("0.cls", b"1")]);
-    let whole = fs::read(&path).unwrap();
-    for len in [100, 512 + 100, 1024 + jpeg.len() / 2] {
-        fs::write(&path, &whole[..len]).unwrap();
-        assert!(message().contains("some.tar"), "{}", message());
-    }
+    let archives = folder.path().join("archives");
+    fs::create_dir(&archives).unwrap();
+    fs::write(archives.join(TRAIN), "148 GB").unwrap();
+    let refused = MINIATURE.write(&archives, 1).unwrap_err().to_string();
+    assert!(refused.contains(TRAIN) && refused.contains("no miniature is written"), "{refused}");
+    assert_eq!(fs::read_to_string(archives.join(TRAIN)).unwrap(), "148 GB");
+    let names = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    assert_eq!(names(&archives), 1);
+
+    // Nor is anything put into a folder that is somebody else's.
+    let bench = Bench::new();
+    let foreign = bench.folder.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("thesis.txt"), "").unwrap();
+    assert!(message(&bench.options("foreign")).contains("`thesis.txt`"));
+    assert_eq!(names(&foreign), 1);
+}
+
+#[test]
+fn another_archive_begins_anew() {
+    let bench = Bench::new();
+    let options = bench.options("set");
+    // The validation archive is wrong: the training split is complete.
+    let val = bench.input().join(VAL);
+    let good = fs::read(&val).unwrap();
+    fs::write(&val, &good[..good.len() / 2]).unwrap();
+    assert!(message(&options).contains(VAL));
+    assert!(options.output.join("train/train-000000.tar").is_file() && !options.output.join("val").exists());
+    // Other settings are other settings, whatever else there is.
+    let other = message(&PrepareOptions { size: 224, ..options.clone() });
+    assert!(other.contains("made with other settings") && other.contains("224"), "{other}");
+    fs::write(&val, &good).unwrap();
+    let reports = run(&options);
+    assert_eq!(reports.iter().map(|report| report.resumed).collect::<Vec<_>>(), [40, 0]);
+    let clean = bench.options("clean");
+    run(&clean);
+    assert!(files(&options.output) == files(&clean.output));
 }

@@ -41,6 +41,15 @@ pub(crate) fn take(len: usize) -> Scratch {
     Scratch { lines, len }
 }
 
+/// A buffer of its own size with these values, to be kept for long: one of the pool may be much larger.
+pub(crate) fn exact(values: &[f32]) -> Scratch {
+    let mut lines = vec![Line([0.0; 16]); values.len().div_ceil(16)];
+    lines.shrink_to_fit();
+    let mut scratch = Scratch { lines, len: values.len() };
+    scratch.copy_from_slice(values);
+    scratch
+}
+
 /// A buffer of `len` zeros.
 pub(crate) fn zeroed(len: usize) -> Scratch {
     let mut scratch = take(len);

@@ -95,7 +95,9 @@ impl RunData {
             let statistics = match own {
                 Some(own) => own.clone(),
                 None => {
-                    let path = &config.path;
+                    // Beside a single shard, in the folder that it is in.
+                    let folder = config.path.parent().filter(|_| config.path.is_file());
+                    let path = folder.unwrap_or(&config.path);
                     let (statistics, outcome) =
                         Statistics::load_or_compute(path, &train.samples, &preprocess, workers, progress)?;
                     cache = Some(outcome);

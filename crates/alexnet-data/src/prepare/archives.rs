@@ -20,15 +20,22 @@ impl Feeder<'_> {
         Error::Malformed { path: self.path.to_owned(), reason }
     }
 
-    fn damaged(&self, error: &io::Error) -> Error {
-        self.malformed(format!("the archive is damaged after image {}: {error}", self.number))
+    /// What is wrong with the archive is damage; what is wrong with the disk may be gone the next time.
+    fn damaged(&self, error: io::Error) -> Error {
+        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+        match error.kind() {
+            Other | InvalidData | InvalidInput | UnexpectedEof => {
+                self.malformed(format!("the archive is damaged after image {}: {error}", self.number))
+            }
+            _ => Error::Read { path: self.path.to_owned(), source: error },
+        }
     }
 
     /// A tar of one tar per class. Returns whether it came to the end.
     pub(super) fn train(mut self, archive: &mut tar::Archive<impl Read>, devkit: &Devkit) -> Result<bool, Error> {
         let mut seen = vec![false; devkit.classes.len()];
-        for class in archive.entries().map_err(|error| self.damaged(&error))? {
-            let class = class.map_err(|error| self.damaged(&error))?;
+        for class in archive.entries().map_err(|error| self.damaged(error))? {
+            let class = class.map_err(|error| self.damaged(error))?;
             if !class.header().entry_type().is_file() {
                 continue;
             }
@@ -43,8 +50,8 @@ impl Feeder<'_> {
             };
             seen[label] = true;
             let mut inner = tar::Archive::new(class);
-            for entry in inner.entries().map_err(|error| self.damaged(&error))? {
-                let entry = entry.map_err(|error| self.damaged(&error))?;
+            for entry in inner.entries().map_err(|error| self.damaged(error))? {
+                let entry = entry.map_err(|error| self.damaged(error))?;
                 if entry.header().entry_type().is_file() && !self.image(entry, |_| Ok(label as u32))? {
                     return Ok(false);
                 }
@@ -63,8 +70,8 @@ impl Feeder<'_> {
 
     /// A tar of images with their numbers in their names.
     pub(super) fn val(mut self, archive: &mut tar::Archive<impl Read>, devkit: &Devkit) -> Result<bool, Error> {
-        for entry in archive.entries().map_err(|error| self.damaged(&error))? {
-            let entry = entry.map_err(|error| self.damaged(&error))?;
+        for entry in archive.entries().map_err(|error| self.damaged(error))? {
+            let entry = entry.map_err(|error| self.damaged(error))?;
             let label = |name: &str| {
                 let stem = name.split('.').next().unwrap_or_default();
                 let number = stem.rsplit('_').next().and_then(|number| number.parse::<usize>().ok());
@@ -77,6 +84,12 @@ impl Feeder<'_> {
             if entry.header().entry_type().is_file() && !self.image(entry, label)? {
                 return Ok(false);
             }
+        }
+        let truths = devkit.truth.len() as u64;
+        if self.number != truths {
+            return Err(
+                self.malformed(format!("it holds {} images, {DEVKIT} tells the classes of {truths}", self.number))
+            );
         }
         Ok(true)
     }
@@ -98,7 +111,7 @@ impl Feeder<'_> {
             Err(format!("{size} bytes, at most {MAX_IMAGE_BYTES} are read"))
         } else {
             let mut bytes = Vec::with_capacity(size as usize);
-            entry.read_to_end(&mut bytes).map_err(|error| self.damaged(&error))?;
+            entry.read_to_end(&mut bytes).map_err(|error| self.damaged(error))?;
             if bytes.len() as u64 != size {
                 return Err(
                     self.malformed(format!("`{file}` has {size} bytes, but the archive ends after {}", bytes.len()))

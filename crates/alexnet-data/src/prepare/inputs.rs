@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::archives::Feeder;
-use super::checksum::{Checked, read_sums};
+use super::checksum::{Checked, SUMS, read_sums};
 use super::devkit::{Devkit, labels_text};
 use crate::hash::Hash;
-use crate::{DataSet, Error, Location, Sample};
+use crate::{DataSet, Error, Location, Split};
 
 pub(super) const DEVKIT: &str = "ILSVRC2012_devkit_t12.tar.gz";
 pub(super) const TRAIN: &str = "ILSVRC2012_img_train.tar";
@@ -54,6 +54,10 @@ impl Input {
         }
         let sums = if verify { Some(read_sums(folder)?) } else { None };
         if let Some(sums) = &sums {
+            if let Some(name) = [TRAIN, VAL, DEVKIT].into_iter().find(|&name| !sums.contains_key(name)) {
+                let reason = format!("it has no sum of {name}");
+                return Err(Error::Malformed { path: folder.join(SUMS), reason });
+            }
             let path = folder.join(DEVKIT);
             let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
             let nobody = AtomicU64::new(0);
@@ -76,9 +80,12 @@ impl Input {
         match self {
             Self::Archives { devkit, .. } => labels_text(&devkit.classes),
             Self::Folders(set) => {
-                let lines = (0..).zip(&set.labels.names).map(|(label, name)| match set.labels.display(label) {
-                    Some(words) if words != name => format!("{name} {words}\n"),
-                    _ => format!("{name}\n"),
+                // A name with a space in it would be taken for a name and its words.
+                let plain = set.labels.names.iter().zip(&set.labels.words);
+                let plain = plain.filter(|(name, _)| !name.contains(char::is_whitespace));
+                let lines = plain.map(|(name, words)| match words {
+                    Some(words) => format!("{name} {words}\n"),
+                    None => format!("{name}\n"),
                 });
                 lines.collect()
             }
@@ -100,13 +107,25 @@ impl Input {
                 Ok([size(archive(split))?, size(DEVKIT)?].join(" and "))
             }
             Self::Folders(set) => {
-                let samples = samples(set, split);
-                let hash = samples.iter().fold(Hash::new(), |hash, sample| {
+                let Some(split) = self::split(set, split) else { return Ok("no files".into()) };
+                let hash = split.samples.iter().fold(Hash::new(), |hash, sample| {
                     let size = sample.location.len().unwrap_or(u64::MAX);
-                    hash.path(&sample.location.path(), &set.train.path).number(size)
+                    hash.path(&sample.location.path(), &split.path).number(size)
                 });
-                Ok(format!("{} files with the hash {:016x}", samples.len(), hash.finish()))
+                Ok(format!("{} files with the hash {:016x}", split.samples.len(), hash.finish()))
             }
+        }
+    }
+
+    /// As [`fingerprint`](Self::fingerprint), with what tells a file from another one of its name and size, on this machine.
+    pub(super) fn identity(&self, split: &str) -> Result<String, Error> {
+        let fingerprint = self.fingerprint(split)?;
+        match self {
+            Self::Archives { folder, .. } => {
+                let (archive, devkit) = (folder.join(archive(split)), folder.join(DEVKIT));
+                Ok(format!("{fingerprint}, {}, {}", modified(&archive)?, modified(&devkit)?))
+            }
+            Self::Folders(_) => Ok(fingerprint),
         }
     }
 
@@ -114,7 +133,10 @@ impl Input {
     pub(super) fn bytes(&self, split: &str) -> Result<u64, Error> {
         match self {
             Self::Archives { folder, .. } => file_size(&folder.join(archive(split))),
-            Self::Folders(set) => Ok(samples(set, split).iter().filter_map(|sample| sample.location.len()).sum()),
+            Self::Folders(set) => {
+                let samples = self::split(set, split).into_iter().flat_map(|split| &split.samples);
+                Ok(samples.filter_map(|sample| sample.location.len()).sum())
+            }
         }
     }
 
@@ -131,10 +153,10 @@ impl Input {
         sink: &mut dyn FnMut(Item) -> bool,
     ) -> Result<(), Error> {
         match self {
-            Self::Folders(set) => {
-                feed_folder(samples(set, split), &set.train.classes, skip, read, sink);
-                Ok(())
-            }
+            Self::Folders(set) => match self::split(set, split) {
+                Some(split) => feed_folder(split, skip, read, sink),
+                None => Ok(()),
+            },
             Self::Archives { folder, devkit, sums } => {
                 let path = folder.join(archive(split));
                 let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
@@ -158,12 +180,15 @@ fn archive(split: &str) -> &'static str {
     if split == "val" { VAL } else { TRAIN }
 }
 
-fn samples<'a>(set: &'a DataSet, split: &str) -> &'a [Sample] {
-    match (split, &set.val) {
-        ("val", Some(val)) => &val.samples,
-        ("val", None) => &[],
-        _ => &set.train.samples,
-    }
+fn split<'a>(set: &'a DataSet, split: &str) -> Option<&'a Split> {
+    if split == "val" { set.val.as_ref() } else { Some(&set.train) }
+}
+
+/// When a file was written: one of the same size may have replaced another.
+fn modified(path: &Path) -> Result<String, Error> {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let modified = modified.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(format!("{modified:?}"))
 }
 
 fn file_size(path: &Path) -> Result<u64, Error> {
@@ -171,18 +196,12 @@ fn file_size(path: &Path) -> Result<u64, Error> {
     Ok(metadata.len())
 }
 
-fn feed_folder(
-    samples: &[Sample],
-    classes: &[String],
-    skip: u64,
-    read: &AtomicU64,
-    sink: &mut dyn FnMut(Item) -> bool,
-) {
+fn feed_folder(split: &Split, skip: u64, read: &AtomicU64, sink: &mut dyn FnMut(Item) -> bool) -> Result<(), Error> {
     let mut keys = HashSet::new();
-    for (number, sample) in (0..).zip(samples) {
+    for (number, sample) in (0..).zip(&split.samples) {
         let path = sample.location.path();
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let class = classes.get(sample.label as usize).map_or("", String::as_str);
+        let class = split.classes.get(sample.label as usize).map_or("", String::as_str);
         let name = if stem.starts_with(class) { stem } else { format!("{class}_{stem}") };
         let mut key = key_of(&name);
         // Files of one name in folders below the class's, or with other endings.
@@ -198,14 +217,25 @@ fn feed_folder(
         let mut bytes = Vec::new();
         let bytes = match sample.location.len() {
             Some(len) if len > MAX_IMAGE_BYTES => Err(format!("{len} bytes, at most {MAX_IMAGE_BYTES} are read")),
-            _ => sample.location.read_into(&mut bytes).map(|()| bytes).map_err(|error| error.to_string()),
+            _ => match sample.location.read_into(&mut bytes) {
+                Ok(()) => Ok(bytes),
+                // One file that is gone or locked is a bad image; a disk that is gone is not a set of bad images.
+                Err(error) if !concerns_one_file(&error) || !split.path.is_dir() => return Err(error),
+                Err(error) => Err(error.to_string()),
+            },
         };
         read.fetch_add(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64), Ordering::Relaxed);
         let file = path.to_string_lossy().into_owned();
         if !sink(Item { key, file, label: sample.label, bytes }) {
-            return;
+            break;
         }
     }
+    Ok(())
+}
+
+fn concerns_one_file(error: &Error) -> bool {
+    use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
+    matches!(error, Error::Read { source, .. } if matches!(source.kind(), NotFound | PermissionDenied | IsADirectory))
 }
 
 /// A name as `webdataset` can have it: without dots, which end a key, and slashes, and short enough for any tar.

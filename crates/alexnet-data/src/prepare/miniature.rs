@@ -24,6 +24,8 @@ use crate::{Error, parallel};
 /// Sides of the pictures: some need no resizing, some are made smaller.
 const SIZES: [u32; 3] = [256, 320, 288];
 const CLASSES: u32 = 10;
+/// There while the archives are being written.
+const UNFINISHED_MINIATURE: &str = ".unfinished-miniature";
 
 /// How many images the miniature has; both are divided among ten classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,8 @@ impl Miniature {
     /// Writes the archives and a file `MD5SUMS` into `folder`, unless they are there.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there are fewer than ten images; [`Error::Write`].
+    /// [`Error::Setting`] where there are fewer than ten images; [`Error::Output`] where other archives are there;
+    /// [`Error::Write`].
     pub fn write(&self, folder: &Path, workers: usize) -> Result<(), Error> {
         for (what, value) in [("train", self.train), ("val", self.val)] {
             if value < CLASSES {
@@ -65,14 +68,22 @@ impl Miniature {
         if folder.join(SUMS).is_file() {
             return Ok(());
         }
+        let marker = folder.join(UNFINISHED_MINIATURE);
+        let foreign = [TRAIN, VAL, DEVKIT].into_iter().find(|name| folder.join(name).exists());
+        if let Some(name) = foreign.filter(|_| !marker.exists()) {
+            let reason = format!("it holds `{name}`, over which no miniature is written");
+            return Err(Error::Output { path: folder.to_owned(), reason });
+        }
         fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+        write_whole(&marker, b"")?;
         let mut sums = String::new();
         for (name, bytes) in [(TRAIN, self.train(workers)?), (VAL, self.val(workers)?), (DEVKIT, self.devkit()?)] {
             write_whole(&folder.join(name), &bytes)?;
             sums.push_str(&format!("{}  {name}\n", hex(&Md5::digest(&bytes))));
         }
         // Last: it says that the others are complete.
-        write_whole(&folder.join(SUMS), sums.as_bytes())
+        write_whole(&folder.join(SUMS), sums.as_bytes())?;
+        fs::remove_file(&marker).map_err(|source| Error::Write { path: marker, source })
     }
 
     fn train(&self, workers: usize) -> Result<Vec<u8>, Error> {

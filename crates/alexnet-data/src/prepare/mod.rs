@@ -4,8 +4,8 @@
 //! threads, and written in the same order, so that the output is the same for any number of threads. What is known of a
 //! set when its preparation ends (classes, counts, checksums, mean image, colours) is in its manifest.
 //!
-//! Memory: `2 * workers + 2` images as files and one decoded image per worker, three megabytes of sums per worker at 256
-//! pixels, and the list of what could not be used; nothing grows with the data set but the keys of folders and the indices.
+//! Memory: `2 * workers + 2` images as files and one decoded image per worker, for each worker the sums of two
+//! shards, 1.5 MB each at 256 pixels, and the list of what could not be used; nothing grows with the data set but the keys of folders and the indices.
 
 mod archives;
 mod checksum;
@@ -98,29 +98,32 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
         clean(output)?;
         return Ok(reports);
     }
+    if !Progress::path(output).exists() && output.exists() {
+        require_empty(output)?;
+    }
     let lock = lock(output)?;
-    let (mut state, mut sums) = match Progress::read(output, options.size)? {
-        Some((state, sums)) if state.settings == settings => (state, sums),
-        Some((state, _)) => return Err(other_settings(output, "an unfinished data set", &state.settings, &settings)),
-        None => {
-            require_empty(output)?;
-            (Progress::new(settings), Sums::new(options.size))
-        }
+    let mut state = match Progress::read(output)? {
+        Some(state) if state.settings == settings => state,
+        Some(state) => return Err(other_settings(output, "an unfinished data set", &state.settings, &settings)),
+        None => Progress::new(settings),
     };
     require_space(options, &input, &state)?;
     state.write(output, None)?;
     let classes = input.classes();
     let mut reports = Vec::new();
     for &split in input.splits() {
+        let identity = input.identity(split)?;
+        // What was made of another archive, or is left of a split that was given up, is made anew.
+        let known = state.splits.get(split).filter(|known| known.input == identity && known.blocks > 0);
+        if known.is_none() {
+            discard(options, split, &mut state)?;
+        }
         let folder = output.join(split);
         fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder.clone(), source })?;
-        let wanted = &inputs[split];
-        let found = state.splits.entry(split.to_owned()).or_insert_with(|| SplitProgress::of(wanted));
-        if found.input != *wanted {
-            return Err(other_settings(output, &format!("an unfinished {split} split"), &found.input, wanted));
-        }
+        let found = state.splits.entry(split.to_owned()).or_insert_with(|| SplitProgress::of(&identity));
         let resumed = found.read;
         if !found.complete {
+            let mut sums = state.read_sums(output, options.size)?;
             let mut run = Run { options, input: &input, split, classes: &classes, state: &mut state, sums: &mut sums };
             if let Err(error) = run.run(progress) {
                 // Shards made of a wrong or damaged archive must not be taken for good ones later.
@@ -132,7 +135,8 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
         }
         reports.push(report(split, &state.splits[split], resumed));
     }
-    finish(output, &input, made_with, state, &sums)?;
+    let sums = state.read_sums(output, options.size)?;
+    finish(options, &input, made_with, state, &sums)?;
     drop(lock);
     clean(output)?;
     Ok(reports)
@@ -151,8 +155,22 @@ fn report(split: &str, state: &SplitProgress, resumed: u64) -> SplitReport {
     }
 }
 
+/// For the fuzzer.
+#[cfg(fuzzing)]
+pub(crate) fn read_mat(bytes: &[u8]) {
+    // Whatever comes out.
+    let _ = mat5::read(bytes);
+}
+
 /// Labels, mean image, list of bad images; the manifest, by which the set is complete, last.
-fn finish(output: &Path, input: &Input, made_with: String, state: Progress, sums: &Sums) -> Result<(), Error> {
+fn finish(
+    options: &PrepareOptions,
+    input: &Input,
+    made_with: String,
+    state: Progress,
+    sums: &Sums,
+) -> Result<(), Error> {
+    let output = options.output.as_path();
     let mut manifest = Manifest::new(made_with, input.classes());
     let mut bad = String::new();
     for (name, split) in &state.splits {
@@ -166,7 +184,8 @@ fn finish(output: &Path, input: &Input, made_with: String, state: Progress, sums
     if sums.images() > 0 {
         let statistics = sums.statistics();
         write_whole(&output.join(MEAN_IMAGE), &format_npy(&statistics.mean_image))?;
-        manifest.statistics = Some(StatisticsManifest::new(&statistics));
+        manifest.statistics =
+            Some(StatisticsManifest::new(&statistics, options.keep_originals.then_some(options.filter)));
     }
     let path = output.join(MANIFEST);
     let text = serde_json::to_vec_pretty(&manifest);

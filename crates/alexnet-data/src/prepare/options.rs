@@ -61,7 +61,7 @@ impl PrepareOptions {
     pub(super) fn settings(&self) -> String {
         let Self { size, crop, filter, quality, keep_originals, images_per_shard, .. } = self;
         let images = match (keep_originals, crop) {
-            (true, _) => "files as they are".to_owned(),
+            (true, _) => format!("files as they are, {filter:?}"),
             (false, true) => format!("central {size}x{size}, {filter:?}, quality {quality}"),
             (false, false) => format!("shorter side {size}, {filter:?}, quality {quality}"),
         };

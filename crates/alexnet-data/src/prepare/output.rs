@@ -32,7 +32,8 @@ pub(super) fn clean(output: &Path) -> Result<(), Error> {
 pub(super) fn lock(output: &Path) -> Result<File, Error> {
     fs::create_dir_all(output).map_err(|source| Error::Write { path: output.to_owned(), source })?;
     let path = output.join(LOCK);
-    let file = File::create(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| Error::Write { path: path.clone(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
@@ -47,7 +48,9 @@ pub(super) fn lock(output: &Path) -> Result<File, Error> {
 pub(super) fn require_empty(output: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(output).map_err(|source| Error::Read { path: output.to_owned(), source })? {
         let name = entry.map_err(|source| Error::Read { path: output.to_owned(), source })?.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") {
+        // A run that was killed while it wrote its first state has left this.
+        let own = name.to_str() == Some("unfinished.json.partial");
+        if !own && !name.as_encoded_bytes().starts_with(b".") {
             let reason = format!("it is not empty and holds no prepared data set, but `{}`", name.to_string_lossy());
             return Err(Error::Output { path: output.to_owned(), reason });
         }
@@ -63,11 +66,14 @@ pub(super) fn discard(options: &PrepareOptions, split: &str, state: &mut Progres
         state.forget_sums();
     }
     state.write(output, None)?;
-    fs::remove_dir_all(&folder).map_err(|source| Error::Write { path: folder, source })
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::Write { path: folder, source: error }),
+        _ => Ok(()),
+    }
 }
 
 /// Photographs of ImageNet become this part of what they were, at a shorter side of 256 pixels and quality 95.
-const SHRINKAGE: f64 = 0.5;
+const SHRINKAGE: f64 = 0.36;
 
 /// Refuses to begin where the disk will not hold what is written.
 pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Progress) -> Result<(), Error> {
@@ -78,6 +84,9 @@ pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Pro
     };
     let mut needed = 0.0;
     for &split in input.splits() {
+        if state.splits.get(split).is_some_and(|split| split.complete) {
+            continue;
+        }
         let done =
             state.splits.get(split).map_or(0, |split| split.manifest.shards.iter().map(|shard| shard.bytes).sum());
         needed += (input.bytes(split)? as f64 * part.min(1.05) - done as f64).max(0.0);

@@ -70,8 +70,8 @@ impl Progress {
         output.join(format!("{STATISTICS}{number}"))
     }
 
-    /// What an earlier run left in `output`, with the sums of the squares of side `size`.
-    pub(super) fn read(output: &Path, size: u32) -> Result<Option<(Self, Sums)>, Error> {
+    /// What an earlier run left in `output`.
+    pub(super) fn read(output: &Path) -> Result<Option<Self>, Error> {
         let path = Self::path(output);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -79,17 +79,19 @@ impl Progress {
             Err(source) => return Err(Error::Read { path, source }),
         };
         let malformed = |reason: String| Error::Malformed { path: path.clone(), reason };
-        let progress: Self = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
-        if progress.sums == 0 {
-            return Ok(Some((progress, Sums::new(size))));
+        serde_json::from_slice(&text).map(Some).map_err(|error| malformed(error.to_string()))
+    }
+
+    /// The sums up to there, of squares of side `size`.
+    pub(super) fn read_sums(&self, output: &Path, size: u32) -> Result<Sums, Error> {
+        if self.sums == 0 {
+            return Ok(Sums::new(size));
         }
-        let file = Self::sums_path(output, progress.sums);
-        match cache::read(&file, progress.sums, size) {
-            Some(sums) => Ok(Some((progress, sums))),
-            None => {
-                Err(malformed(format!("{} does not belong to it; remove the folder and begin anew", file.display())))
-            }
-        }
+        let path = Self::sums_path(output, self.sums);
+        cache::read(&path, self.sums, size).ok_or_else(|| {
+            let reason = format!("it does not belong to {UNFINISHED}; remove the folder and begin anew");
+            Error::Malformed { path, reason }
+        })
     }
 
     /// Begins the sums anew.

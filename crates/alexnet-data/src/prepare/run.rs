@@ -115,7 +115,8 @@ impl Run<'_> {
                 next.manifest.images += 1;
             }
             Err(reason) => {
-                next.bad.push(BadImage { file, reason: reason.replace(['\n', '\t'], " ") });
+                let line = |text: String| text.replace(['\n', '\r', '\t'], " ");
+                next.bad.push(BadImage { file: line(file), reason: line(reason) });
                 next.manifest.listed += 1;
             }
         }

@@ -5,7 +5,7 @@
 //! before it. A file that does not fit in any respect is as good as none.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Sums;
@@ -81,7 +81,13 @@ pub(crate) fn write(path: &Path, key: u64, sums: &Sums) -> io::Result<()> {
     let checksum = Hash::new().bytes(&bytes).finish();
     bytes.extend(checksum.to_le_bytes());
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let fill = || {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        // Or after a power cut the name may stand for an empty file.
+        file.sync_all()
+    };
+    let written = fill().and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // Best effort: the error to report is the first one.
         let _ = fs::remove_file(&temporary);

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 
 use super::{Conv2dParams, Conv2dShape, OP, cpu, winograd};
 use crate::backend::CpuIsa;
-use crate::scratch::Scratch;
+use crate::scratch::{self, Scratch};
 use crate::tensor::{self, read, read_optional, write};
 
 /// A convolution's weight for inference: [`forward_into`](super::forward_into) lays the weight out anew in every call,
@@ -45,7 +45,7 @@ impl PreparedWeight {
             Some(packed) => packed,
             None => {
                 let packed = read(OP, "weight", &self.weight, |weight| Ok(cpu::pack_weight(self.isa, &shape, weight)))?;
-                layout.get_or_init(|| packed)
+                layout.get_or_init(|| scratch::exact(&packed))
             }
         };
         read(OP, "x", x, |x| {

@@ -9,7 +9,7 @@ use crate::layer::LayerKind;
 use crate::tape::{Mode, Tape};
 
 /// A network in use: as [`Network::forward`] in [`Mode::Test`], but what the convolutions make of their weights is made
-/// once. A single image takes about a third less time, a large batch the same.
+/// once. A single image takes about a fifth less time, a large batch the same.
 ///
 /// It costs memory: once more that of the convolutions' weights, and up to five times for batches.
 #[derive(Debug)]

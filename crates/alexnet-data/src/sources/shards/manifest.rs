@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::crop::Centring;
 use crate::statistics::Statistics;
-use crate::{Error, MeanImage, Preprocess, ResizeRule};
+use crate::{Error, MeanImage, Preprocess, ResizeFilter, ResizeRule};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const MEAN_IMAGE: &str = "mean.npy";
@@ -57,6 +57,8 @@ pub(crate) struct ShardManifest {
 pub(crate) struct StatisticsManifest {
     /// Side of the squares, and of the shorter sides.
     size: u32,
+    /// Where the images are stored as they were, how they were resized for these statistics.
+    originals_resized_with: Option<ResizeFilter>,
     images: u64,
     mean: [f64; 3],
     covariance: [[f64; 3]; 3],
@@ -92,6 +94,11 @@ impl Manifest {
             Err(source) => return Err(Error::Read { path, source }),
         };
         let malformed = |reason: String| Error::Malformed { path: path.clone(), reason };
+        // Other programs call files so, too.
+        let ours = String::from_utf8_lossy(&text).contains("alexnet-shards");
+        if !ours {
+            return Ok(None);
+        }
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
         if manifest.format != FORMAT {
             return Err(malformed(format!("its format is `{}`, this version reads `{FORMAT}`", manifest.format)));
@@ -110,9 +117,10 @@ impl Manifest {
 
 impl StatisticsManifest {
     #[cfg(feature = "prepare")]
-    pub(crate) fn new(statistics: &Statistics) -> Self {
+    pub(crate) fn new(statistics: &Statistics, originals_resized_with: Option<ResizeFilter>) -> Self {
         Self {
             size: statistics.mean_image.size,
+            originals_resized_with,
             images: statistics.images,
             mean: statistics.mean,
             covariance: statistics.covariance,
@@ -123,6 +131,10 @@ impl StatisticsManifest {
     }
 
     pub(super) fn read(&self, root: &Path) -> Result<PreparedStatistics, Error> {
+        if self.size > 4096 {
+            let reason = format!("the mean image has sides of {} pixels, at most 4096 are allowed", self.size);
+            return Err(Error::Malformed { path: root.join(MANIFEST), reason });
+        }
         let path = root.join(MEAN_IMAGE);
         let bytes = fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
         let values = parse_npy(&bytes, self.size).ok_or_else(|| {
@@ -138,21 +150,25 @@ impl StatisticsManifest {
             std_devs: self.std_devs,
             components: self.components,
         };
-        Ok(PreparedStatistics(statistics))
+        Ok(PreparedStatistics { statistics, originals_resized_with: self.originals_resized_with })
     }
 }
 
 /// Statistics that came with a prepared data set.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PreparedStatistics(Statistics);
+pub struct PreparedStatistics {
+    statistics: Statistics,
+    originals_resized_with: Option<ResizeFilter>,
+}
 
 impl PreparedStatistics {
     /// The statistics, where they are those of this preprocessing: where it cuts the square that they were taken of.
     pub fn suit(&self, preprocess: &Preprocess) -> Option<&Statistics> {
-        let size = self.0.mean_image.size;
+        let size = self.statistics.mean_image.size;
         let shorter = matches!(preprocess.resize, ResizeRule::ShorterSide { size: side, .. } if side == size);
-        let same = shorter && preprocess.source_size == size && preprocess.centring == Centring::Down;
-        same.then_some(&self.0)
+        let square = preprocess.source_size == size && preprocess.centring == Centring::Down;
+        let filter = self.originals_resized_with.is_none_or(|filter| filter == preprocess.filter);
+        (shorter && square && filter).then_some(&self.statistics)
     }
 }
 

@@ -7,7 +7,7 @@
 
 pub(crate) mod index;
 pub(crate) mod manifest;
-mod scan;
+pub(crate) mod scan;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -64,9 +64,10 @@ impl Shard {
     }
 }
 
-/// The shards directly in `folder`, sorted by name; none where it is no folder.
+/// The shards directly in `folder`, sorted by name; none where it is no folder, and none where there are folders beside
+/// them: an archive that lies beside class folders is not the data set.
 fn shards_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    if !folder.is_dir() {
+    if !folder.is_dir() || has_folders(folder)? {
         return Ok(Vec::new());
     }
     let read_error = |source| Error::Read { path: folder.to_owned(), source };
@@ -126,8 +127,13 @@ pub(crate) fn open(root: &Path) -> Result<Option<DataSet>, Error> {
             val = shards_in(&val_folder)?;
         }
     }
-    // An archive that lies beside class folders is not the data set.
-    let own = if has_folders(root)? { Vec::new() } else { shards_in(root)? };
+    let own = shards_in(root)?;
+    for (shards, folders) in [(&train, &val_folder), (&val, &root.join("train"))] {
+        if !shards.is_empty() && folders.is_dir() && has_folders(folders)? {
+            let reason = "one of its splits is in shards, the other in class folders".into();
+            return Err(Error::Malformed { path: root.to_owned(), reason });
+        }
+    }
     match (train.is_empty(), val.is_empty(), own.is_empty()) {
         (true, true, true) => Ok(None),
         (false, ..) => {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Component, Path};
 
 use super::Entry;
@@ -16,10 +16,15 @@ const LABEL_BYTES: u64 = 32;
 
 /// Of each sample, its image and its label, in the order of the images.
 pub(super) fn entries(path: &Path) -> Result<Vec<Entry>, Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
     let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let bytes = file.metadata().map_err(|source| Error::Read { path: path.to_owned(), source })?.len();
-    let mut archive = tar::Archive::new(file);
+    entries_in(path, file, bytes)
+}
+
+/// As [`entries`], of an archive of so many bytes.
+pub(crate) fn entries_in(path: &Path, archive: impl Read + Seek, bytes: u64) -> Result<Vec<Entry>, Error> {
+    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let mut archive = tar::Archive::new(archive);
     let (mut images, mut labels) = (Vec::new(), HashMap::new());
     for entry in archive.entries_with_seek().map_err(|error| shard_error(path, error))? {
         let mut entry = entry.map_err(|error| shard_error(path, error))?;

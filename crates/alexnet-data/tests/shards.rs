@@ -1,0 +1,70 @@
+//! Shards that others have written, and archives that are none.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+mod pictures;
+mod shard_files;
+
+use std::fs;
+
+use alexnet_data::DataSet;
+use shard_files::{bytes, name, tar_of};
+
+#[test]
+fn shards_of_other_programs_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let jpeg = fs::read("tests/fixtures/baseline.jpg").unwrap();
+    let path = folder.path().join("some.tar");
+    let write = |files: &[(&str, &[u8])]| fs::write(&path, tar_of(files)).unwrap();
+    write(&[
+        ("a/0.jpg", &jpeg),
+        ("a/0.cls", b"1"),
+        ("a/0.json", b"{}"),
+        ("a/1.cls", b" 0\n"),
+        ("a/1.JPG", &jpeg),
+        ("README", b""),
+    ]);
+    for root in [path.as_path(), folder.path()] {
+        let set = DataSet::open(root).unwrap();
+        assert_eq!(set.labels.names, ["0", "1"]);
+        let found: Vec<_> = set.train.samples.iter().map(|sample| (name(sample), sample.label)).collect();
+        assert_eq!(found, [("0.jpg".to_owned(), 1), ("1.JPG".to_owned(), 0)]);
+        assert!(set.train.samples.iter().all(|sample| bytes(sample) == jpeg));
+    }
+    let message = || DataSet::open(&path).unwrap_err().to_string();
+    for (files, part) in [
+        (&[("../0.jpg", jpeg.as_slice()), ("../0.cls", b"1")][..], "leads out of the archive"),
+        (&[("0.jpg", jpeg.as_slice())], "there is no `0.cls`"),
+        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"cat")], "not a label"),
+        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"4000000000")], "not a label"),
+        (&[("0.jpg", jpeg.as_slice()), ("0.cls", b"0")], "at least 2 are needed"),
+    ] {
+        write(files);
+        assert!(message().contains(part) && message().contains("some.tar"), "{}", message());
+    }
+    write(&[("0.jpg", &jpeg), ("0.cls", b"1")]);
+    let whole = fs::read(&path).unwrap();
+    for len in [100, 512 + 100, 1024 + jpeg.len() / 2] {
+        fs::write(&path, &whole[..len]).unwrap();
+        assert!(message().contains("some.tar"), "{}", message());
+    }
+}
+
+#[test]
+fn archives_beside_class_folders_are_not_the_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    pictures::write_set(&root.join("train"), 2, 2, 20);
+    pictures::write_set(&root.join("val"), 2, 1, 20);
+    for stray in ["all.tar", "train/class0.tar", "val/class0.tar"] {
+        fs::write(root.join(stray), tar_of(&[("0.png", b"")])).unwrap();
+    }
+    fs::write(root.join("manifest.json"), r#"{"name": "somebody else's"}"#).unwrap();
+    let set = DataSet::open(root).unwrap();
+    assert_eq!((set.train.samples.len(), set.val.unwrap().samples.len()), (4, 2));
+    fs::remove_dir_all(root.join("val")).unwrap();
+    fs::create_dir(root.join("val")).unwrap();
+    fs::write(root.join("val/0.tar"), tar_of(&[("0.png", b""), ("0.cls", b"1")])).unwrap();
+    let mixed = DataSet::open(root).unwrap_err().to_string();
+    assert!(mixed.contains("in shards, the other in class folders"), "{mixed}");
+}
