@@ -4,6 +4,8 @@ mod augment;
 mod bad_samples;
 mod decode;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hash;
 mod labels;
 mod loader;

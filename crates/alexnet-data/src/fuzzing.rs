@@ -1,0 +1,28 @@
+//! Doors for the fuzzer, which are there only when it builds this crate.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use crate::sources::shards::{index, scan};
+
+/// Reads a MAT-file.
+pub fn mat(bytes: &[u8]) {
+    crate::prepare::read_mat(bytes);
+}
+
+/// Reads the index of a shard of 1 MB, and writes what it read: that is read as the same.
+pub fn index(bytes: &[u8]) {
+    const SHARD: u64 = 1 << 20;
+    if let Ok(entries) = index::parse(&String::from_utf8_lossy(bytes), SHARD) {
+        assert!(entries.iter().all(|entry| entry.offset + u64::from(entry.len) <= SHARD));
+        let again = index::parse(&index::format(&entries, SHARD), SHARD);
+        assert_eq!(again.as_ref(), Ok(&entries));
+    }
+}
+
+/// Looks for the images in a tar archive.
+pub fn shard(bytes: &[u8]) {
+    if let Ok(entries) = scan::entries_in(Path::new("x.tar"), Cursor::new(bytes), bytes.len() as u64) {
+        assert!(entries.iter().all(|entry| entry.offset + u64::from(entry.len) <= bytes.len() as u64));
+    }
+}

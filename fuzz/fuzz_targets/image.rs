@@ -1,0 +1,15 @@
+//! Whatever the bytes, decoding an image ends with pixels or an error, within its limits.
+
+#![no_main]
+
+use alexnet_data::{DecodeLimits, decode};
+
+// Small ones: what is looked for are the ways through the headers, not the time that large images take.
+const LIMITS: DecodeLimits = DecodeLimits { max_side: 2048, max_pixels: 1 << 20 };
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(image) = decode(bytes, &LIMITS) {
+        assert_eq!(image.pixels.len(), image.width as usize * image.height as usize * 3);
+        assert!(image.width <= LIMITS.max_side && image.height <= LIMITS.max_side);
+    }
+});
