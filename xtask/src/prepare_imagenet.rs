@@ -105,7 +105,7 @@ fn tell(output: &Path, reports: &[SplitReport], time: Duration) -> Result<()> {
     for SplitReport { split, read, written, bad: listed, resumed, shards, bytes } in reports {
         let listed_count = listed.len();
         text += &format!("{split}: read {read} = written {written} + listed {listed_count}; ");
-        text += &format!("{shards} shards, {:.2} GB", *bytes as f64 / 1e9);
+        text += &format!("{shards} {}, {}", if *shards == 1 { "shard" } else { "shards" }, size(*bytes));
         if *resumed > 0 {
             text += &format!("; {resumed} were there already");
         }
@@ -126,6 +126,13 @@ fn tell(output: &Path, reports: &[SplitReport], time: Duration) -> Result<()> {
     text += &format!("{images} images in {seconds:.1} s, {:.0} a second\n", images as f64 / seconds.max(1e-9));
     text += &format!("train on it: cargo run -p alexnet-cli -- train --data {}\n", output.display());
     std::io::stdout().write_all(text.as_bytes()).context("cannot print the report")
+}
+
+fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes < 1e9 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} GB", bytes / 1e9),
+    }
 }
 
 /// The progress on standard error: one line that is written over on a terminal, a line now and then elsewhere.
