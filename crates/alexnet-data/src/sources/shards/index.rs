@@ -11,7 +11,7 @@ use super::Entry;
 use crate::Error;
 
 pub(crate) const EXTENSION: &str = "index";
-const MAGIC: &str = "alexnet-index 1";
+const MAGIC: &str = "alexnet-index 1 ";
 
 /// Labels beyond this are taken for damage: each label below the largest costs a class.
 pub(super) const MAX_LABEL: u32 = 1 << 20;
@@ -24,11 +24,12 @@ pub(super) fn read(index: &Path, shard: &Path) -> Result<Vec<Entry>, Error> {
 
 /// The entries that `text` lists of a shard of `bytes` bytes, or what is wrong.
 pub(crate) fn parse(text: &str, bytes: u64) -> Result<Vec<Entry>, String> {
-    let mut lines = text.lines();
+    // Each line ends with a line feed and nothing else: a carriage return would belong to the name.
+    let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
     let header = lines.next().and_then(|line| line.strip_prefix(MAGIC)).unwrap_or_default();
     let numbers: Vec<u64> = header.split_whitespace().map_while(|number| number.parse().ok()).collect();
     let &[announced, count] = numbers.as_slice() else {
-        return Err(format!("the first line is not `{MAGIC} BYTES COUNT`"));
+        return Err(format!("the first line is not `{MAGIC}BYTES COUNT`"));
     };
     if announced != bytes {
         return Err(format!("it belongs to a shard of {announced} bytes, this one has {bytes}"));
@@ -56,14 +57,14 @@ pub(crate) fn parse(text: &str, bytes: u64) -> Result<Vec<Entry>, String> {
 fn parse_line(line: &str) -> Option<Entry> {
     let mut fields = line.splitn(4, '\t');
     let (offset, len, label) = (fields.next()?, fields.next()?, fields.next()?);
-    let name = fields.next().filter(|name| !name.is_empty())?;
+    let name = fields.next().filter(|name| !name.is_empty() && !name.contains(char::is_control))?;
     Some(Entry { offset: offset.parse().ok()?, len: len.parse().ok()?, label: label.parse().ok()?, name: name.into() })
 }
 
 /// What [`parse`] reads.
 #[cfg(feature = "prepare")]
 pub(crate) fn format(entries: &[Entry], bytes: u64) -> String {
-    let mut text = format!("{MAGIC} {bytes} {}\n", entries.len());
+    let mut text = format!("{MAGIC}{bytes} {}\n", entries.len());
     for Entry { offset, len, label, name } in entries {
         text.push_str(&format!("{offset}\t{len}\t{label}\t{name}\n"));
     }
@@ -112,5 +113,7 @@ mod tests {
         assert!(message(&good.replace("512", &u64::MAX.to_string())).contains("lie beyond"));
         assert!(message(&good.replace("\t3\t", "\t4000000000\t")).contains("at most 1048576 is allowed"));
         assert!(message(&good.replace("\t3\t", "\t-1\t")).contains("line 2 is not"));
+        assert!(message(&good.replace('\n', "\r\n")).contains("line 2 is not"));
+        assert!(message(&good.replace("index 1 ", "index 10")).contains("the first line"));
     }
 }
