@@ -40,7 +40,14 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // The library's errors name their causes themselves.
+            let mut text = String::new();
+            for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+                if !text.ends_with(&cause) {
+                    text += &format!("{}{cause}", if text.is_empty() { "" } else { ": " });
+                }
+            }
+            eprintln!("error: {text}");
             ExitCode::FAILURE
         }
     }

@@ -74,8 +74,9 @@ pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
         bail!("--threads is 0, but it must be at least 1");
     }
     if args.sample {
-        eprintln!("drawing a miniature of ImageNet in {}", input.display());
-        Miniature::default().write(&input, workers)?;
+        let drawn = Miniature::default().write(&input, workers)?;
+        let what = if drawn { "a miniature of ImageNet is drawn" } else { "nothing is drawn, archives are there" };
+        eprintln!("{what}: {}", input.display());
     }
     let options = PrepareOptions {
         size: args.size,
@@ -123,7 +124,10 @@ fn tell(output: &Path, reports: &[SplitReport], time: Duration) -> Result<()> {
     }
     let images: u64 = reports.iter().map(|report| report.read - report.resumed).sum();
     let seconds = time.as_secs_f64();
-    text += &format!("{images} images in {seconds:.1} s, {:.0} a second\n", images as f64 / seconds.max(1e-9));
+    text += &match images {
+        0 => "nothing was left to do\n".to_owned(),
+        _ => format!("{images} images in {seconds:.1} s, {:.0} a second\n", images as f64 / seconds.max(1e-9)),
+    };
     text += &format!("train on it: cargo run -p alexnet-cli -- train --data {}\n", output.display());
     std::io::stdout().write_all(text.as_bytes()).context("cannot print the report")
 }

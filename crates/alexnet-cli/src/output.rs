@@ -24,8 +24,16 @@ pub fn nobody_reads(error: &anyhow::Error) -> bool {
 
 /// One sentence on standard error.
 pub fn error(error: &anyhow::Error) {
-    // `{:#}` joins the context and its causes.
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", sentence(error));
+}
+
+/// The error and its causes, but for those that it names itself.
+pub fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        text if text.ends_with(&cause) => text.to_owned(),
+        text => format!("{text}: {cause}"),
+    })
 }
 
 /// A bar that counts, drawn on standard error where that is a terminal.
@@ -223,6 +231,15 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        use anyhow::Context;
+        let missing = || alexnet_data::Error::Read { path: "a.jpg".into(), source: std::io::Error::other("gone") };
+        assert_eq!(sentence(&missing().into()), "cannot read a.jpg: gone");
+        let wrapped = Err::<(), _>(missing()).context("no picture").unwrap_err();
+        assert_eq!(sentence(&wrapped), "no picture: cannot read a.jpg: gone");
+    }
 
     #[test]
     fn durations() {

@@ -31,7 +31,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The path leads to something other than a folder.
-    #[error("{} is not a folder, and a data set is a folder with one folder of images per class", path.display())]
+    #[error("{} is not a folder or a .tar file; a data set is a folder with shards or with one folder of images per class", path.display())]
     NotAFolder {
         /// The path that was given.
         path: PathBuf,

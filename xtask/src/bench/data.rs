@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Comparison;
 use super::process::{Machine, build_example, json_lines, output, rate};
 use super::report::spread;
 
@@ -17,29 +18,8 @@ pub struct DataArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Measure torchvision and Pillow as well, in turn with us, at their best number of workers.
-    #[arg(long)]
-    vs_torch: bool,
-
-    /// A Python with torch 2.11 and torchvision 0.26.
-    #[arg(long, default_value = "python3", value_name = "PYTHON")]
-    python: PathBuf,
-
-    /// Rounds of the comparison.
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    rounds: usize,
-
-    /// Seconds of each measurement of loading, or one epoch if that takes longer.
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
-    seconds: f64,
-
-    /// Threads [default: all cores].
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
-    /// Print one JSON document instead of a table.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 #[derive(Serialize)]
@@ -60,7 +40,7 @@ struct Compared {
 
 /// The programs and the files they work on.
 struct Bench<'a> {
-    args: &'a DataArgs,
+    comparison: &'a Comparison,
     program: PathBuf,
     twin: PathBuf,
     data: PathBuf,
@@ -68,12 +48,13 @@ struct Bench<'a> {
 }
 
 pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
-    let threads = match args.threads {
-        Some(threads) => threads,
-        None => std::thread::available_parallelism()?.get(),
-    };
-    if args.rounds == 0 || threads == 0 {
-        bail!("{} rounds on {threads} threads are nothing; there must be one of each", args.rounds);
+    let comparison = &args.comparison;
+    let threads = comparison.threads()?;
+    if comparison.rounds == 0 {
+        bail!("--rounds is 0, but it must be at least 1");
+    }
+    if let Some(data) = args.data.as_ref().filter(|data| !data.is_dir()) {
+        bail!("there is no folder {}", data.display());
     }
     let data = match &args.data {
         Some(data) => data.clone(),
@@ -86,13 +67,13 @@ pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
     };
     let program = build_example(root, "bench_data", &["--release", "--package", "alexnet-data"])?;
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let bench = Bench { args, program, twin: root.join("xtask/bench/twin_data.py"), data, scratch };
+    let bench = Bench { comparison, program, twin: root.join("xtask/bench/twin_data.py"), data, scratch };
     let load = bench.compare("load", threads)?;
     let one_thread = bench.ours("load", 1, 0)?;
     let prepare = bench.compare("prepare", threads)?;
     let (machine, data) = (Machine::here(root, threads)?, bench.data.display().to_string());
     let results = Results { machine, data, work: vec![load, prepare], one_thread };
-    if args.json {
+    if comparison.json {
         println!("{}", serde_json::to_string_pretty(&results)?);
     } else {
         print!("{}", table(&results));
@@ -103,7 +84,7 @@ pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
 impl Bench<'_> {
     fn last(&self, work: &str, side: &str, number: usize) -> String {
         match work {
-            "load" => self.args.seconds.to_string(),
+            "load" => self.comparison.seconds.to_string(),
             _ => self.scratch.path().join(format!("{side}-{number}")).display().to_string(),
         }
     }
@@ -115,7 +96,7 @@ impl Bench<'_> {
     }
 
     fn python(&self, work: &str, workers: usize, round: usize) -> Result<Value> {
-        let mut command = Command::new(&self.args.python);
+        let mut command = Command::new(&self.comparison.python);
         command.arg(&self.twin).arg(work).arg(&self.data).arg(workers.to_string());
         command.arg(self.last(work, &format!("python-{workers}"), round));
         json_lines(&output(&mut command)?)?.into_iter().next().context("twin_data.py prints nothing")
@@ -124,10 +105,10 @@ impl Bench<'_> {
     fn compare(&self, work: &'static str, threads: usize) -> Result<Compared> {
         let mut compared = Compared { work, ours: Vec::new(), python: Vec::new() };
         let mut best: Option<usize> = None;
-        for round in 1..=self.args.rounds {
-            eprintln!("measuring {work}, round {round} of {}", self.args.rounds);
+        for round in 1..=self.comparison.rounds {
+            eprintln!("measuring {work}, round {round} of {}", self.comparison.rounds);
             compared.ours.push(self.ours(work, threads, round)?);
-            if !self.args.vs_torch {
+            if !self.comparison.vs_torch {
                 continue;
             }
             let result = match best {

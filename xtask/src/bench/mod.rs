@@ -34,9 +34,10 @@ enum What {
     Check,
 }
 
+/// How we are compared with others.
 #[derive(Args)]
-struct CpuArgs {
-    /// Measure PyTorch as well, in turn with us, at its best setting.
+struct Comparison {
+    /// Measure PyTorch's side as well, in turn with us, at its best setting.
     #[arg(long)]
     vs_torch: bool,
 
@@ -48,7 +49,7 @@ struct CpuArgs {
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
 
-    /// Seconds of each measurement, or three repetitions if those take longer.
+    /// Seconds of each measurement, or as long as three repetitions or an epoch take.
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     seconds: f64,
 
@@ -56,13 +57,29 @@ struct CpuArgs {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Only what contains this: `layers`, `train`, `infer`, `scaling`, or a network's name.
-    #[arg(value_name = "FILTER", default_value = "")]
-    filter: String,
-
     /// Print one JSON document instead of tables.
     #[arg(long)]
     json: bool,
+}
+
+impl Comparison {
+    fn threads(&self) -> anyhow::Result<usize> {
+        match self.threads {
+            Some(0) => bail!("--threads is 0, but it must be at least 1"),
+            Some(threads) => Ok(threads),
+            None => Ok(std::thread::available_parallelism()?.get()),
+        }
+    }
+}
+
+#[derive(Args)]
+struct CpuArgs {
+    #[command(flatten)]
+    comparison: Comparison,
+
+    /// Only what contains this: `layers`, `train`, `infer`, `scaling`, or a network's name.
+    #[arg(value_name = "FILTER", default_value = "")]
+    filter: String,
 }
 
 /// Work that is compared: what, which network, images at once.
@@ -117,22 +134,20 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let threads = match args.threads {
-        Some(threads) => threads,
-        None => std::thread::available_parallelism()?.get(),
-    };
+    let comparison = &args.comparison;
+    let threads = comparison.threads()?;
     let wanted = |name: &str| name.contains(args.filter.as_str());
     let work = WORK.map(|(work, arch, batch)| format!("{work} {arch} {batch}"));
-    if args.rounds == 0 || !work.iter().map(String::as_str).chain(["layers", "scaling"]).any(wanted) {
+    if comparison.rounds == 0 || !work.iter().map(String::as_str).chain(["layers", "scaling"]).any(wanted) {
         bail!(
             "{} rounds of what contains {:?} are nothing; there are layers, {}, scaling",
-            args.rounds,
+            comparison.rounds,
             args.filter,
             work.join(", ")
         );
     }
     let ours = Ours::build(root, threads, &["--release", "--package", "alexnet-train"])?;
-    let torch = args.vs_torch.then(|| Torch::new(root, &args.python, threads));
+    let torch = comparison.vs_torch.then(|| Torch::new(root, &comparison.python, threads));
 
     let mut results = Results {
         machine: process::Machine::here(root, threads)?,
@@ -147,24 +162,24 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted("layers") {
         progress(&format!("layers of {}", LAYERS_OF.0));
-        results.layers = ours.run("layers", LAYERS_OF.0, LAYERS_OF.1, args.seconds / 4.0)?;
+        results.layers = ours.run("layers", LAYERS_OF.0, LAYERS_OF.1, comparison.seconds / 4.0)?;
     }
     for (work, arch, batch) in WORK {
         if wanted(&format!("{work} {arch} {batch}")) {
-            results.work.push(compare(&ours, torch.as_ref(), work, arch, batch, args)?);
+            results.work.push(compare(&ours, torch.as_ref(), work, arch, batch, comparison)?);
         }
     }
     if wanted("scaling") {
         for batch in BATCHES {
             progress(&format!("train {} {batch}", LAYERS_OF.0));
-            results.batches.extend(ours.run("train", LAYERS_OF.0, batch, args.seconds)?);
+            results.batches.extend(ours.run("train", LAYERS_OF.0, batch, comparison.seconds)?);
         }
         if threads > 1 {
             progress("one thread");
-            results.one_thread = ours.on_one_thread("train", LAYERS_OF.0, 128, args.seconds)?;
+            results.one_thread = ours.on_one_thread("train", LAYERS_OF.0, 128, comparison.seconds)?;
         }
     }
-    if args.json {
+    if comparison.json {
         println!("{}", serde_json::to_string_pretty(&results)?);
     } else {
         print!("{}", report::tables(&results));
@@ -178,17 +193,17 @@ fn compare(
     work: &'static str,
     arch: &'static str,
     batch: usize,
-    args: &CpuArgs,
+    comparison: &Comparison,
 ) -> anyhow::Result<Compared> {
     let mut compared = Compared { work, arch, batch, ours: Vec::new(), setting: None, torch: Vec::new() };
-    for round in 1..=args.rounds {
-        progress(&format!("{work} {arch} {batch}, round {round} of {}", args.rounds));
-        compared.ours.extend(ours.run(work, arch, batch, args.seconds)?);
+    for round in 1..=comparison.rounds {
+        progress(&format!("{work} {arch} {batch}, round {round} of {}", comparison.rounds));
+        compared.ours.extend(ours.run(work, arch, batch, comparison.seconds)?);
         let Some(torch) = torch else { continue };
         let result = match compared.setting {
-            Some(setting) => torch.run(work, arch, batch, args.seconds, setting)?,
+            Some(setting) => torch.run(work, arch, batch, comparison.seconds, setting)?,
             None => {
-                let (setting, result) = torch.best(work, arch, batch, args.seconds)?;
+                let (setting, result) = torch.best(work, arch, batch, comparison.seconds)?;
                 compared.setting = Some(setting);
                 result
             }

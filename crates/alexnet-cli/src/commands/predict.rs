@@ -44,7 +44,7 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
                 failed += 1;
                 if args.machine.json {
                     let image = image.to_string_lossy();
-                    say(serde_json::json!({ "image": image, "error": format!("{error:#}") }))?;
+                    say(serde_json::json!({ "image": image, "error": crate::output::sentence(&error) }))?;
                 } else {
                     crate::output::error(&error);
                 }

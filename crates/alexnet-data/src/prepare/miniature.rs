@@ -54,19 +54,19 @@ fn id(class: u32) -> u32 {
 }
 
 impl Miniature {
-    /// Writes the archives and a file `MD5SUMS` into `folder`, unless they are there.
+    /// Writes the archives and a file `MD5SUMS` into `folder`, unless that file is there. Whether it has written them.
     ///
     /// # Errors
     /// [`Error::Setting`] where there are fewer than ten images; [`Error::Output`] where other archives are there;
     /// [`Error::Write`].
-    pub fn write(&self, folder: &Path, workers: usize) -> Result<(), Error> {
+    pub fn write(&self, folder: &Path, workers: usize) -> Result<bool, Error> {
         for (what, value) in [("train", self.train), ("val", self.val)] {
             if value < CLASSES {
                 return Err(Error::setting(what, value, format!("there are {CLASSES} classes with at least 1 image")));
             }
         }
         if folder.join(SUMS).is_file() {
-            return Ok(());
+            return Ok(false);
         }
         let marker = folder.join(UNFINISHED_MINIATURE);
         let foreign = [TRAIN, VAL, DEVKIT].into_iter().find(|name| folder.join(name).exists());
@@ -83,7 +83,8 @@ impl Miniature {
         }
         // Last: it says that the others are complete.
         write_whole(&folder.join(SUMS), sums.as_bytes())?;
-        fs::remove_file(&marker).map_err(|source| Error::Write { path: marker, source })
+        fs::remove_file(&marker).map_err(|source| Error::Write { path: marker, source })?;
+        Ok(true)
     }
 
     fn train(&self, workers: usize) -> Result<Vec<u8>, Error> {

@@ -194,6 +194,13 @@ fn finish(
 }
 
 fn other_settings(output: &Path, what: &str, found: &str, wanted: &str) -> Error {
+    // Only what differs: the rest is long.
+    let differences = |of: &str, other: &str| -> String {
+        let other: Vec<_> = other.split([',', ';']).map(str::trim).collect();
+        let parts = of.split([',', ';']).map(str::trim).filter(|part| !other.contains(part));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    let (found, wanted) = (differences(found, wanted), differences(wanted, found));
     let reason = format!("it holds {what} made with other settings or of another input: {found}; wanted: {wanted}");
     Error::Output { path: output.to_owned(), reason }
 }
