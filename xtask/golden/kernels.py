@@ -100,6 +100,11 @@ def softmax_cross_entropy(golden, case):
     losses = F.cross_entropy(logits, labels, reduction="none")
     golden.put(f"softmax_cross_entropy/{name}/losses", losses)
     golden.put(f"softmax_cross_entropy/{name}/grad_logits", torch.autograd.grad(losses.mean(), logits)[0])
+    # Labels mixed with their neighbours', and smoothed.
+    target = F.one_hot(labels, case["classes"]).to(logits.dtype)
+    mixed = F.cross_entropy(logits, 0.3 * target + 0.7 * target.roll(1, 0), reduction="none", label_smoothing=0.1)
+    golden.put(f"softmax_cross_entropy/{name}/mixed_losses", mixed)
+    golden.put(f"softmax_cross_entropy/{name}/mixed_grad_logits", torch.autograd.grad(mixed.mean(), logits)[0])
 
 
 golden = Golden()

@@ -1,5 +1,7 @@
 //! The arguments, and what they mean for a configuration.
 
+mod augment;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -8,6 +10,8 @@ use alexnet_model::VARIANTS;
 use alexnet_train::{Schedule, TrainConfig};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
+
+use augment::AugmentArgs;
 
 /// Train, evaluate and use AlexNet, the network of 2012, on your own photographs.
 #[derive(Debug, Parser)]
@@ -89,11 +93,6 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DECAY")]
     pub weight_decay: Option<f64>,
 
-    /// Strength of the paper's colour noise, in units of the set's own standard deviations; 0 is none [default: 0.1,
-    /// torchvision's 0].
-    #[arg(long, value_name = "STRENGTH")]
-    pub colour_noise: Option<f32>,
-
     /// What to do about a file that is not an image: leave it out and list it (more than 1 % fail), or fail at once.
     #[arg(long, value_name = "WHAT")]
     pub on_bad_sample: Option<OnBad>,
@@ -108,6 +107,9 @@ pub struct TrainArgs {
 
     #[command(flatten)]
     pub machine: MachineArgs,
+
+    #[command(flatten)]
+    pub augment: AugmentArgs,
 }
 
 /// Measure a trained network on a folder of images.
@@ -272,7 +274,6 @@ impl TrainArgs {
         set(&mut config.solver.learning_rate, &self.learning_rate);
         set(&mut config.solver.momentum, &self.momentum);
         set(&mut config.solver.weight_decay, &self.weight_decay);
-        set(&mut config.data.colour_noise, &self.colour_noise);
         set(&mut config.checkpoint_steps, &self.checkpoint_steps);
         set(&mut config.seed, &self.seed);
         if let Some(on_bad) = self.on_bad_sample {
@@ -284,6 +285,7 @@ impl TrainArgs {
         if let Some(kind) = self.schedule {
             (config.schedule, config.bias_schedule) = kind.schedules(config.epochs);
         }
+        self.augment.apply(&mut config);
         config
     }
 }

@@ -20,8 +20,12 @@ mod resize;
 mod sources;
 mod statistics;
 
+pub use augment::colour_jitter::{ColourChange, ColourChanges, ColourJitter};
 pub use augment::colour_noise::{ColourNoise, ColourShift};
 pub use augment::crop::Centring;
+pub use augment::mixing::Mixing;
+pub use augment::random_erasing::{Erased, Fill, RandomErasing};
+pub use augment::resized_crop::{RandomResizedCrop, ResizedCrop};
 pub use augment::{Augment, View};
 pub use bad_samples::{BadSample, BadSampleBudget, OnBadSample};
 pub use decode::{DecodeLimits, RgbImage8, decode, decode_into};

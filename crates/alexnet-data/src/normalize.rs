@@ -128,10 +128,10 @@ impl Normalizer {
         Ok(Self { crop_size: preprocess.crop_size as usize, source_channel, gain, offset, mean })
     }
 
-    /// Writes one view, `[3, crop_size, crop_size]`, in one pass over its bytes.
-    pub(crate) fn write(&self, square: &Square<'_>, view: &View, output: &mut [f32]) {
+    /// Writes one view, `[3, crop_size, crop_size]`, in one pass over its bytes, which begin at column `x` and row `y` of
+    /// `square`.
+    pub(crate) fn write(&self, square: &Square<'_>, [x, y]: [usize; 2], view: &View, output: &mut [f32]) {
         let crop = self.crop_size;
-        let (x, y) = (view.x as usize, view.y as usize);
         let (shift, divisor) = view.colour_shift.map_or(([0.0; 3], 1.0), |noise| (noise.shift, noise.divisor));
         for (c, plane) in output.chunks_exact_mut(crop * crop).enumerate() {
             let channel = self.source_channel[c];
@@ -146,7 +146,7 @@ impl Normalizer {
                     line.iter_mut().zip(values).for_each(|(out, value)| *out = value);
                 }
                 let Some(mean) = &self.mean else { continue };
-                let (mean_x, mean_y) = mean.fixed.map_or((x, y), |start| (start, start));
+                let (mean_x, mean_y) = mean.fixed.map_or((view.x as usize, view.y as usize), |start| (start, start));
                 let part = &mean.values[(c * mean.size + mean_y + row) * mean.size + mean_x..][..crop];
                 if view.flip && mean.fixed.is_none() {
                     line.iter_mut().rev().zip(part).for_each(|(out, mean)| *out -= mean / divisor);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::augment::resized_crop::ResizedCrop;
 use crate::augment::{Augment, View};
 use crate::decode::decode_into;
 use crate::normalize::Normalizer;
@@ -42,6 +43,21 @@ pub struct Scratch {
     decoded: RgbImage8,
     resized: RgbImage8,
     resizer: Resizer,
+    /// A part of the image, and a view before its colours are changed.
+    part: RgbImage8,
+    view: RgbImage8,
+}
+
+impl Scratch {
+    fn decode(&mut self, from: &Location) -> Result<(), Error> {
+        if self.decoded.pixels.capacity() > KEPT_BYTES {
+            self.decoded = RgbImage8::default();
+            self.part = RgbImage8::default();
+        }
+        from.read_into(&mut self.file)?;
+        let decoded = decode_into(&self.file, &DecodeLimits::default(), &mut self.decoded);
+        decoded.map_err(|error| error.in_file(&from.path()))
+    }
 }
 
 /// The square cut from the middle of a resized image, borrowed from a [`Scratch`].
@@ -75,12 +91,8 @@ impl Preprocess {
     /// # Errors
     /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image.
     pub fn load_square<'a>(&self, from: &Location, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
-        if scratch.decoded.pixels.capacity() > KEPT_BYTES {
-            scratch.decoded = RgbImage8::default();
-        }
-        from.read_into(&mut scratch.file)?;
-        decode_into(&scratch.file, &DecodeLimits::default(), &mut scratch.decoded)
-            .and_then(|()| self.square(&scratch.decoded, &mut scratch.resizer, &mut scratch.resized))
+        scratch.decode(from)?;
+        self.square(&scratch.decoded, &mut scratch.resizer, &mut scratch.resized)
             .map_err(|error| error.in_file(&from.path()))
     }
 
@@ -104,6 +116,31 @@ impl Preprocess {
         resizer.resize(image, (width, height), window, self.filter, resized)?;
         Ok(Square { image: resized, x: 0, y: 0 })
     }
+
+    /// The part of an image, at the size of a view.
+    fn resized_crop(
+        &self,
+        image: &RgbImage8,
+        crop: ResizedCrop,
+        resizer: &mut Resizer,
+        part: &mut RgbImage8,
+        view: &mut RgbImage8,
+    ) -> Result<(), Error> {
+        let window = crop.window(image.width, image.height);
+        // Cut out, so that the filter sees nothing beyond its border; the copy is nothing beside decoding.
+        copy_window(&Square { image, x: 0, y: 0 }, window, part);
+        let side = self.crop_size;
+        let whole = Window { x: 0, y: 0, width: side, height: side };
+        resizer.resize(part, (side, side), whole, self.filter, view)
+    }
+}
+
+fn copy_window(from: &Square<'_>, window: Window, to: &mut RgbImage8) {
+    let Window { x, y, width, height } = window;
+    to.reshape(width, height);
+    for (row, line) in to.pixels.chunks_exact_mut(width as usize * 3).enumerate() {
+        line.copy_from_slice(from.row(y as usize + row, x as usize, width as usize));
+    }
 }
 
 /// The way from a file to a network's input. Shared by all threads of a loader.
@@ -122,11 +159,7 @@ impl Pipeline {
     /// another size.
     pub fn new(preprocess: Preprocess, augment: Augment, mean_image: Option<Arc<MeanImage>>) -> Result<Self, Error> {
         preprocess.validate()?;
-        if let Some(noise) = augment.colour_noise
-            && !(noise.strength.is_finite() && noise.strength >= 0.0)
-        {
-            return Err(Error::setting("strength of the colour noise", noise.strength, "it must be 0 or more"));
-        }
+        augment.validate()?;
         Ok(Self { preprocess, augment, normalizer: Normalizer::new(&preprocess, mean_image)? })
     }
 
@@ -144,7 +177,7 @@ impl Pipeline {
     pub fn views(&self, mode: Mode, seed: u64, epoch: u32, index: u32) -> Vec<View> {
         let (border, centring) = (self.preprocess.border(), self.preprocess.centring);
         match mode {
-            Mode::Train => vec![self.augment.view(seed, epoch, index, border, centring)],
+            Mode::Train => vec![self.augment.view(seed, epoch, index, &self.preprocess)],
             Mode::Eval => vec![View::centre(border, centring)],
             Mode::TenViews => View::ten(border, centring).to_vec(),
         }
@@ -171,9 +204,34 @@ impl Pipeline {
             let rule = format!("x and y must be at most {border}");
             return Err(Error::setting("view", format!("at ({}, {})", view.x, view.y), rule));
         }
-        let square = self.preprocess.load_square(from, scratch)?;
+        scratch.decode(from)?;
+        let Scratch { decoded, resized, resizer, part, view: pixels, .. } = scratch;
+        let in_file = |error: Error| error.in_file(&from.path());
+        let side = self.preprocess.crop_size;
+        // The square is made once, and only where a view is cut from it.
+        let square = match views.iter().any(|view| view.resized_crop.is_none()) {
+            true => Some(self.preprocess.square(decoded, resizer, resized).map_err(in_file)?),
+            false => None,
+        };
         for (view, output) in views.iter().zip(output.chunks_exact_mut(length)) {
-            self.normalizer.write(&square, view, output);
+            let mut from = [view.x as usize, view.y as usize];
+            let mut source = square;
+            if let Some(crop) = view.resized_crop {
+                self.preprocess.resized_crop(decoded, crop, resizer, part, pixels).map_err(in_file)?;
+                (source, from) = (None, [0, 0]);
+            }
+            if view.colour_changes.iter().any(Option::is_some) {
+                if let Some(square) = source.take() {
+                    copy_window(&square, Window { x: view.x, y: view.y, width: side, height: side }, pixels);
+                    from = [0, 0];
+                }
+                view.colour_changes.iter().flatten().for_each(|change| change.apply(&mut pixels.pixels));
+            }
+            let source = source.unwrap_or(Square { image: pixels, x: 0, y: 0 });
+            self.normalizer.write(&source, from, view, output);
+            if let Some(erased) = &view.erased {
+                erased.apply(output, side as usize);
+            }
         }
         Ok(())
     }

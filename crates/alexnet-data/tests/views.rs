@@ -13,6 +13,7 @@ use alexnet_data::{
 
 const SOURCE: u32 = 40;
 const CROP: u32 = 32;
+const PAPER: Preprocess = Preprocess::ALEXNET_2012;
 const PLANE: usize = (CROP * CROP) as usize;
 
 /// 40x40 squares as they are, views of 32x32, bytes as they are.
@@ -36,7 +37,7 @@ fn render(preprocess: Preprocess, mean_image: Option<MeanImage>, views: &[View])
 }
 
 fn at(x: u32, y: u32, flip: bool) -> View {
-    View { x, y, flip, colour_shift: None }
+    View { flip, ..View::at(x, y) }
 }
 
 /// Calls `check` with plane, row, column and value.
@@ -105,7 +106,7 @@ fn crops_and_flips_are_uniform() {
     let mut places = vec![0_u32; 33 * 33];
     let mut flips = 0;
     for index in 0..n {
-        let view = Augment::CROP_AND_FLIP.view(5, 1, index, 32, Centring::Down);
+        let view = Augment::CROP_AND_FLIP.view(5, 1, index, &PAPER);
         places[(view.y * 33 + view.x) as usize] += 1;
         flips += u32::from(view.flip);
     }
@@ -119,8 +120,8 @@ fn crops_and_flips_are_uniform() {
 #[test]
 fn augmentations_are_independent_switches() {
     let noise = Some(ColourNoise::IMAGENET);
-    let all = Augment { random_crop: true, flip: true, colour_noise: noise };
-    let view = |augment: Augment, epoch, index| augment.view(9, epoch, index, 32, Centring::Down);
+    let all = Augment { colour_noise: noise, ..Augment::CROP_AND_FLIP };
+    let view = |augment: Augment, epoch, index| augment.view(9, epoch, index, &PAPER);
     let mut different = 0;
     for index in 0..50 {
         let full = view(all, 3, index);
@@ -213,7 +214,7 @@ fn colour_noise_has_the_covariance_of_its_components() {
     let augment = Augment { colour_noise: Some(noise), ..Augment::NONE };
     let shifts: Vec<[f32; 3]> = (0..n)
         .map(|index| {
-            let shift = augment.view(1, 0, index, 32, Centring::Down).colour_shift.unwrap();
+            let shift = augment.view(1, 0, index, &PAPER).colour_shift.unwrap();
             assert_eq!(shift.divisor, 1.1);
             shift.shift
         })

@@ -20,6 +20,16 @@ pub enum Purpose {
     Dropout = 4,
     /// Pictures of synthetic data sets; the index is the picture.
     Synthetic = 5,
+    /// The window of one sample's random resized crop.
+    ResizedCrop = 6,
+    /// Brightness, contrast, saturation and hue of one sample.
+    ColourJitter = 7,
+    /// The rectangle of one sample that is erased.
+    Erasing = 8,
+    /// How the samples of a batch are mixed; the index is the batch's first position in the epoch's order.
+    Mixing = 9,
+    /// What comes in place of an erased rectangle.
+    ErasingNoise = 10,
 }
 
 /// An endless stream of random numbers, a pure function of (seed, purpose, epoch, index).
@@ -89,6 +99,35 @@ impl Stream {
         let v = f64::from(self.next_u32()) * scale;
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     }
+
+    /// Gamma-distributed with this shape, which must be positive, and scale 1.
+    ///
+    /// # Source
+    /// Marsaglia, Tsang, *A simple method for generating gamma variables*, 2000; shapes below 1 by their section 6.
+    pub fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            // In (0, 1], so that no power of it is infinite.
+            let u = 1.0 - f64::from(self.uniform());
+            return self.gamma(shape + 1.0) * u.powf(1.0 / shape);
+        }
+        let d = shape - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = f64::from(self.normal());
+            let v = (1.0 + c * x).powi(3);
+            let u = 1.0 - f64::from(self.uniform());
+            if v > 0.0 && u.ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+                return d * v;
+            }
+        }
+    }
+
+    /// Beta-distributed in `[0, 1]` with both parameters `alpha`, which must be positive.
+    pub fn symmetric_beta(&mut self, alpha: f64) -> f64 {
+        let (a, b) = (self.gamma(alpha), self.gamma(alpha));
+        // With a tiny alpha both can vanish; the distribution then sits at its ends.
+        if a + b > 0.0 { a / (a + b) } else { f64::from(self.below(2)) }
+    }
 }
 
 /// The numbers `0..n` in an order that depends on the seed and the epoch alone (Fisher–Yates).
@@ -148,6 +187,27 @@ mod tests {
         assert!(mean.abs() < 1.6e-2 && (variance - 1.0).abs() < 2.3e-2, "{mean} {variance}");
         let tail = normal.iter().filter(|z| z.abs() > 1.96).count();
         assert!((4650..5350).contains(&tail), "{tail} of 100,000 beyond 1.96, 5,000 expected");
+    }
+
+    #[test]
+    fn gamma_and_beta_have_their_moments() {
+        let mut stream = Stream::new(6, Purpose::Mixing, 0, 0);
+        for shape in [0.2, 1.0, 3.5] {
+            let values: Vec<f32> = (0..100_000).map(|_| stream.gamma(shape) as f32).collect();
+            let (mean, variance) = moments(&values);
+            // Mean and variance are both the shape; five standard errors, the fourth moment being 3k² + 6k.
+            let error = (5.0 * (shape / 1e5).sqrt(), 5.0 * ((2.0 * shape * shape + 6.0 * shape) / 1e5).sqrt());
+            assert!((mean - shape).abs() < error.0 && (variance - shape).abs() < error.1, "{shape}: {mean} {variance}");
+        }
+        for alpha in [0.2, 1.0, 4.0] {
+            let values: Vec<f32> = (0..100_000).map(|_| stream.symmetric_beta(alpha) as f32).collect();
+            assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
+            let (mean, variance) = moments(&values);
+            let expected = 1.0 / (4.0 * (2.0 * alpha + 1.0));
+            assert!((mean - 0.5).abs() < 5.0 * (expected / 1e5).sqrt(), "{alpha}: {mean}");
+            assert!((variance - expected).abs() < 0.02 * expected, "{alpha}: {variance}, expected {expected}");
+        }
+        assert!((0..100).all(|_| [0.0, 1.0].contains(&stream.symmetric_beta(1e-9))));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alexnet_data::OnBadSample;
+use alexnet_data::{Augment, ColourJitter, Mixing, OnBadSample, RandomErasing, RandomResizedCrop};
 use alexnet_kernels::sgd::SgdRule;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Steps between checkpoints; there is one after every epoch as well. 0 means only those.
     pub checkpoint_steps: u64,
+    /// The share of each label that is spread evenly over all classes while training. 0 in 2012.
+    #[serde(default)]
+    pub label_smoothing: f32,
     /// The images.
     pub data: DataConfig,
     /// The update.
@@ -50,6 +53,37 @@ pub struct DataConfig {
     pub flip: bool,
     /// The paper's colour noise: standard deviation in units of the set's own. 0.1 in 2012; 0 is none.
     pub colour_noise: f32,
+    /// α of the beta distribution by which neighbours in a batch are blended, with their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<f32>,
+    /// α of the beta distribution by which rectangles of neighbours in a batch are exchanged, with their labels. Where
+    /// there is a `mixup` too, each has half of the batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutmix: Option<f32>,
+    /// A part of random size and proportions of each image, instead of a view cut from its square.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_resized_crop: Option<RandomResizedCrop>,
+    /// Random brightness, contrast, saturation and hue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour_jitter: Option<ColourJitter>,
+    /// Rectangles taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_erasing: Option<RandomErasing>,
+}
+
+impl DataConfig {
+    /// The augmentation, but for the colour noise, which depends on the images.
+    pub fn augment(&self) -> Augment {
+        Augment {
+            random_crop: self.random_crop,
+            resized_crop: self.random_resized_crop,
+            flip: self.flip,
+            colour_noise: None,
+            colour_jitter: self.colour_jitter,
+            erasing: self.random_erasing,
+            mixing: Mixing { mixup: self.mixup, cutmix: self.cutmix },
+        }
+    }
 }
 
 /// The update of the parameters.
@@ -139,6 +173,7 @@ impl TrainConfig {
             // torchvision's is 32 on each of 8 GPUs.
             batch_size: if torchvision { 256 } else { 128 },
             checkpoint_steps: 1000,
+            label_smoothing: 0.0,
             data: DataConfig {
                 path: data,
                 hold_out: 0.1,
@@ -146,6 +181,11 @@ impl TrainConfig {
                 random_crop: true,
                 flip: true,
                 colour_noise: if torchvision { 0.0 } else { 0.1 },
+                mixup: None,
+                cutmix: None,
+                random_resized_crop: torchvision.then(RandomResizedCrop::default),
+                colour_jitter: None,
+                random_erasing: None,
             },
             solver,
             schedule,
@@ -219,6 +259,10 @@ impl TrainConfig {
         if !(self.data.hold_out > 0.0 && self.data.hold_out < 1.0) {
             return wrong("data.hold_out", self.data.hold_out.to_string(), "it must be above 0 and below 1");
         }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return wrong("label_smoothing", self.label_smoothing.to_string(), "it must be from 0 to below 1");
+        }
+        self.data.augment().validate()?;
         self.schedule.validate("schedule")?;
         self.bias_schedule.iter().try_for_each(|schedule| schedule.validate("bias_schedule"))
     }
@@ -252,6 +296,10 @@ mod tests {
     fn files_say_what_was_written() {
         for arch in ["alexnet", "alexnet-torchvision"] {
             let mut config = TrainConfig::recipe(arch, "some \"data\"".into());
+            config.label_smoothing = 0.1;
+            config.data.colour_jitter = Some(ColourJitter { hue: 0.1, ..Default::default() });
+            config.data.random_erasing = Some(RandomErasing::new(0.5));
+            config.data.mixup = Some(0.2);
             config.solver.exceptions.push(SolverException {
                 of: "conv1".into(),
                 learning_rate_factor: 0.0,
@@ -290,6 +338,8 @@ mod tests {
         assert!(message(|c| c.data.colour_noise = f32::NAN).contains("data.colour_noise is NaN"));
         assert!(message(|c| c.seed = u64::MAX).contains("seed is 18446744073709551615"));
         assert!(message(|c| c.data.hold_out = 1.0).contains("data.hold_out is 1"));
+        assert!(message(|c| c.label_smoothing = 1.0).contains("label_smoothing is 1"));
+        assert!(message(|c| c.data.cutmix = Some(-1.0)).contains("alpha of cutmix is -1"));
     }
 
     #[test]

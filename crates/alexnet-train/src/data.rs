@@ -86,7 +86,7 @@ impl RunData {
             None => set.train.hold_out(config.hold_out)?,
         };
         let preprocess = preprocess(spec);
-        let mut augment = Augment { random_crop: config.random_crop, flip: config.flip, colour_noise: None };
+        let mut augment = config.augment();
         let (mut mean_image, mut cache) = (None, None);
         if spec.mean.needs_image() || config.colour_noise > 0.0 {
             let progress: &dyn Fn(usize, usize) = &|done, total| progress(done, total);

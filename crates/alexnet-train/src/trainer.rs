@@ -211,11 +211,20 @@ impl Trainer {
         let rates = self.rates();
         let learning_rate = self.config.solver.learning_rate * rates.weight;
         self.state.learning_rate = learning_rate;
+        // Where labels are mixed or smoothed, the loss needs a weight for each class.
+        let plain = batch.own_share.is_none() && self.config.label_smoothing == 0.0;
+        let classes = self.model.classes.len();
+        let labels = match plain {
+            true => Tensor::from_slice(&batch.labels, n, &Device::Cpu)?,
+            false => {
+                Tensor::from_vec(batch.targets(classes, self.config.label_smoothing)?, (n, classes), &Device::Cpu)?
+            }
+        };
         let images = Tensor::from_vec(batch.images, (n, c, h, w), &Device::Cpu)?;
 
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
         let logits = network.forward(&images, mode, tape)?;
-        let labels = Tensor::from_slice(&batch.labels, n, logits.device())?;
+        let labels = labels.to_device(logits.device())?;
         let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
         softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
         let losses: Vec<f64> = losses.to_vec1::<f32>()?.into_iter().map(f64::from).collect();

@@ -95,6 +95,36 @@ pub struct Batch {
     pub views: usize,
     /// Samples that belong to this batch and could not be used. The batch is smaller by these, and may be empty.
     pub bad: Vec<BadSample>,
+    /// Where the images are [mixed](crate::Mixing), the share of each that is its own, 0–1; the rest belongs to the image
+    /// before it, that of the first to the last, and so do their labels.
+    pub own_share: Option<f32>,
+}
+
+impl Batch {
+    /// What the network should say, `[n, classes]`: the labels' probabilities, mixed as the images are, and with
+    /// `label_smoothing` of it spread evenly over all classes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where a label is not below `classes` or the smoothing not from 0 to below 1.
+    ///
+    /// # Source
+    /// Szegedy et al. 2016, *Rethinking the Inception architecture*, section 7; PyTorch, `CrossEntropyLoss`.
+    pub fn targets(&self, classes: usize, label_smoothing: f32) -> Result<Vec<f32>, Error> {
+        if !(0.0..1.0).contains(&label_smoothing) {
+            return Err(Error::setting("label smoothing", label_smoothing, "it must be from 0 to below 1"));
+        }
+        if let Some(label) = self.labels.iter().find(|&&label| label as usize >= classes) {
+            return Err(Error::setting("label", label, format!("there are {classes} classes")));
+        }
+        let own = self.own_share.unwrap_or(1.0);
+        let mut targets = vec![label_smoothing / classes as f32; self.labels.len() * classes];
+        let neighbours = self.labels.iter().cycle().skip(self.labels.len().saturating_sub(1));
+        for ((row, &label), &neighbour) in targets.chunks_exact_mut(classes.max(1)).zip(&self.labels).zip(neighbours) {
+            row[label as usize] += (1.0 - label_smoothing) * own;
+            row[neighbour as usize] += (1.0 - label_smoothing) * (1.0 - own);
+        }
+        Ok(targets)
+    }
 }
 
 /// Delivers the batches of one epoch in order. Batch `k` covers positions `k * batch_size..(k + 1) * batch_size` of the
@@ -170,6 +200,7 @@ impl Filler {
             indices: Vec::with_capacity(positions.len()),
             views: mode.views(),
             bad: Vec::new(),
+            own_share: None,
         };
         // Clears only what an earlier batch did not have: everything that stays is overwritten below.
         batch.images.resize(positions.len() * length, 0.0);
@@ -193,6 +224,13 @@ impl Filler {
             }
         }
         batch.images.truncate(batch.labels.len() * length);
+        if mode == Mode::Train {
+            let side = self.pipeline.preprocess().crop_size;
+            let position = (job.number * self.config.batch_size) as u32;
+            let mix = self.pipeline.augment().mixing.draw(seed, epoch, position, side);
+            mix.iter().for_each(|mix| mix.apply(&mut batch.images, length, side as usize));
+            batch.own_share = mix.map(|mix| mix.lambda());
+        }
         Ok(batch)
     }
 }

@@ -15,13 +15,14 @@ const OP: &str = "softmax_cross_entropy";
 /// The mean over the batch of −ln p(label), p the softmax of the logits; differentiable in the logits.
 ///
 /// `logits` is `[n, classes]`, `f32`, `labels` `[n]`, `u32`; the result is a scalar. The largest logit is subtracted
-/// first, so that no finite logit overflows.
+/// first, so that no finite logit overflows. Where labels are mixed or smoothed, `labels` is `[n, classes]`, `f32`, the
+/// weight t of each class, and a row's loss −Σ t·ln p; the weights need not sum to 1.
 ///
 /// # Errors
 /// A label that is not below the number of classes, shapes that do not fit, an empty batch, other element types.
 ///
 /// # Source
-/// Krizhevsky et al. 2012, section 3.5.
+/// Krizhevsky et al. 2012, section 3.5; weights as in PyTorch's `cross_entropy` with class probabilities.
 ///
 /// ```
 /// use alexnet_kernels::softmax_cross_entropy::softmax_cross_entropy;
@@ -37,44 +38,66 @@ pub fn softmax_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor>
 }
 
 /// Writes each row's loss, −ln p(label), into `losses`, `[n]`, and, where wanted, the gradient of their **mean** with
-/// respect to the logits, (p − onehot(label)) / n, into `grad_logits`.
+/// respect to the logits, (p − onehot(label)) / n, into `grad_logits`; with weights t as `labels`, (p·Σt − t) / n.
 ///
 /// # Errors
 /// As [`softmax_cross_entropy`]; a tensor is not contiguous, or an output shares its storage with another tensor.
 pub fn forward_into(logits: &Tensor, labels: &Tensor, losses: &Tensor, grad_logits: Option<&Tensor>) -> Result<()> {
-    let (_, classes) = check(logits.dims(), labels.dims())?;
-    if losses.dims() != labels.dims() {
-        return Ok(error::shape(OP, "losses", format!("{:?}, as labels", labels.dims()), losses.dims())?);
+    let (n, classes) = check(logits.dims(), labels.dims())?;
+    if losses.dims() != [n] {
+        return Ok(error::shape(OP, "losses", format!("[{n}], one per row of logits"), losses.dims())?);
     }
     if let Some(grad_logits) = grad_logits {
         tensor::same_shape(OP, logits, &[("grad_logits", grad_logits)])?;
     }
     tensor::distinct(OP, &[Some(logits), Some(labels)], &[Some(losses), grad_logits])?;
-    read(OP, "logits", logits, |logits| {
-        read::<u32, _>(OP, "labels", labels, |labels| {
-            check_labels(labels, classes)?;
+    let forward = |targets: Targets<'_>| {
+        targets.check(classes)?;
+        read(OP, "logits", logits, |logits| {
             write(OP, "losses", losses, |losses| {
                 write_optional(OP, "grad_logits", grad_logits, |grad_logits| {
-                    cpu::forward(logits, labels, classes, losses, grad_logits);
+                    cpu::forward(logits, targets, classes, losses, grad_logits);
                     Ok(())
                 })
             })
         })
-    })
+    };
+    match labels.rank() {
+        1 => read(OP, "labels", labels, |labels| forward(Targets::Labels(labels))),
+        _ => read(OP, "labels", labels, |weights| forward(Targets::Weights(weights))),
+    }
+}
+
+/// What each row should be.
+#[derive(Clone, Copy)]
+enum Targets<'a> {
+    /// One class per row.
+    Labels(&'a [u32]),
+    /// A weight for each class of each row.
+    Weights(&'a [f32]),
+}
+
+impl Targets<'_> {
+    fn check(self, classes: usize) -> std::result::Result<(), Error> {
+        let Self::Labels(labels) = self else { return Ok(()) };
+        match labels.iter().position(|&label| label as usize >= classes) {
+            Some(row) => Err(Error::Label { row, label: labels[row], classes }),
+            None => Ok(()),
+        }
+    }
 }
 
 fn check(logits: &[usize], labels: &[usize]) -> std::result::Result<(usize, usize), Error> {
     match (logits, labels) {
         (&[n, classes], &[count]) if n == count && n > 0 && classes > 0 => Ok((n, classes)),
-        (&[n, _], _) if n > 0 => error::shape(OP, "labels", format!("[{n}], one per row of logits"), labels),
+        (&[n, classes], &[rows, columns]) if [n, classes] == [rows, columns] && n > 0 && classes > 0 => {
+            Ok((n, classes))
+        }
+        (&[n, classes], _) if n > 0 => {
+            let expected = format!("[{n}], one per row of logits, or [{n}, {classes}]");
+            error::shape(OP, "labels", expected, labels)
+        }
         _ => error::shape(OP, "logits", "[n, classes] with n ≥ 1", logits),
-    }
-}
-
-fn check_labels(labels: &[u32], classes: usize) -> std::result::Result<(), Error> {
-    match labels.iter().position(|&label| label as usize >= classes) {
-        Some(row) => Err(Error::Label { row, label: labels[row], classes }),
-        None => Ok(()),
     }
 }
 
@@ -88,10 +111,13 @@ impl CustomOp2 for Op {
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, l: &CpuStorage, ll: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n, classes) = check(xl.dims(), ll.dims())?;
-        let labels: &[u32] = tensor::slice(OP, "labels", l, ll)?;
-        check_labels(labels, classes)?;
+        let targets = match ll.dims().len() {
+            1 => Targets::Labels(tensor::slice(OP, "labels", l, ll)?),
+            _ => Targets::Weights(tensor::slice(OP, "labels", l, ll)?),
+        };
+        targets.check(classes)?;
         let mut losses = vec![0.0; n];
-        cpu::forward(tensor::slice(OP, "logits", x, xl)?, labels, classes, &mut losses, &mut []);
+        cpu::forward(tensor::slice(OP, "logits", x, xl)?, targets, classes, &mut losses, &mut []);
         let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / n as f64;
         Ok((CpuStorage::F32(vec![mean as f32]), Shape::from(())))
     }
@@ -104,7 +130,7 @@ impl CustomOp2 for Op {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad_logits = logits.zeros_like()?;
-        let losses = Tensor::zeros(labels.dims(), logits.dtype(), logits.device())?;
+        let losses = Tensor::zeros(logits.dim(0)?, logits.dtype(), logits.device())?;
         forward_into(logits, labels, &losses, Some(&grad_logits))?;
         Ok((Some(grad_logits.broadcast_mul(grad)?), None))
     }
