@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use alexnet_data::ResizeFilter;
 use alexnet_data::prepare::miniature::Miniature;
-use alexnet_data::prepare::{BAD_IMAGES, IMAGES_PER_SHARD, PrepareOptions, SplitReport, Step, prepare};
+use alexnet_data::prepare::{BAD_IMAGES, IMAGES_PER_SHARD, PrepareOptions, SplitReport, Step, StoredFormat, prepare};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
@@ -37,11 +37,14 @@ pub struct PrepareArgs {
     /// Interpolation: area is what the 2012 code's successor used
     #[arg(long, value_enum, default_value_t = Filter::Area)]
     filter: Filter,
-    /// Quality of the stored JPEG files, 1 to 100
-    #[arg(long, value_name = "QUALITY", default_value_t = 95)]
-    quality: u8,
+    /// How the resized images are stored
+    #[arg(long, value_enum, default_value_t = Format::Jpeg)]
+    format: Format,
+    /// Quality of the stored JPEG files, 1 to 100 [default: 95]
+    #[arg(long, value_name = "QUALITY")]
+    quality: Option<u8>,
     /// Store the files as they are; size and filter then matter to mean image and colours alone
-    #[arg(long, conflicts_with_all = ["crop", "quality"])]
+    #[arg(long, conflicts_with_all = ["crop", "format", "quality"])]
     keep_originals: bool,
     /// Images read for each shard
     #[arg(long, value_name = "N", default_value_t = IMAGES_PER_SHARD)]
@@ -52,6 +55,14 @@ pub struct PrepareArgs {
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Compressed: about 55 kB an image
+    Jpeg,
+    /// Bytes that need no decoding, as PPM: about 260 kB an image, 197 kB with --crop
+    Raw,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -78,6 +89,9 @@ pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
         let what = if drawn { "a miniature of ImageNet is drawn" } else { "nothing is drawn, archives are there" };
         eprintln!("{what}: {}", input.display());
     }
+    if args.format == Format::Raw && args.quality.is_some() {
+        bail!("--quality is for JPEG files, and --format is raw");
+    }
     let options = PrepareOptions {
         size: args.size,
         crop: args.crop,
@@ -86,8 +100,11 @@ pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
             Filter::Lanczos => ResizeFilter::Lanczos3,
             Filter::Bilinear => ResizeFilter::Bilinear,
         },
-        quality: args.quality,
-        keep_originals: args.keep_originals,
+        format: match args.format {
+            _ if args.keep_originals => StoredFormat::Original,
+            Format::Raw => StoredFormat::Raw,
+            Format::Jpeg => StoredFormat::Jpeg { quality: args.quality.unwrap_or(95) },
+        },
         images_per_shard: args.images_per_shard,
         verify: !args.no_verify,
         ..PrepareOptions::new(input.clone(), output.clone(), workers)

@@ -127,7 +127,7 @@ pub enum Error {
     #[error("the file is empty")]
     EmptyFile,
     /// The content is of no supported format.
-    #[error("neither JPEG, PNG nor WebP: the content starts with {start:02x?}")]
+    #[error("neither JPEG, PNG, WebP nor PPM (P6): the content starts with {start:02x?}")]
     UnknownFormat {
         /// The first bytes of the file.
         start: Vec<u8>,

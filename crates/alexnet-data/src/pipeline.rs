@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use crate::augment::resized_crop::ResizedCrop;
 use crate::augment::{Augment, View};
-use crate::decode::decode_into;
 use crate::normalize::Normalizer;
 use crate::resize::{Resizer, Window};
 use crate::sources::Location;
-use crate::{DecodeLimits, Error, MeanImage, Preprocess, RgbImage8};
+use crate::{Error, MeanImage, Preprocess, RgbImage8};
 
 /// What is made of each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,9 +53,7 @@ impl Scratch {
             self.decoded = RgbImage8::default();
             self.part = RgbImage8::default();
         }
-        from.read_into(&mut self.file)?;
-        let decoded = decode_into(&self.file, &DecodeLimits::default(), &mut self.decoded);
-        decoded.map_err(|error| error.in_file(&from.path()))
+        from.decode_into(&mut self.file, &mut self.decoded)
     }
 }
 

@@ -145,7 +145,7 @@ fn huge_headers_fail_at_once() {
 fn other_content_is_named() {
     assert_eq!(decode_default(b"").unwrap_err().to_string(), "the file is empty");
     let message = decode_default(b"GIF89a").unwrap_err().to_string();
-    assert_eq!(message, "neither JPEG, PNG nor WebP: the content starts with [47, 49, 46, 38, 39, 61]");
+    assert_eq!(message, "neither JPEG, PNG, WebP nor PPM (P6): the content starts with [47, 49, 46, 38, 39, 61]");
     assert!(matches!(decode_default(&[0xff, 0xd8]), Err(Error::UnknownFormat { .. })));
     assert!(matches!(decode_default(&[0xff, 0xd8, 0xff]), Err(Error::Truncated { .. } | Error::Corrupt { .. })));
 }

@@ -126,7 +126,10 @@ fn bad_samples_leave_their_batch_smaller() {
     assert_eq!(bad.iter().map(|bad| bad.index).collect::<Vec<_>>(), [1, 4, 5, 7]);
     let starts = [
         format!("{}: the file is empty", samples[1].location.path().display()),
-        format!("{}: neither JPEG, PNG nor WebP: the content starts with", samples[4].location.path().display()),
+        format!(
+            "{}: neither JPEG, PNG, WebP nor PPM (P6): the content starts with",
+            samples[4].location.path().display()
+        ),
         format!("{}: ", samples[5].location.path().display()),
         format!("cannot read {}: ", samples[7].location.path().display()),
     ];

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alexnet_data::prepare::miniature::Miniature;
-use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, SplitReport, prepare};
+use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, SplitReport, StoredFormat, prepare};
 use alexnet_data::{DataSet, DecodeLimits, Error, Preprocess, Split, Statistics, decode};
 use shard_files::{bytes, name, tar_of};
 
@@ -118,7 +118,7 @@ fn threads_change_nothing_and_a_second_run_has_nothing_to_do() {
     let again = run(&one);
     assert_eq!(again.iter().map(|r| r.resumed).collect::<Vec<_>>(), [40, 20]);
     assert_eq!(again.iter().map(|r| r.written).sum::<u64>(), first.iter().map(|r| r.written).sum::<u64>());
-    let other = message(&PrepareOptions { quality: 80, ..one.clone() });
+    let other = message(&PrepareOptions { format: StoredFormat::Jpeg { quality: 80 }, ..one.clone() });
     assert!(other.contains("made with other settings") && other.contains("quality 95") && other.contains("quality 80"));
 }
 
@@ -239,7 +239,7 @@ fn folders_become_shards_too() {
     pictures::write_png(&photographs.join("train/class2/a.b.c.png"), 9, 9, |x, y| [x as u8, y as u8, 1]);
     fs::write(photographs.join("labels.txt"), "class0 first things\n").unwrap();
     let options = PrepareOptions {
-        keep_originals: true,
+        format: StoredFormat::Original,
         ..PrepareOptions::new(photographs.clone(), folder.path().join("kept"), 2)
     };
     let reports = run(&options);
@@ -261,8 +261,13 @@ fn folders_become_shards_too() {
     names.dedup();
     assert_eq!(names.len(), 16);
 
-    let small =
-        PrepareOptions { size: 16, crop: true, keep_originals: false, output: folder.path().join("small"), ..options };
+    let small = PrepareOptions {
+        size: 16,
+        crop: true,
+        format: StoredFormat::Jpeg { quality: 95 },
+        output: folder.path().join("small"),
+        ..options
+    };
     run(&small);
     for sample in &DataSet::open(&small.output).unwrap().train.samples {
         let image = decode(&bytes(sample), &DecodeLimits::default()).unwrap();
@@ -275,13 +280,46 @@ fn folders_become_shards_too() {
     assert!(foreign.contains("holds no prepared data set"), "{foreign}");
     for (wrong, part) in [
         (PrepareOptions { size: 5, ..small.clone() }, "size is 5"),
-        (PrepareOptions { quality: 0, ..small.clone() }, "quality is 0"),
+        (PrepareOptions { format: StoredFormat::Jpeg { quality: 0 }, ..small.clone() }, "quality is 0"),
         (PrepareOptions { images_per_shard: 0, ..small.clone() }, "images per shard is 0"),
         (PrepareOptions { workers: 0, ..small.clone() }, "workers is 0"),
         (PrepareOptions { input: folder.path().join("nowhere"), ..small }, "there is no folder"),
     ] {
         assert!(message(&wrong).contains(part), "{}", message(&wrong));
     }
+}
+
+/// Raw images hold what JPEG files are made of, and give the network the same squares.
+#[test]
+fn raw_images_need_no_decoding() {
+    let bench = Bench::new();
+    let raw = PrepareOptions { format: StoredFormat::Raw, crop: true, size: 64, ..bench.options("raw") };
+    let reports = run(&raw);
+    assert_eq!(reports[0].written, 40);
+    let set = DataSet::open(&raw.output).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let jpeg = PrepareOptions { format: StoredFormat::Jpeg { quality: 100 }, output: folder.path().into(), ..raw };
+    run(&jpeg);
+    let compressed = DataSet::open(&jpeg.output).unwrap();
+    let statistics = set.statistics.clone().unwrap();
+    assert_eq!(set.statistics, compressed.statistics);
+    let mut sum = 0.0;
+    for (raw, jpeg) in set.train.samples.iter().zip(&compressed.train.samples) {
+        assert_eq!(raw.label, jpeg.label);
+        assert!(raw.location.path().extension().unwrap() == "ppm");
+        let [raw, jpeg] = [raw, jpeg].map(|sample| decode(&bytes(sample), &DecodeLimits::default()).unwrap());
+        assert_eq!((raw.width, raw.height), (64, 64));
+        let differences = raw.pixels.iter().zip(&jpeg.pixels).map(|(a, b)| f64::from(a.abs_diff(*b)));
+        assert!(differences.sum::<f64>() / (3.0 * 64.0 * 64.0) < 6.0);
+        sum += raw.pixels.iter().map(|&byte| f64::from(byte)).sum::<f64>() / (40.0 * 3.0 * 64.0 * 64.0);
+    }
+    let all = &statistics.suit(&Preprocess {
+        resize: alexnet_data::ResizeRule::ShorterSide { size: 64, rounding: alexnet_data::SideRounding::Nearest },
+        source_size: 64,
+        crop_size: 64,
+        ..Preprocess::ALEXNET_2012
+    });
+    assert!((all.unwrap().mean.iter().sum::<f64>() / 3.0 - sum).abs() < 1e-6);
 }
 
 #[test]

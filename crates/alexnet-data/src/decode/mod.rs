@@ -1,4 +1,4 @@
-//! Bytes to pixels: JPEG, PNG and WebP, recognised by content, to 8-bit RGB.
+//! Bytes to pixels: JPEG, PNG, WebP and PPM, recognised by content, to 8-bit RGB.
 //!
 //! The conventions are Pillow's `Image.open(path).convert("RGB")`, with which most published weights were made: grey is
 //! replicated, an alpha channel is dropped (not blended), a palette is looked up, CMYK and YCCK are taken as inverted
@@ -8,6 +8,7 @@
 //! leaves a valid JPEG, as bytes missing from the middle often do, is noticed by neither: a JPEG has no checksum.
 
 mod jpeg;
+pub(crate) mod ppm;
 
 use std::any::Any;
 use std::fmt;
@@ -90,12 +91,14 @@ pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage8) -
         [] => return Err(Error::EmptyFile),
         [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
+        [b'P', b'6', ..] => ImageFormat::Pnm,
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => ImageFormat::WebP,
         _ => return Err(Error::UnknownFormat { start: bytes[..bytes.len().min(8)].to_vec() }),
     };
     let name = match format {
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Png => "PNG",
+        ImageFormat::Pnm => "PPM",
         _ => "WebP",
     };
     // The decoders are other people's code, run on files nobody has checked, and have had panics on crafted input. One
@@ -103,6 +106,7 @@ pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage8) -
     // it). Nothing half-changed can be seen afterwards: the decoder is gone and the image's content is unspecified.
     catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Jpeg => jpeg::decode_into(bytes, limits, image),
+        ImageFormat::Pnm => ppm::read_into(bytes, &mut std::io::empty(), limits, image),
         _ => decode_other(bytes, format, name, limits, image),
     }))
     .unwrap_or_else(|panic| {

@@ -35,7 +35,7 @@ use crate::Error;
 use crate::sources::shards::manifest::{MANIFEST, MEAN_IMAGE, Manifest, SplitManifest, StatisticsManifest, format_npy};
 use crate::statistics::Sums;
 
-pub use options::PrepareOptions;
+pub use options::{PrepareOptions, StoredFormat};
 pub use progress_file::BadImage;
 
 /// The list of the images that could not be used.
@@ -184,8 +184,10 @@ fn finish(
     if sums.images() > 0 {
         let statistics = sums.statistics();
         write_whole(&output.join(MEAN_IMAGE), &format_npy(&statistics.mean_image))?;
-        manifest.statistics =
-            Some(StatisticsManifest::new(&statistics, options.keep_originals.then_some(options.filter)));
+        manifest.statistics = Some(StatisticsManifest::new(
+            &statistics,
+            (options.format == StoredFormat::Original).then_some(options.filter),
+        ));
     }
     let path = output.join(MANIFEST);
     let text = serde_json::to_vec_pretty(&manifest);

@@ -5,6 +5,20 @@ use std::path::PathBuf;
 use super::IMAGES_PER_SHARD;
 use crate::{Error, ResizeFilter};
 
+/// How images are stored in shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredFormat {
+    /// Resized, as JPEG.
+    Jpeg {
+        /// 1 to 100.
+        quality: u8,
+    },
+    /// Resized, as PPM: bytes that need no decoding, about eight times as many.
+    Raw,
+    /// The files as they are. The statistics are those of the resized images all the same.
+    Original,
+}
+
 /// What is made of what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrepareOptions {
@@ -18,10 +32,8 @@ pub struct PrepareOptions {
     pub crop: bool,
     /// The interpolation.
     pub filter: ResizeFilter,
-    /// Quality of the stored JPEG files, 1 to 100.
-    pub quality: u8,
-    /// Whether the files are stored as they are. The statistics are those of the resized images all the same.
-    pub keep_originals: bool,
+    /// How the images are stored.
+    pub format: StoredFormat,
     /// Images that are read for each shard.
     pub images_per_shard: u32,
     /// Whether the archives' MD5 sums are compared with those published, or those in a file `MD5SUMS` beside them.
@@ -39,8 +51,7 @@ impl PrepareOptions {
             size: 256,
             crop: false,
             filter: ResizeFilter::AreaOrCubic,
-            quality: 95,
-            keep_originals: false,
+            format: StoredFormat::Jpeg { quality: 95 },
             images_per_shard: IMAGES_PER_SHARD,
             verify: true,
             workers,
@@ -53,17 +64,20 @@ impl PrepareOptions {
             if allowed.contains(&value) { Ok(()) } else { Err(Error::setting(what, value, rule)) }
         };
         range("size", self.size.into(), 16..=4096)?;
-        range("quality", self.quality.into(), 1..=100)?;
+        if let StoredFormat::Jpeg { quality } = self.format {
+            range("quality", quality.into(), 1..=100)?;
+        }
         range("images per shard", self.images_per_shard.into(), 1..=u64::from(u32::MAX))?;
         range("workers", self.workers as u64, 1..=4096)
     }
 
     pub(super) fn settings(&self) -> String {
-        let Self { size, crop, filter, quality, keep_originals, images_per_shard, .. } = self;
-        let images = match (keep_originals, crop) {
-            (true, _) => format!("files as they are, {filter:?}"),
-            (false, true) => format!("central {size}x{size}, {filter:?}, quality {quality}"),
-            (false, false) => format!("shorter side {size}, {filter:?}, quality {quality}"),
+        let Self { size, crop, filter, format, images_per_shard, .. } = self;
+        let shape = if *crop { format!("central {size}x{size}") } else { format!("shorter side {size}") };
+        let images = match format {
+            StoredFormat::Original => format!("files as they are, {filter:?}"),
+            StoredFormat::Jpeg { quality } => format!("{shape}, {filter:?}, quality {quality}"),
+            StoredFormat::Raw => format!("{shape}, {filter:?}, raw"),
         };
         format!("{images}, statistics at {size}, {images_per_shard} images per shard")
     }

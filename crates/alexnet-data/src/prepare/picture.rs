@@ -2,8 +2,8 @@
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-use super::PrepareOptions;
-use crate::decode::decode_into;
+use super::{PrepareOptions, StoredFormat};
+use crate::decode::{decode_into, ppm};
 use crate::pipeline::Square;
 use crate::resize::{Resizer, Window};
 use crate::{Centring, DecodeLimits, Error, ResizeRule, RgbImage8, SideRounding};
@@ -20,7 +20,7 @@ pub(super) struct Workspace {
 #[derive(Debug)]
 pub(super) struct Picture {
     pub(super) bytes: Vec<u8>,
-    /// `jpg`, `png` or `webp`.
+    /// `jpg`, `png`, `webp` or `ppm`.
     pub(super) extension: &'static str,
     /// Of the stored image.
     pub(super) width: u32,
@@ -56,17 +56,25 @@ pub(super) fn make(
     };
     let offset = |length: u32| central(length) as usize;
     square(&Square::new(image, offset(image.width), offset(image.height)));
-    if options.keep_originals {
-        let extension = match file.first() {
-            Some(0xff) => "jpg",
-            Some(0x89) => "png",
-            _ => "webp",
-        };
-        return Ok(Picture { bytes: file, extension, width: original.0, height: original.1 });
-    }
     let mut bytes = file;
+    let quality = match options.format {
+        StoredFormat::Jpeg { quality } => quality,
+        StoredFormat::Raw => {
+            ppm::encode(image, &mut bytes);
+            return Ok(Picture { bytes, extension: "ppm", width: image.width, height: image.height });
+        }
+        StoredFormat::Original => {
+            let extension = match bytes.first() {
+                Some(0xff) => "jpg",
+                Some(0x89) => "png",
+                Some(b'P') => "ppm",
+                _ => "webp",
+            };
+            return Ok(Picture { bytes, extension, width: original.0, height: original.1 });
+        }
+    };
     bytes.clear();
-    let mut encoder = Encoder::new(&mut bytes, options.quality);
+    let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     let (width, height) = (image.width as u16, image.height as u16);
     encoder

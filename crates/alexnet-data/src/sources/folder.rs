@@ -10,7 +10,7 @@ use super::shards::manifest::PreparedStatistics;
 use super::{Sample, shards};
 use crate::{Error, Labels};
 
-const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "ppm"];
 const TRAIN: &str = "train";
 const VAL: [&str; 2] = ["val", "valid"];
 
@@ -75,8 +75,8 @@ impl DataSet {
 }
 
 impl Split {
-    /// Lists the images in the class folders of `path`, at any depth: files whose extension is jpg, jpeg, png or webp in
-    /// any case. Symbolic links are followed, into each folder at most once per class. Nothing is opened yet.
+    /// Lists the images in the class folders of `path`, at any depth: files whose extension is jpg, jpeg, png, webp or ppm
+    /// in any case. Symbolic links are followed, into each folder at most once per class. Nothing is opened yet.
     ///
     /// # Errors
     /// [`Error::NoSuchFolder`], [`Error::NotAFolder`], [`Error::Read`], [`Error::NoClasses`], [`Error::OneClass`],

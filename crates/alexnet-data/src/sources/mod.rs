@@ -6,11 +6,12 @@ pub mod shapes;
 pub(crate) mod shards;
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::Error;
+use crate::decode::{decode_into, ppm};
+use crate::{DecodeLimits, Error, RgbImage8};
 use shards::Shard;
 
 /// An image and its class.
@@ -68,26 +69,63 @@ impl Location {
         }
     }
 
-    /// Replaces `bytes` by the image's.
+    /// The image's bytes, and how many they are.
     ///
     /// A shard is opened for each read, which is nothing beside decoding, so that any number of shards needs few open
     /// files. It is read rather than mapped: a file that somebody cuts short is then an error, not the end of the process.
-    pub(crate) fn read_into(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        bytes.clear();
-        let read = match self {
-            Self::File(path) => File::open(path).and_then(|mut file| file.read_to_end(bytes).map(|_| ())),
+    fn open(&self) -> Result<(Take<File>, u64), Error> {
+        let opened = match self {
+            Self::File(path) => File::open(path).and_then(|file| {
+                let len = file.metadata()?.len();
+                // A pipe, or what is still being written, may have more.
+                Ok((file.take(u64::MAX), len))
+            }),
             Self::Entry { shard, number } => {
                 let Some(entry) = shard.entries().get(*number as usize) else {
                     let rule = format!("{} has {} images", shard.path().display(), shard.entries().len());
                     return Err(Error::setting("number of an image in a shard", number, rule));
                 };
-                bytes.resize(entry.len as usize, 0);
                 File::open(shard.path()).and_then(|mut file| {
                     file.seek(SeekFrom::Start(entry.offset))?;
-                    file.read_exact(bytes)
+                    Ok((file.take(entry.len.into()), entry.len.into()))
                 })
             }
         };
+        opened.map_err(|source| Error::Read { path: self.path(), source })
+    }
+
+    /// Replaces `bytes` by the image's.
+    #[cfg(feature = "prepare")]
+    pub(crate) fn read_into(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let (mut file, len) = self.open()?;
+        bytes.clear();
+        self.read_rest(&mut file, len, bytes)
+    }
+
+    fn read_rest(&self, file: &mut Take<File>, len: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        bytes.reserve((len as usize).saturating_sub(bytes.len()));
+        let read = file.read_to_end(bytes).and_then(|_| match self {
+            // A shard that has been cut short.
+            Self::Entry { .. } if (bytes.len() as u64) < len => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        });
         read.map_err(|source| Error::Read { path: self.path(), source })
+    }
+
+    /// Reads and decodes the image; `bytes` is memory to use.
+    pub(crate) fn decode_into(&self, bytes: &mut Vec<u8>, image: &mut RgbImage8) -> Result<(), Error> {
+        let limits = DecodeLimits::default();
+        let (mut file, len) = self.open()?;
+        bytes.clear();
+        let start = file.by_ref().take(ppm::HEADER as u64).read_to_end(bytes);
+        start.map_err(|source| Error::Read { path: self.path(), source })?;
+        let decoded = if bytes.starts_with(b"P6") {
+            // Nothing to decode: the pixels need not pass through `bytes`.
+            ppm::read_into(bytes, &mut file, &limits, image)
+        } else {
+            self.read_rest(&mut file, len, bytes)?;
+            decode_into(bytes, &limits, image)
+        };
+        decoded.map_err(|error| error.in_file(&self.path()))
     }
 }

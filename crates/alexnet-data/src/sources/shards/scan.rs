@@ -9,7 +9,7 @@ use super::Entry;
 use super::index::{MAX_LABEL, shard_error};
 use crate::Error;
 
-const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+const IMAGES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "ppm"];
 const LABEL: &str = "cls";
 /// A label is a few digits.
 const LABEL_BYTES: u64 = 32;

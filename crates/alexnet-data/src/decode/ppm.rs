@@ -1,0 +1,106 @@
+//! PPM, the raw form `P6`: a header of four words, and the bytes as they are. Nothing has to be decoded.
+
+use std::io::Read;
+
+use super::{DecodeLimits, RgbImage8};
+use crate::Error;
+
+/// Bytes within which the header of a file of ours ends.
+pub(crate) const HEADER: usize = 64;
+
+/// Decodes a file that begins with `start` and goes on with `rest`: the pixels are read to where they stay.
+///
+/// # Source
+/// netpbm, `ppm(5)`; comments are allowed up to the last word of the header.
+pub(crate) fn read_into(
+    start: &[u8],
+    rest: &mut dyn Read,
+    limits: &DecodeLimits,
+    image: &mut RgbImage8,
+) -> Result<(), Error> {
+    let (width, height, at) = header(start, limits)?;
+    image.reshape(width, height);
+    let read = start.get(at..).unwrap_or_default();
+    let read = &read[..read.len().min(image.pixels.len())];
+    let (first, others) = image.pixels.split_at_mut(read.len());
+    first.copy_from_slice(read);
+    // A disk that fails is told apart by the caller, who knows the file.
+    rest.read_exact(others).map_err(|_| Error::Truncated { format: "PPM" })
+}
+
+/// Width and height, and where the pixels begin.
+fn header(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32, usize), Error> {
+    let (mut header, mut at) = ([0; 3], 2);
+    for number in &mut header {
+        let (value, end) = read_number(bytes, at)?;
+        (*number, at) = (value, end);
+    }
+    let [width, height, most] = header;
+    limits.check(width, height)?;
+    if most != 255 || width == 0 || height == 0 {
+        let reason = format!("{width}x{height} pixels up to {most}, expected at least 1x1 up to 255");
+        return Err(Error::Corrupt { format: "PPM", reason });
+    }
+    // One byte of white space ends the header.
+    Ok((width, height, at + 1))
+}
+
+/// The decimal number at or after `at`, and where it ends.
+fn read_number(bytes: &[u8], mut at: usize) -> Result<(u32, usize), Error> {
+    loop {
+        match bytes.get(at) {
+            Some(b'#') => at += bytes[at..].iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len()),
+            Some(byte) if byte.is_ascii_whitespace() => at += 1,
+            _ => break,
+        }
+    }
+    let digits = bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = bytes.get(at..at + digits).and_then(|digits| std::str::from_utf8(digits).ok());
+    match text.and_then(|text| text.parse().ok()) {
+        Some(number) if bytes.get(at + digits).is_some_and(u8::is_ascii_whitespace) => Ok((number, at + digits)),
+        _ if at + digits >= bytes.len() => Err(Error::Truncated { format: "PPM" }),
+        _ => Err(Error::Corrupt { format: "PPM", reason: format!("no number at byte {at} of the header") }),
+    }
+}
+
+/// What [`read_into`] reads.
+#[cfg(feature = "prepare")]
+pub(crate) fn encode(image: &RgbImage8, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.extend_from_slice(format!("P6\n{} {}\n255\n", image.width, image.height).as_bytes());
+    bytes.extend_from_slice(&image.pixels);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Result<RgbImage8, String> {
+        super::super::decode(bytes, &DecodeLimits::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn headers_in_every_form() {
+        let image = RgbImage8 { width: 2, height: 1, pixels: b"abcdef".to_vec() };
+        let mut bytes = Vec::new();
+        encode(&image, &mut bytes);
+        for bytes in [&bytes[..], b"P6 2 1 255 abcdef", b"P6\n# a # b\n2\n#\n\t1 255\nabcdef and more"] {
+            assert_eq!(decode(bytes).unwrap(), image);
+        }
+    }
+
+    #[test]
+    fn damage_is_found() {
+        assert!(decode(b"P6 2 1 255 abcde").unwrap_err().contains("PPM"));
+        for cut in 3..11 {
+            let error = decode(&b"P6 2 1 255 abcdef"[..cut]).unwrap_err();
+            assert!(error.contains("truncated") || error.contains("ends"), "{cut}: {error}");
+        }
+        assert!(decode(b"P6 2 1 65535 abcdefghijkl").unwrap_err().contains("up to 65535"));
+        assert!(decode(b"P6 0 1 255 ").unwrap_err().contains("0x1 pixels"));
+        assert!(decode(b"P6 x 1 255 ").unwrap_err().contains("no number at byte 3"));
+        assert!(decode(b"P6 99999999999 1 255 ").unwrap_err().contains("no number at byte 3"));
+        assert!(decode(b"P6 4000000000 4000000000 255 ").unwrap_err().contains("4000000000x4000000000"));
+        assert!(decode(b"P6 # without end").is_err());
+    }
+}
