@@ -1,6 +1,7 @@
 """Python's side of `cargo xtask bench data --vs-torch`: the same files, the same work, the same output.
 
     python xtask/bench/twin_data.py load DATA WORKERS SECONDS      torchvision's ImageFolder and PyTorch's DataLoader
+    python xtask/bench/twin_data.py resized DATA WORKERS SECONDS   the same with RandomResizedCrop
     python xtask/bench/twin_data.py prepare DATA WORKERS OUTPUT    Pillow, a process per worker, to files of 256 pixels
 """
 
@@ -16,14 +17,14 @@ from PIL import Image
 BATCH = 128
 
 
-def load(data, workers, seconds):
+def load(work, data, workers, seconds):
     import torch
     from torchvision import datasets, transforms
 
     torch.set_num_threads(1)
+    crop = [transforms.RandomResizedCrop(224)] if work == "resized" else [transforms.Resize(256), transforms.RandomCrop(224)]
     transform = transforms.Compose([
-        transforms.Resize(256),
-        transforms.RandomCrop(224),
+        *crop,
         transforms.RandomHorizontalFlip(),
         transforms.ToTensor(),
         transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -71,7 +72,7 @@ def prepare(data, workers, output):
 def main():
     work, data, workers, last = sys.argv[1:]
     workers = int(workers)
-    images, seconds = load(data, workers, float(last)) if work == "load" else prepare(data, workers, last)
+    images, seconds = prepare(data, workers, last) if work == "prepare" else load(work, data, workers, float(last))
     # Of this process and its largest child.
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(json.dumps({

@@ -1,8 +1,11 @@
 //! How fast images are loaded and prepared; `cargo xtask bench data` runs it and Python's libraries in turn.
 //!
 //! ```text
-//! bench_data load    DATA WORKERS SECONDS    JPEG files to normalised batches: shorter side to 256, random 224, flip
+//! bench_data load    DATA WORKERS SECONDS    images to normalised batches: shorter side to 256, random 224, flip
+//! bench_data resized DATA WORKERS SECONDS    the same with torchvision's RandomResizedCrop to 224
 //! bench_data prepare DATA WORKERS OUTPUT     class folders to shards of 256 pixels
+//! bench_data raw     DATA WORKERS OUTPUT     the same to raw shards of central squares
+//! bench_data memory  NONE WORKERS SECONDS    bytes in memory to floats in memory, in "images" of as many
 //! ```
 //! One line of JSON.
 
@@ -10,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alexnet_data::prepare::{PrepareOptions, prepare};
-use alexnet_data::{Augment, DataSet, Loader, LoaderConfig, Pipeline, Preprocess, ResizeFilter};
+use alexnet_data::prepare::{PrepareOptions, StoredFormat, prepare};
+use alexnet_data::{Augment, DataSet, Loader, LoaderConfig, Pipeline, Preprocess, RandomResizedCrop, ResizeFilter};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -21,20 +24,31 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (images, seconds) = match arguments[..] {
-        ["load", data, workers, seconds] => {
-            load(Path::new(data), workers.parse()?, Duration::from_secs_f64(seconds.parse()?))?
+        [work @ ("load" | "resized"), data, workers, seconds] => {
+            let resized_crop = (work == "resized").then(RandomResizedCrop::default);
+            let augment = Augment { resized_crop, ..Augment::CROP_AND_FLIP };
+            load(Path::new(data), augment, workers.parse()?, Duration::from_secs_f64(seconds.parse()?))?
         }
-        ["prepare", data, workers, output] => {
-            // As Pillow's twin: Lanczos.
+        ["memory", _, workers, seconds] => memory(workers.parse()?, Duration::from_secs_f64(seconds.parse()?)),
+        [work @ ("prepare" | "raw"), data, workers, output] => {
+            let raw = work == "raw";
             let options = PrepareOptions {
+                // As Pillow's twin: Lanczos.
                 filter: ResizeFilter::Lanczos3,
+                crop: raw,
+                format: if raw { StoredFormat::Raw } else { StoredFormat::Jpeg { quality: 95 } },
                 ..PrepareOptions::new(data.into(), output.into(), workers.parse()?)
             };
             let start = Instant::now();
             let reports = prepare(&options, &|_| {})?;
             (reports.iter().map(|report| report.written as usize).sum(), start.elapsed().as_secs_f64())
         }
-        _ => return Err("arguments: load DATA WORKERS SECONDS, or prepare DATA WORKERS OUTPUT".into()),
+        _ => {
+            return Err(
+                "arguments: load, resized or memory, DATA WORKERS SECONDS; or prepare or raw, DATA WORKERS OUTPUT"
+                    .into(),
+            );
+        }
     };
     let rate = images as f64 / seconds;
     let result = serde_json::json!({
@@ -45,14 +59,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Whole epochs, until the time is over: the start of the threads belongs to an epoch.
-fn load(data: &Path, workers: usize, time: Duration) -> Result<(usize, f64)> {
+/// One epoch for the files to be in memory, then part of a long one.
+fn load(data: &Path, augment: Augment, workers: usize, time: Duration) -> Result<(usize, f64)> {
     let samples = DataSet::open(data)?.train.samples;
     // As long an epoch as that of a large data set, so that its start does not count.
     let repeated: Vec<_> = samples.iter().cycle().take(samples.len().max(1 << 18)).cloned().collect();
     let (all, samples): (Arc<[_]>, Arc<[_]>) = (repeated.into(), samples.into());
     let preprocess = Preprocess { source_size: 256, ..Preprocess::TORCHVISION };
-    let pipeline = Arc::new(Pipeline::new(preprocess, Augment::CROP_AND_FLIP, None)?);
+    let pipeline = Arc::new(Pipeline::new(preprocess, augment, None)?);
     let run = |samples: Arc<[_]>, time: Duration| -> Result<(usize, f64)> {
         let config = LoaderConfig { workers, prefetch: workers + 1, ..LoaderConfig::train(BATCH, 0, 0) };
         let mut loader = Loader::new(samples, pipeline.clone(), config)?;
@@ -77,6 +91,35 @@ fn load(data: &Path, workers: usize, time: Duration) -> Result<(usize, f64)> {
     // Once to bring the files into memory.
     run(samples, Duration::MAX)?;
     run(all, time)
+}
+
+/// What memory allows: as many bytes read and floats written as a raw image of 256 pixels and a view of 224 have, from and
+/// to arrays that no cache holds.
+fn memory(workers: usize, time: Duration) -> (usize, f64) {
+    const SQUARE: usize = 3 * 256 * 256;
+    const VIEW: usize = 3 * 224 * 224;
+    const IMAGES: usize = 256;
+    let start = Instant::now();
+    let work = || {
+        let (bytes, mut floats) = (vec![1u8; IMAGES * SQUARE], vec![0f32; IMAGES * VIEW]);
+        let (start, mut images) = (Instant::now(), 0);
+        while start.elapsed() < time {
+            for (bytes, floats) in bytes.chunks_exact(SQUARE).zip(floats.chunks_exact_mut(VIEW)) {
+                let (read, rest) = bytes.split_at(VIEW);
+                floats.iter_mut().zip(read).for_each(|(float, &byte)| *float = f32::from(byte));
+                std::hint::black_box(rest.iter().fold(0u8, |sum, &byte| sum ^ byte));
+            }
+            std::hint::black_box(&floats);
+            images += IMAGES;
+        }
+        images as f64 / start.elapsed().as_secs_f64()
+    };
+    let rate: f64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    ((rate * seconds) as usize, seconds)
 }
 
 /// The most memory this process has held so far, in MiB, where the system tells.

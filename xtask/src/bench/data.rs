@@ -27,8 +27,10 @@ struct Results {
     machine: Machine,
     data: String,
     work: Vec<Compared>,
-    /// Loading on one thread.
-    one_thread: Value,
+    /// Loading and resized crops on one thread.
+    one_thread: Vec<Value>,
+    /// Raw shards to batches, and what memory allows, in turn.
+    raw: Vec<[Value; 2]>,
 }
 
 #[derive(Serialize)]
@@ -68,11 +70,14 @@ pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
     let program = build_example(root, "bench_data", &["--release", "--package", "alexnet-data"])?;
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bench = Bench { comparison, program, twin: root.join("xtask/bench/twin_data.py"), data, scratch };
-    let load = bench.compare("load", threads)?;
-    let one_thread = bench.ours("load", 1, 0)?;
-    let prepare = bench.compare("prepare", threads)?;
+    let mut work = Vec::new();
+    for name in ["load", "resized", "prepare"] {
+        work.push(bench.compare(name, threads)?);
+    }
+    let one_thread = ["load", "resized"].iter().map(|work| bench.ours(work, 1, 0)).collect::<Result<_>>()?;
+    let raw = bench.raw(threads)?;
     let (machine, data) = (Machine::here(root, threads)?, bench.data.display().to_string());
-    let results = Results { machine, data, work: vec![load, prepare], one_thread };
+    let results = Results { machine, data, work, one_thread, raw };
     if comparison.json {
         println!("{}", serde_json::to_string_pretty(&results)?);
     } else {
@@ -84,15 +89,31 @@ pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
 impl Bench<'_> {
     fn last(&self, work: &str, side: &str, number: usize) -> String {
         match work {
-            "load" => self.comparison.seconds.to_string(),
+            "load" | "resized" | "memory" => self.comparison.seconds.to_string(),
             _ => self.scratch.path().join(format!("{side}-{number}")).display().to_string(),
         }
     }
 
     fn ours(&self, work: &str, workers: usize, round: usize) -> Result<Value> {
+        self.ours_on(work, &self.data, workers, round)
+    }
+
+    fn ours_on(&self, work: &str, data: &Path, workers: usize, round: usize) -> Result<Value> {
         let mut command = Command::new(&self.program);
-        command.arg(work).arg(&self.data).arg(workers.to_string()).arg(self.last(work, "ours", round));
+        command.arg(work).arg(data).arg(workers.to_string()).arg(self.last(work, "ours", round));
         json_lines(&output(&mut command)?)?.into_iter().next().context("bench_data prints nothing")
+    }
+
+    /// Loads what the images are as raw shards, in turn with a loop that moves as many bytes.
+    fn raw(&self, workers: usize) -> Result<Vec<[Value; 2]>> {
+        self.ours("raw", workers, 0)?;
+        let shards = self.scratch.path().join("ours-0");
+        let mut results = Vec::new();
+        for round in 1..=self.comparison.rounds {
+            eprintln!("measuring raw, round {round} of {}", self.comparison.rounds);
+            results.push(["load", "memory"].map(|work| self.ours_on(work, &shards, workers, round)));
+        }
+        results.into_iter().map(|[load, memory]| Ok([load?, memory?])).collect()
     }
 
     fn python(&self, work: &str, workers: usize, round: usize) -> Result<Value> {
@@ -156,18 +177,18 @@ fn table(results: &Results) -> String {
             memory(python)
         );
     }
-    let one = rate(&results.one_thread);
-    let all = spread(
-        results
-            .work
-            .iter()
-            .filter(|work| work.work == "load")
-            .flat_map(|work| work.ours.iter().map(rate))
-            .map(|all| all / one)
-            .collect(),
-        2,
-    );
-    text += &format!("\nLoading on one thread: {one:.0} images/s; on {}: {all} times as many.\n", machine.threads);
+    for one in &results.one_thread {
+        let (name, one) = (one["work"].as_str().unwrap_or_default(), rate(one));
+        let all = results.work.iter().filter(|work| work.work == name).flat_map(|work| &work.ours);
+        let times = spread(all.map(|all| rate(all) / one).collect(), 2);
+        text += &format!("\n{name} on one thread: {one:.0} images/s; on {}: {times} times as many.\n", machine.threads);
+    }
+    if !results.raw.is_empty() {
+        let rates = |side: usize| spread(results.raw.iter().map(|pair| rate(&pair[side])).collect(), 0);
+        let shares = results.raw.iter().map(|[load, memory]| 100.0 * rate(load) / rate(memory)).collect();
+        text += &format!("\nRaw shards: {} images/s; memory alone allows {}; ", rates(0), rates(1));
+        text += &format!("{} %, n = {}.\n", spread(shares, 0), results.raw.len());
+    }
     text
 }
 
@@ -190,13 +211,15 @@ mod tests {
                 },
                 Compared { work: "prepare", ours: vec![result(50.0)], python: vec![] },
             ],
-            one_thread: result(200.0),
+            one_thread: vec![json!({ "work": "load", "images_per_second": 200.0 })],
+            raw: vec![[result(300.0), result(400.0)]],
         };
         let text = table(&results);
         for part in [
             "| load | 350 (300–400) | 150 (100–200) (2 workers) | **2.50 (2.00–3.00)** | 2 | 10 | 10 |",
             "| prepare | 50 | – | – | 1 | 10 | – |",
-            "one thread: 200 images/s; on 2: 1.75 (1.50–2.00) times as many",
+            "load on one thread: 200 images/s; on 2: 1.75 (1.50–2.00) times as many",
+            "Raw shards: 300 images/s; memory alone allows 400; 75 %, n = 1.",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
