@@ -4,6 +4,7 @@
 
 mod bench;
 mod golden;
+mod hub;
 mod prepare_imagenet;
 mod tidy;
 

@@ -11,19 +11,31 @@ use alexnet_data::prepare::{BAD_IMAGES, IMAGES_PER_SHARD, PrepareOptions, SplitR
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::hub::{Hub, Wanted};
+
 /// Make shards of ImageNet's archives, or of folders of photographs.
 ///
 /// The input is a folder with ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz as they are
-/// handed out; nothing is unpacked. Or it is a folder of class folders, with or without `train` and `val`. The output is
-/// what `alexnet train --data` reads. Interrupted, even by a power cut, the same command goes on where it was.
+/// handed out; nothing is unpacked. Or it is a folder of class folders, with or without `train` and `val`, or of Parquet
+/// files; --from-hub downloads such files first. The output is what `alexnet train --data` reads. Interrupted, even by a power cut, the same command goes on where it was.
 #[derive(Args)]
 pub struct PrepareArgs {
-    /// Folder of the archives, or of class folders
-    #[arg(long, value_name = "DIR", required_unless_present = "sample")]
+    /// Folder of the archives, of class folders, or of Parquet files
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["sample", "from_hub"])]
     input: Option<PathBuf>,
     /// Folder to write: train and val with shards, labels.txt, manifest.json, mean.npy, bad-images.txt
     #[arg(long, value_name = "DIR", required_unless_present = "sample")]
     output: Option<PathBuf>,
+    /// Download a data set of the Hugging Face Hub, such as ILSVRC/imagenet-1k, to data/hub unless --input says otherwise; for
+    /// one whose terms must be accepted, HF_TOKEN is needed
+    #[arg(long, value_name = "OWNER/NAME", conflicts_with = "sample")]
+    from_hub: Option<String>,
+    /// Its branch, tag or commit [default: main, or the Hub's conversion to Parquet]
+    #[arg(long, value_name = "REVISION", requires = "from_hub")]
+    hub_revision: Option<String>,
+    /// Which of several data sets in it, such as the 160px of frgfm/imagenette
+    #[arg(long, value_name = "NAME", requires = "from_hub")]
+    hub_config: Option<String>,
     /// Draw a miniature of the archives first: 500 pictures of ten classes, in data/imagenet-sample/archives unless --input
     /// says otherwise
     #[arg(long)]
@@ -77,7 +89,11 @@ enum Filter {
 
 pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
     let sample = root.join("data/imagenet-sample");
-    let input = args.input.clone().unwrap_or_else(|| sample.join("archives"));
+    let input = match (&args.input, &args.from_hub) {
+        (Some(input), _) => input.clone(),
+        (None, Some(repository)) => root.join("data/hub").join(hub_folder(repository, args.hub_config.as_deref())),
+        (None, None) => sample.join("archives"),
+    };
     let output = args.output.clone().unwrap_or_else(|| sample.join("shards"));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = args.threads.unwrap_or(cores);
@@ -91,6 +107,10 @@ pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
     }
     if args.format == Format::Raw && args.quality.is_some() {
         bail!("--quality is for JPEG files, and --format is raw");
+    }
+    if let Some(repository) = &args.from_hub {
+        let (revision, config) = (args.hub_revision.clone(), args.hub_config.clone());
+        download(&Wanted { repository: repository.clone(), revision, config }, &input)?;
     }
     let options = PrepareOptions {
         size: args.size,
@@ -115,6 +135,24 @@ pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
     line.borrow_mut().clear();
     let reports = reports.with_context(|| format!("cannot prepare {} from {}", output.display(), input.display()))?;
     tell(&output, &reports, start.elapsed())
+}
+
+/// Where a data set of the Hub is kept.
+fn hub_folder(repository: &str, config: Option<&str>) -> String {
+    let mut name = repository.replace('/', "--");
+    if let Some(config) = config {
+        name += &format!("--{}", config.replace('/', "--"));
+    }
+    name
+}
+
+fn download(wanted: &Wanted, folder: &Path) -> Result<()> {
+    let mut line = Line::new();
+    let fetched = Hub::from_env()?.fetch(wanted, folder, &mut |bytes, total_bytes| {
+        line.show(Step { split: "download", images: 0, bytes, total_bytes });
+    });
+    line.clear();
+    fetched
 }
 
 fn tell(output: &Path, reports: &[SplitReport], time: Duration) -> Result<()> {
@@ -186,8 +224,11 @@ impl Line {
         let done = step.bytes as f64 / step.total_bytes.max(1) as f64;
         let left = (step.total_bytes - step.bytes.min(step.total_bytes)) as f64;
         let left = left * seconds / (step.bytes - bytes).max(1) as f64;
-        let line =
-            format!("{split}: {} images, {:.1} %, {rate:.0} images/s, {} left", step.images, done * 100.0, time(left));
+        let what = match step.images {
+            0 => format!("{:.1} MB/s", (step.bytes - bytes) as f64 / seconds / 1e6),
+            images => format!("{images} images, {rate:.0} images/s"),
+        };
+        let line = format!("{split}: {:.1} %, {what}, {} left", done * 100.0, time(left));
         if self.terminal {
             eprint!("\r{line:<78}");
         } else {

@@ -5,6 +5,11 @@ use std::path::Path;
 
 use crate::sources::shards::{index, scan};
 
+/// Opens a Parquet file and reads its rows.
+pub fn parquet(bytes: &[u8]) {
+    crate::sources::parquet::read_all(bytes);
+}
+
 /// Reads a MAT-file.
 pub fn mat(bytes: &[u8]) {
     crate::prepare::read_mat(bytes);

@@ -38,6 +38,8 @@ pub use pipeline::{Mode, Pipeline, Scratch, Square};
 pub use preprocess::Preprocess;
 pub use resize::{ResizeFilter, ResizeRule, Resizer, SideRounding, Window};
 pub use sources::folder::{DataSet, Split};
+#[cfg(feature = "parquet")]
+pub use sources::parquet::{ParquetFiles, table::Table};
 pub use sources::shapes;
 pub use sources::shards::manifest::PreparedStatistics;
 pub use sources::shards::{Entry, Shard};

@@ -1,6 +1,6 @@
 //! The arguments about what is done to training images.
 
-use alexnet_data::{ColourJitter, RandomErasing, RandomResizedCrop};
+use alexnet_data::{ColourJitter, RandomErasing};
 use alexnet_train::TrainConfig;
 use clap::ValueEnum;
 
@@ -92,6 +92,8 @@ impl AugmentArgs {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+
+    use alexnet_data::RandomResizedCrop;
 
     use super::*;
 

@@ -133,8 +133,8 @@ fn example_image(data: &Path) -> Option<PathBuf> {
     let set = alexnet_data::DataSet::open(data).ok()?;
     set.val.unwrap_or(set.train).samples.into_iter().find_map(|sample| match sample.location {
         Location::File(path) => Some(path),
-        // In a shard, where `predict` does not look.
-        Location::Entry { .. } => None,
+        // In a shard or table, where `predict` does not look.
+        _ => None,
     })
 }
 

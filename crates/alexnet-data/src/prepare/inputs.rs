@@ -4,12 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "parquet")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::archives::Feeder;
 use super::checksum::{Checked, SUMS, read_sums};
 use super::devkit::{Devkit, labels_text};
 use crate::hash::Hash;
+#[cfg(feature = "parquet")]
+use crate::sources::parquet::table::RowReader;
 use crate::{DataSet, Error, Location, Split};
 
 pub(super) const DEVKIT: &str = "ILSVRC2012_devkit_t12.tar.gz";
@@ -198,6 +202,8 @@ fn file_size(path: &Path) -> Result<u64, Error> {
 
 fn feed_folder(split: &Split, skip: u64, read: &AtomicU64, sink: &mut dyn FnMut(Item) -> bool) -> Result<(), Error> {
     let mut keys = HashSet::new();
+    #[cfg(feature = "parquet")]
+    let mut rows: Option<RowReader> = None;
     for (number, sample) in (0..).zip(&split.samples) {
         let path = sample.location.path();
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -215,12 +221,21 @@ fn feed_folder(split: &Split, skip: u64, read: &AtomicU64, sink: &mut dyn FnMut(
             continue;
         }
         let mut bytes = Vec::new();
+        let read_into = |bytes: &mut Vec<u8>| match &sample.location {
+            // One reader for all rows of a table: each goes on where the one before ended.
+            #[cfg(feature = "parquet")]
+            Location::Row { table, row } => {
+                let reader = rows.take().filter(|reader| Arc::ptr_eq(reader.table(), table));
+                rows.insert(reader.unwrap_or_else(|| RowReader::new(table.clone()))).read_into(*row, bytes)
+            }
+            location => location.read_into(bytes),
+        };
         let bytes = match sample.location.len() {
             Some(len) if len > MAX_IMAGE_BYTES => Err(format!("{len} bytes, at most {MAX_IMAGE_BYTES} are read")),
-            _ => match sample.location.read_into(&mut bytes) {
+            _ => match { read_into }(&mut bytes) {
                 Ok(()) => Ok(bytes),
                 // One file that is gone or locked is a bad image; a disk that is gone is not a set of bad images.
-                Err(error) if !concerns_one_file(&error) || !split.path.is_dir() => return Err(error),
+                Err(error) if !concerns_one_file(&error) || !split.path.exists() => return Err(error),
                 Err(error) => Err(error.to_string()),
             },
         };
@@ -235,7 +250,12 @@ fn feed_folder(split: &Split, skip: u64, read: &AtomicU64, sink: &mut dyn FnMut(
 
 fn concerns_one_file(error: &Error) -> bool {
     use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
-    matches!(error, Error::Read { source, .. } if matches!(source.kind(), NotFound | PermissionDenied | IsADirectory))
+    match error {
+        Error::Read { source, .. } => matches!(source.kind(), NotFound | PermissionDenied | IsADirectory),
+        // A row without an image.
+        Error::Sample { .. } => true,
+        _ => false,
+    }
 }
 
 /// A name as `webdataset` can have it: without dots, which end a key, and slashes, and short enough for any tar.

@@ -44,7 +44,8 @@ pub struct DataSet {
 impl DataSet {
     /// Opens `root` and finds out what it is: a data set that `cargo xtask prepare-imagenet` made; the folders `train` and
     /// `val` (or `valid`; it may be absent) with shards (`.tar` files) or class folders in them; the shards or class
-    /// folders themselves; or a single shard. Where there are no validation images, some of the others can be
+    /// folders themselves; or a single shard. With the feature `parquet`, also Parquet files as the
+    /// Hugging Face Hub has them, in a folder or one below it, or one such file. Where there are no validation images, some of the others can be
     /// [held out](Split::hold_out).
     ///
     /// # Errors
@@ -55,6 +56,10 @@ impl DataSet {
             return Err(Error::Unfinished { path: root.to_owned() });
         }
         if let Some(set) = shards::open(root)? {
+            return Ok(set);
+        }
+        #[cfg(feature = "parquet")]
+        if let Some(set) = super::parquet::open(root)? {
             return Ok(set);
         }
         require_folder(root)?;

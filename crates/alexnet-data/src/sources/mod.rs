@@ -2,6 +2,8 @@
 
 pub(crate) mod folder;
 pub(crate) mod hold_out;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
 pub mod shapes;
 pub(crate) mod shards;
 
@@ -25,6 +27,7 @@ pub struct Sample {
 
 /// Where an image's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Location {
     /// They are a file.
     File(PathBuf),
@@ -34,6 +37,14 @@ pub enum Location {
         shard: Arc<Shard>,
         /// Which of its images.
         number: u32,
+    },
+    /// They are in a row of a Parquet file.
+    #[cfg(feature = "parquet")]
+    Row {
+        /// The file.
+        table: Arc<parquet::table::Table>,
+        /// Which of its rows.
+        row: u32,
     },
 }
 
@@ -50,7 +61,7 @@ impl From<&Path> for Location {
 }
 
 impl Location {
-    /// The file's path; for an image in a shard the shard's, followed by the image's name in it.
+    /// The file's path; for an image in a shard or table that file's, followed by the image's name in it.
     pub fn path(&self) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
@@ -58,23 +69,29 @@ impl Location {
                 Some(entry) => shard.path().join(&*entry.name),
                 None => shard.path().to_owned(),
             },
+            #[cfg(feature = "parquet")]
+            Self::Row { table, row } => table.row_path(*row),
         }
     }
 
-    /// Number of bytes, where it can be told.
+    /// Number of bytes, where it can be told; of a row, what the file has for each.
     pub(crate) fn len(&self) -> Option<u64> {
         match self {
             Self::File(path) => std::fs::metadata(path).ok().map(|metadata| metadata.len()),
             Self::Entry { shard, number } => shard.entries().get(*number as usize).map(|entry| u64::from(entry.len)),
+            #[cfg(feature = "parquet")]
+            Self::Row { table, .. } => Some(table.bytes_per_row()),
         }
     }
 
-    /// The image's bytes, and how many they are.
+    /// The image's bytes, and how many they are, where they are a file or a part of one.
     ///
     /// A shard is opened for each read, which is nothing beside decoding, so that any number of shards needs few open
     /// files. It is read rather than mapped: a file that somebody cuts short is then an error, not the end of the process.
-    fn open(&self) -> Result<(Take<File>, u64), Error> {
+    fn open(&self) -> Result<Option<(Take<File>, u64)>, Error> {
         let opened = match self {
+            #[cfg(feature = "parquet")]
+            Self::Row { .. } => return Ok(None),
             Self::File(path) => File::open(path).and_then(|file| {
                 let len = file.metadata()?.len();
                 // A pipe, or what is still being written, may have more.
@@ -91,15 +108,28 @@ impl Location {
                 })
             }
         };
-        opened.map_err(|source| Error::Read { path: self.path(), source })
+        opened.map(Some).map_err(|source| Error::Read { path: self.path(), source })
     }
 
     /// Replaces `bytes` by the image's.
     #[cfg(feature = "prepare")]
     pub(crate) fn read_into(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        let (mut file, len) = self.open()?;
+        let Some((mut file, len)) = self.open()? else { return self.read_row(bytes) };
         bytes.clear();
         self.read_rest(&mut file, len, bytes)
+    }
+
+    /// Replaces `bytes` by those of a row's image.
+    fn read_row(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            #[cfg(feature = "parquet")]
+            Self::Row { table, row } => parquet::table::RowReader::new(table.clone()).read_into(*row, bytes),
+            // What `open` opens.
+            _ => {
+                bytes.clear();
+                Ok(())
+            }
+        }
     }
 
     fn read_rest(&self, file: &mut Take<File>, len: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
@@ -115,7 +145,10 @@ impl Location {
     /// Reads and decodes the image; `bytes` is memory to use.
     pub(crate) fn decode_into(&self, bytes: &mut Vec<u8>, image: &mut RgbImage8) -> Result<(), Error> {
         let limits = DecodeLimits::default();
-        let (mut file, len) = self.open()?;
+        let Some((mut file, len)) = self.open()? else {
+            self.read_row(bytes)?;
+            return decode_into(bytes, &limits, image).map_err(|error| error.in_file(&self.path()));
+        };
         bytes.clear();
         let start = file.by_ref().take(ppm::HEADER as u64).read_to_end(bytes);
         start.map_err(|source| Error::Read { path: self.path(), source })?;

@@ -31,5 +31,6 @@ pub(crate) fn bytes(sample: &Sample) -> Vec<u8> {
             let entry = &shard.entries()[*number as usize];
             fs::read(shard.path()).unwrap()[entry.offset as usize..][..entry.len as usize].to_vec()
         }
+        other => panic!("{other:?}"),
     }
 }

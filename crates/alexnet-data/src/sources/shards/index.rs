@@ -14,7 +14,7 @@ pub(crate) const EXTENSION: &str = "index";
 const MAGIC: &str = "alexnet-index 1 ";
 
 /// Labels beyond this are taken for damage: each label below the largest costs a class.
-pub(super) const MAX_LABEL: u32 = 1 << 20;
+pub(crate) const MAX_LABEL: u32 = 1 << 20;
 
 pub(super) fn read(index: &Path, shard: &Path) -> Result<Vec<Entry>, Error> {
     let text = fs::read_to_string(index).map_err(|source| Error::Read { path: index.to_owned(), source })?;

@@ -1,0 +1,153 @@
+//! Which Parquet files make a data set.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// In the order in which they are preferred as what to measure with. The labels of a test split are often secret, so it
+/// comes last.
+const VAL: [&str; 4] = ["validation", "valid", "val", "test"];
+const TRAIN: &str = "train";
+
+/// Folders with more folders in them are class folders.
+const MAX_FOLDERS: usize = 8;
+
+/// The files of a data set, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParquetFiles {
+    /// To learn from.
+    pub train: Vec<PathBuf>,
+    /// To measure with; empty where there are none.
+    pub val: Vec<PathBuf>,
+}
+
+impl ParquetFiles {
+    /// Chooses among the paths of a repository or a folder. Where several data sets lie beside each other, as the sizes of
+    /// one, `config` is the name of the folder of one of them.
+    ///
+    /// # Errors
+    /// What is missing, or the names to choose from, in a sentence.
+    pub fn choose(paths: &[PathBuf], config: Option<&str>) -> Result<Self, String> {
+        let mut configs: BTreeMap<PathBuf, BTreeMap<String, Vec<PathBuf>>> = BTreeMap::new();
+        let mut paths: Vec<_> = paths.iter().filter(|path| is_parquet(path)).collect();
+        paths.sort();
+        for path in paths {
+            let (folder, split) = place(path);
+            if let Some(split) = split {
+                configs.entry(folder).or_default().entry(split).or_default().push(path.clone());
+            }
+        }
+        let name = |folder: &Path| folder.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+        let names: Vec<_> = configs.keys().map(|folder| name(folder)).collect();
+        let mut chosen = match (config, configs.len()) {
+            (_, 0) => return Err("no Parquet file's name or folder says train, validation or test".into()),
+            (None, 1) => configs.into_values().next().unwrap_or_default(),
+            (None, _) => return Err(format!("it holds several data sets; choose one of {}", names.join(", "))),
+            (Some(wanted), _) => match configs.into_iter().find(|(folder, _)| name(folder) == wanted) {
+                Some((_, files)) => files,
+                None => return Err(format!("it holds no data set {wanted}, but {}", names.join(", "))),
+            },
+        };
+        let Some(train) = chosen.remove(TRAIN) else {
+            let found: Vec<_> = chosen.into_keys().collect();
+            return Err(format!("it has no split `train`, but {}", found.join(", ")));
+        };
+        let val = VAL.iter().find_map(|name| chosen.remove(*name)).unwrap_or_default();
+        Ok(Self { train, val })
+    }
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("parquet"))
+}
+
+/// The folder of the file's data set, and the split that the file's name or folder says.
+fn place(path: &Path) -> (PathBuf, Option<String>) {
+    let split = |name: &str| {
+        let end = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
+        let name = name[..end].to_ascii_lowercase();
+        (name == TRAIN || VAL.contains(&name.as_str())).then_some(name)
+    };
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let text = |name: Option<&OsStr>| name.and_then(OsStr::to_str).unwrap_or_default().to_owned();
+    if let Some(split) = split(&text(path.file_name())) {
+        return (parent.to_owned(), Some(split));
+    }
+    let folder = text(parent.file_name());
+    let whole = split(&folder).filter(|split| split.len() == folder.len());
+    (parent.parent().unwrap_or(Path::new("")).to_owned(), whole)
+}
+
+/// The Parquet files of a folder, or that file itself.
+pub(super) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    if root.is_file() {
+        found.extend(is_parquet(root).then(|| root.to_owned()));
+    } else if root.is_dir() {
+        visit(root, 2, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn visit(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let read_error = |source| Error::Read { path: folder.to_owned(), source };
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder).map_err(read_error)? {
+        let entry = entry.map_err(read_error)?;
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if is_parquet(&path) && path.is_file() {
+            found.push(path);
+        } else if folders.len() <= MAX_FOLDERS && path.is_dir() {
+            folders.push(path);
+        }
+    }
+    if depth > 0 && folders.len() <= MAX_FOLDERS {
+        folders.iter().try_for_each(|folder| visit(folder, depth - 1, found))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(paths: &[&str], config: Option<&str>) -> Result<(usize, Option<String>), String> {
+        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        let files = ParquetFiles::choose(&paths, config)?;
+        Ok((files.train.len(), files.val.first().map(|path| path.display().to_string())))
+    }
+
+    /// The layouts of `ILSVRC/imagenet-1k`, `zh-plus/tiny-imagenet`, `uoft-cs/cifar10` and `frgfm/imagenette`.
+    #[test]
+    fn the_layouts_of_the_hub() {
+        let imagenet = [
+            "README.md",
+            "data/train-00001-of-00294.parquet",
+            "data/train-00000-of-00294.parquet",
+            "data/validation-00000-of-00014.parquet",
+            "data/test-00000-of-00028.parquet",
+        ];
+        assert_eq!(choose(&imagenet, None), Ok((2, Some("data/validation-00000-of-00014.parquet".into()))));
+        let tiny = ["data/train-00000-of-00001-1359.parquet", "data/valid-00000-of-00001-70d5.parquet"];
+        assert_eq!(choose(&tiny, None), Ok((1, Some(tiny[1].into()))));
+        let cifar = ["plain_text/train-00000-of-00001.parquet", "plain_text/test-00000-of-00001.parquet"];
+        assert_eq!(choose(&cifar, None), Ok((1, Some(cifar[1].into()))));
+        let imagenette =
+            ["full_size/train/0000.parquet", "full_size/train/0001.parquet", "full_size/validation/0000.parquet"];
+        assert_eq!(choose(&imagenette, None), Ok((2, Some(imagenette[2].into()))));
+        let sizes = [&imagenette[..], &["160px/train/0000.parquet"]].concat();
+        assert_eq!(choose(&sizes, Some("160px")), Ok((1, None)));
+        assert_eq!(choose(&sizes, None).unwrap_err(), "it holds several data sets; choose one of 160px, full_size");
+        assert_eq!(choose(&sizes, Some("320px")).unwrap_err(), "it holds no data set 320px, but 160px, full_size");
+        assert_eq!(choose(&["data/test-0.parquet"], None).unwrap_err(), "it has no split `train`, but test");
+        assert!(
+            choose(&["data/0.parquet", "trainer.parquet"], None).unwrap_err().starts_with("no Parquet file's name")
+        );
+    }
+}

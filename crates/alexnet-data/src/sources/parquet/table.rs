@@ -1,0 +1,287 @@
+//! A Parquet file with a column of images and one of labels, as the `datasets` library writes them.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use super::features::Features;
+use crate::Error;
+use crate::decode::panic_message;
+use crate::sources::shards::index::MAX_LABEL;
+
+/// A Parquet file of images. Nothing of a row but its label is read before it is asked for.
+pub struct Table {
+    path: PathBuf,
+    source: Arc<Source>,
+    metadata: ParquetMetaData,
+    /// The leaf column of the images' bytes.
+    images: usize,
+    /// The first row of each row group, and the number of rows in the end.
+    groups: Vec<u32>,
+}
+
+/// What a table's other columns say.
+#[derive(Debug)]
+pub(super) struct Description {
+    /// One per row.
+    pub(super) labels: Vec<u32>,
+    /// The classes' names, where the file has them.
+    pub(super) names: Option<Vec<String>>,
+}
+
+impl Table {
+    /// Opens a file and reads its labels.
+    pub(super) fn open(path: &Path) -> Result<(Self, Description), Error> {
+        let read_error = |source| Error::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(read_error)?;
+        let len = file.metadata().map_err(read_error)?.len();
+        Self::read(path, Source::File(Arc::new(file), len))
+    }
+
+    pub(super) fn read(path: &Path, source: Source) -> Result<(Self, Description), Error> {
+        let read = || -> Result<_, String> {
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&source).map_err(reason)?;
+            let features = Features::of(&metadata)?;
+            let mut groups = vec![0u32];
+            for group in metadata.row_groups() {
+                let rows = u32::try_from(group.num_rows()).ok();
+                let end = rows.and_then(|rows| groups.last()?.checked_add(rows));
+                groups.push(end.ok_or("it has more rows than fit in 32 bits, or fewer than none")?);
+            }
+            let images = features.images;
+            let table = Self { path: path.to_owned(), source: Arc::new(source), metadata, images, groups };
+            let labels = table.labels(features.labels)?;
+            Ok((table, Description { labels, names: features.names }))
+        };
+        caught(read).map_err(|reason| Error::Malformed { path: path.to_owned(), reason })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u32 {
+        self.groups.last().copied().unwrap_or(0)
+    }
+
+    /// Bytes of the file per row.
+    pub(crate) fn bytes_per_row(&self) -> u64 {
+        self.source.len() / u64::from(self.rows().max(1))
+    }
+
+    /// A name for a row, below the file's.
+    pub(crate) fn row_path(&self, row: u32) -> PathBuf {
+        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        self.path.join(format!("{stem}-{row}"))
+    }
+
+    fn column(&self, group: usize, leaf: usize) -> Result<ColumnReader, ParquetError> {
+        let group = self.metadata.row_group(group);
+        let pages =
+            SerializedPageReader::new(self.source.clone(), group.column(leaf), group.num_rows() as usize, None)?;
+        Ok(get_column_reader(group.schema_descr().column(leaf), Box::new(pages)))
+    }
+
+    fn labels(&self, leaf: usize) -> Result<Vec<u32>, String> {
+        let mut all = Vec::with_capacity((self.rows() as usize).min(1 << 24));
+        for group in 0..self.metadata.num_row_groups() {
+            let rows = (self.groups[group + 1] - self.groups[group]) as usize;
+            let before = all.len();
+            match self.column(group, leaf).map_err(reason)? {
+                ColumnReader::Int64ColumnReader(column) => read_labels(column, rows, &mut all)?,
+                ColumnReader::Int32ColumnReader(column) => read_labels(column, rows, &mut all)?,
+                _ => return Err("its labels are not integers".into()),
+            }
+            if all.len() - before != rows {
+                return Err(format!("row group {group} has {rows} rows, but {} labels", all.len() - before));
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn read_labels<T>(mut column: ColumnReaderImpl<T>, rows: usize, all: &mut Vec<u32>) -> Result<(), String>
+where
+    T: parquet::data_type::DataType<T: Copy + Into<i64>>,
+{
+    let mut left = rows;
+    while left > 0 {
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        let (records, count, _) =
+            column.read_records(left.min(1 << 16), Some(&mut levels), None, &mut values).map_err(reason)?;
+        if records == 0 {
+            break;
+        }
+        if count != records {
+            return Err(format!("{} of its rows have no label", records - count));
+        }
+        for value in values {
+            let value: i64 = value.into();
+            let label = u32::try_from(value).ok().filter(|&label| label <= MAX_LABEL);
+            all.push(label.ok_or_else(|| format!("a label is {value}; the labels of a test set are not public"))?);
+        }
+        left -= records;
+    }
+    Ok(())
+}
+
+/// Reads the images of a table. The next row costs little; others of its row group are found by the heads of the pages
+/// between, without what is in them.
+pub(crate) struct RowReader {
+    table: Arc<Table>,
+    /// The row group that is open, the row of it that comes next, and its column.
+    open: Option<(usize, u32, ColumnReaderImpl<ByteArrayType>)>,
+}
+
+impl RowReader {
+    pub(crate) fn new(table: Arc<Table>) -> Self {
+        Self { table, open: None }
+    }
+
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Replaces `bytes` by the image in `row`.
+    pub(crate) fn read_into(&mut self, row: u32, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        bytes.clear();
+        let path = self.table.row_path(row);
+        match caught(|| self.read(row, bytes)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::EmptyFile.in_file(&path)),
+            Err(reason) => {
+                self.open = None;
+                Err(Error::Malformed { path, reason })
+            }
+        }
+    }
+
+    /// False where the row has no image.
+    fn read(&mut self, row: u32, bytes: &mut Vec<u8>) -> Result<bool, String> {
+        let table = &self.table;
+        let group = table.groups.partition_point(|&first| first <= row).saturating_sub(1);
+        if row >= table.rows() {
+            return Err(format!("it has {} rows", table.rows()));
+        }
+        let within = row - table.groups[group];
+        let open = self.open.take().filter(|(open, next, _)| *open == group && *next <= within);
+        let (next, mut column) = match open {
+            Some((_, next, column)) => (next, column),
+            None => match table.column(group, table.images).map_err(reason)? {
+                ColumnReader::ByteArrayColumnReader(column) => (0, column),
+                _ => return Err("its images are not bytes".into()),
+            },
+        };
+        let (skip, mut values, mut levels) = ((within - next) as usize, Vec::<ByteArray>::new(), Vec::new());
+        let skipped = column.skip_records(skip).map_err(reason)?;
+        let (records, ..) = column.read_records(1, Some(&mut levels), None, &mut values).map_err(reason)?;
+        if skipped != skip || records != 1 {
+            return Err(format!("row group {group} ends before its row {within}"));
+        }
+        self.open = Some((group, within + 1, column));
+        let Some(value) = values.first() else { return Ok(false) };
+        bytes.extend_from_slice(value.data());
+        Ok(!bytes.is_empty())
+    }
+}
+
+fn reason(error: ParquetError) -> String {
+    error.to_string()
+}
+
+/// The library checks much, but not all: what a damaged file makes it panic about is damage.
+fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(format!("the reader panicked: {}", panic_message(&*panic))))
+}
+
+/// Where a table's bytes are. A file is read by position, since threads share it.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// A file and its size.
+    File(Arc<File>, u64),
+    #[cfg(fuzzing)]
+    Memory(Bytes),
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(_, len) => *len,
+            #[cfg(fuzzing)]
+            Self::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl Source {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        match self {
+            #[cfg(unix)]
+            Self::File(file, _) => std::os::unix::fs::FileExt::read_at(&**file, buffer, at),
+            #[cfg(windows)]
+            Self::File(file, _) => std::os::windows::fs::FileExt::seek_read(&**file, buffer, at),
+            #[cfg(fuzzing)]
+            Self::Memory(bytes) => bytes.get(at as usize..).unwrap_or_default().read(buffer),
+        }
+    }
+}
+
+impl ChunkReader for Source {
+    type T = BufReader<Rest>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(BufReader::new(Rest { source: self.clone(), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        // Before memory is taken.
+        if start.saturating_add(length as u64) > self.len() {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} lie beyond the file's {}", self.len())));
+        }
+        let mut bytes = vec![0; length];
+        Rest { source: self.clone(), at: start }.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// The bytes of a source from a place on.
+pub(super) struct Rest {
+    source: Source,
+    at: u64,
+}
+
+impl Read for Rest {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table {}, {} rows", self.path.display(), self.rows())
+    }
+}
+
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for Table {}

@@ -1,0 +1,171 @@
+//! Parquet files as pyarrow and the `datasets` library write them; `fixtures/make.py` makes them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, prepare};
+use alexnet_data::{
+    Augment, DataSet, DecodeLimits, Loader, LoaderConfig, Mean, Pipeline, Preprocess, ResizeRule, RgbImage8, Split,
+    decode,
+};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// The image of each row, by the file that `make.py` took it from; row 7 has none.
+const FILES: [&str; 4] = ["baseline.jpg", "restart.jpg", "grey.jpg", "progressive.jpg"];
+
+/// Something of some rows.
+type Rows<T> = Vec<(u32, T)>;
+
+/// What a loader makes of the samples, whole images of 40x28 cut to 24x24, and which of them it lists as bad.
+fn load(split: Split, workers: usize) -> (Rows<Vec<f32>>, Rows<String>) {
+    let preprocess =
+        Preprocess { resize: ResizeRule::None, source_size: 24, crop_size: 24, mean: Mean::None, ..Preprocess::CAFFE };
+    let pipeline = Arc::new(Pipeline::new(preprocess, Augment::NONE, None).unwrap());
+    let config = LoaderConfig { workers, ..LoaderConfig::train(5, 3, 1) };
+    let (mut images, mut bad) = (Vec::new(), Vec::new());
+    for batch in Loader::new(split.samples.into(), pipeline, config).unwrap() {
+        let batch = batch.unwrap();
+        images.extend(batch.indices.into_iter().zip(batch.images.chunks(preprocess.view_len()).map(<[f32]>::to_vec)));
+        bad.extend(batch.bad.into_iter().map(|bad| (bad.index, bad.reason)));
+    }
+    (images, bad)
+}
+
+/// The same squares, cut from the file.
+fn expected(image: &RgbImage8) -> Vec<f32> {
+    let at = |c: usize, y: usize, x: usize| image.pixels[((2 + y) * 40 + 8 + x) * 3 + 2 - c];
+    let all = (0..3).flat_map(|c| (0..24).flat_map(move |y| (0..24).map(move |x| (c, y, x))));
+    all.map(|(c, y, x)| f32::from(at(c, y, x))).collect()
+}
+
+#[test]
+fn every_row_is_its_image_in_any_order() {
+    for (name, classes) in [("plain.parquet", ["cat", "dog, Canis", "owl"]), ("snappy.parquet", ["0", "1", "2"])] {
+        let set = DataSet::open(&fixture(name)).unwrap();
+        assert_eq!((set.train.classes.as_slice(), set.val.is_none()), (classes.map(String::from).as_slice(), true));
+        let labels: Vec<_> = set.train.samples.iter().map(|sample| sample.label).collect();
+        assert_eq!(labels, (0..12).map(|row| row % 3).collect::<Vec<_>>());
+        let files = FILES.map(|file| decode(&fs::read(fixture(file)).unwrap(), &DecodeLimits::default()).unwrap());
+        for workers in [1, 3] {
+            let (images, bad) = load(set.train.clone(), workers);
+            assert_eq!(images.len(), 11);
+            for (row, image) in &images {
+                assert!(*image == expected(&files[*row as usize % 4]), "{name}, row {row}");
+            }
+            let path = fixture(name).join(format!("{}-7", name.trim_end_matches(".parquet")));
+            assert_eq!(bad, [(7, format!("{}: the file is empty", path.display()))]);
+        }
+    }
+}
+
+fn hub(folder: &Path) -> PathBuf {
+    let root = folder.join("set");
+    fs::create_dir_all(root.join("data")).unwrap();
+    fs::write(root.join("README.md"), "about it").unwrap();
+    fs::copy(fixture("plain.parquet"), root.join("data/train-00000-of-00002.parquet")).unwrap();
+    fs::copy(fixture("plain.parquet"), root.join("data/train-00001-of-00002.parquet")).unwrap();
+    fs::copy(fixture("plain.parquet"), root.join("data/validation-00000-of-00001.parquet")).unwrap();
+    // Not to be looked at: its labels are secret.
+    fs::copy(fixture("secret.parquet"), root.join("data/test-00000-of-00001.parquet")).unwrap();
+    root
+}
+
+#[test]
+fn a_folder_of_the_hub_is_a_data_set_and_becomes_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = hub(folder.path());
+    let set = DataSet::open(&root).unwrap();
+    assert_eq!((set.train.samples.len(), set.val.as_ref().unwrap().samples.len()), (24, 12));
+    assert_eq!(set.labels.display(1), Some("dog, Canis"));
+
+    let mut outputs = Vec::new();
+    for workers in [1, 3] {
+        let output = folder.path().join(format!("shards-{workers}"));
+        let options = PrepareOptions {
+            size: 24,
+            images_per_shard: 10,
+            ..PrepareOptions::new(root.clone(), output.clone(), workers)
+        };
+        let reports = prepare(&options, &|_| {}).unwrap();
+        assert_eq!(
+            reports.iter().map(|r| (r.read, r.written, r.bad.len())).collect::<Vec<_>>(),
+            [(24, 22, 2), (12, 11, 1)]
+        );
+        let listed = fs::read_to_string(output.join(BAD_IMAGES)).unwrap();
+        assert!(listed.lines().all(|line| line.contains("-7") && line.contains("the file is empty")), "{listed}");
+        let shards = DataSet::open(&output).unwrap();
+        assert_eq!(shards.train.classes, set.train.classes);
+        let labels: Vec<_> = shards.train.samples.iter().map(|sample| sample.label).collect();
+        let expected: Vec<_> = (0..24).filter(|row| row % 12 != 7).map(|row| row % 12 % 3).collect();
+        assert_eq!(labels, expected);
+        outputs.push(fs::read(output.join("train/train-000001.tar")).unwrap());
+    }
+    assert!(outputs[0] == outputs[1]);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |path: &Path| DataSet::open(path).unwrap_err().to_string();
+    let secret = message(&fixture("secret.parquet"));
+    assert!(secret.contains("secret.parquet") && secret.contains("a label is -1"), "{secret}");
+
+    let path = folder.path().join("train.parquet");
+    let good = fs::read(fixture("plain.parquet")).unwrap();
+    for cut in [0, 3, 100, good.len() / 2, good.len() - 1] {
+        fs::write(&path, &good[..cut]).unwrap();
+        let text = message(&path);
+        assert!(text.contains("train.parquet: "), "{cut}: {text}");
+    }
+    // No column of images: those of the labels' file, renamed in the schema.
+    let renamed = fs::read(fixture("snappy.parquet")).unwrap();
+    let text = String::from_utf8_lossy(&renamed).into_owned();
+    assert!(text.contains("image"));
+    let renamed: Vec<u8> = replace(&renamed, b"image", b"imago");
+    fs::write(&path, renamed).unwrap();
+    let text = message(&path);
+    assert!(
+        text.contains("no column holds images: `image`, `img` is not among note, imago.bytes, imago.path"),
+        "{text}"
+    );
+
+    let root = hub(folder.path());
+    fs::create_dir_all(root.join("small/train")).unwrap();
+    fs::copy(fixture("plain.parquet"), root.join("small/train/0000.parquet")).unwrap();
+    assert!(message(&root).contains("it holds several data sets; choose one of data, small"), "{}", message(&root));
+    let small = DataSet::open(&root.join("small")).unwrap();
+    assert_eq!((small.train.samples.len(), small.val), (12, None));
+}
+
+/// Bytes of the pages are changed: rows fail or are other images, and nothing panics.
+#[test]
+fn damaged_pages_are_bad_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train.parquet");
+    let good = fs::read(fixture("snappy.parquet")).unwrap();
+    let mut failed = 0;
+    for at in (4..good.len() - 3000).step_by(97) {
+        let mut damaged = good.clone();
+        damaged[at] ^= 0xff;
+        fs::write(&path, damaged).unwrap();
+        let Ok(set) = DataSet::open(&path) else { continue };
+        let (images, bad) = load(set.train, 1);
+        assert_eq!(images.len() + bad.len(), 12);
+        failed += bad.len() - 1;
+    }
+    assert!(failed > 20, "{failed}");
+}
+
+fn replace(bytes: &[u8], from: &[u8; 5], to: &[u8; 5]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    while let Some(at) = bytes.windows(5).position(|window| window == from) {
+        bytes[at..at + 5].copy_from_slice(to);
+    }
+    bytes
+}

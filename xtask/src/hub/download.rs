@@ -1,0 +1,275 @@
+//! One file: in pieces where the connection breaks, checked before it has its name.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use hf_hub::api::sync::ApiRepo;
+use sha2::{Digest, Sha256};
+
+use super::{Hub, RemoteFile};
+
+const ATTEMPTS: u32 = 5;
+const CONNECT: Duration = Duration::from_secs(30);
+/// Without a byte for so long, a connection is taken for dead.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The longest that a server may make us wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// What was downloaded: names and sums.
+const RECORD: &str = "hub.json";
+
+/// Why an attempt failed.
+pub(super) enum Failure {
+    /// The next one may not; after this pause, where the server says so.
+    Transient(Error, Option<Duration>),
+    /// So will the next one.
+    Final(Error),
+}
+
+impl Failure {
+    pub(super) fn transient(error: impl Into<Error>) -> Self {
+        Self::Transient(error.into(), None)
+    }
+}
+
+/// Tries until it works, five times at the most, with growing pauses between.
+pub(super) fn retried<T>(pause: Duration, mut work: impl FnMut() -> Result<T, Failure>) -> Result<T> {
+    let mut attempt = 1;
+    loop {
+        match work() {
+            Ok(value) => return Ok(value),
+            Err(Failure::Final(error)) => return Err(error),
+            Err(Failure::Transient(error, _)) if attempt == ATTEMPTS => {
+                return Err(error.context(format!("tried {ATTEMPTS} times")));
+            }
+            Err(Failure::Transient(error, wanted)) => {
+                let pause = wanted.unwrap_or(pause * 2u32.pow(attempt - 1)).min(LONGEST_PAUSE);
+                eprintln!("{error:#}; again in {:.0} s", pause.as_secs_f64());
+                std::thread::sleep(pause);
+                attempt += 1;
+            }
+        }
+    }
+}
+
+type Request = ureq::RequestBuilder<ureq::typestate::WithoutBody>;
+type Answer = ureq::http::Response<ureq::Body>;
+
+/// Sends a request, for what comes after the first `have` bytes where some are there.
+pub(super) fn call(request: Request, have: Option<u64>) -> Result<Answer, Failure> {
+    let mut request = request.header("Accept-Encoding", "identity");
+    if let Some(have) = have {
+        request = request.header("Range", format!("bytes={have}-"));
+    }
+    // A proxy cannot reach this machine.
+    let host = request.uri_ref().and_then(|uri| uri.host()).unwrap_or_default().to_owned();
+    let mut config = request.config().http_status_as_error(false);
+    config = config.timeout_connect(Some(CONNECT)).timeout_per_read(Some(SILENCE));
+    if ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str()) {
+        config = config.proxy(None);
+    }
+    config.build().call().map_err(|error| Failure::transient(anyhow!(error).context(format!("no answer from {host}"))))
+}
+
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// What is wrong with an answer that is not what was asked for, in a sentence that says what to do.
+pub(super) fn require_ok(answer: &mut Answer, repository: &str) -> Result<(), Failure> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let said = header(answer, "x-error-message").map(str::to_owned);
+    let said = said.or_else(|| {
+        let text = answer.body_mut().with_config().limit(4096).read_to_string().ok()?;
+        let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+        json.and_then(|json| json.get("error")?.as_str().map(str::to_owned))
+    });
+    let said = said.map_or(String::new(), |said| format!(": {}", said.trim()));
+    let gated = header(answer, "x-error-code") == Some("GatedRepo");
+    let code = status.as_u16();
+    let error = match code {
+        401 | 403 if gated || code == 403 => anyhow!(
+            "the Hub refuses {repository} (status {code}{said}); accept its terms on its page there, and put the token \
+             of an account that has into HF_TOKEN"
+        ),
+        401 => anyhow!(
+            "the Hub asks who wants {repository} (status 401{said}); put a valid token into HF_TOKEN, or correct the \
+             name: a data set that is not there is answered like this, too"
+        ),
+        404 => anyhow!("the Hub has no {repository}, or not this revision or file of it (status 404{said})"),
+        _ => anyhow!("the Hub answers with status {code}{said}"),
+    };
+    if code == 408 || code == 429 || code >= 500 {
+        let seconds = header(answer, "retry-after").and_then(|seconds| seconds.trim().parse().ok());
+        return Err(Failure::Transient(error, seconds.map(Duration::from_secs)));
+    }
+    Err(Failure::Final(error))
+}
+
+impl Hub {
+    /// Downloads a file, unless it is there; `progress` is told the bytes of it so far.
+    pub(super) fn fetch_file(
+        &self,
+        repo: &ApiRepo,
+        file: &RemoteFile,
+        store: &mut Store,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        if store.has(file) {
+            return Ok(());
+        }
+        let path = store.folder.join(&file.name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        }
+        // Named by its sum: half of an older version is not the beginning of this one.
+        let sum = file.sha256.as_deref().unwrap_or("unknown");
+        let partial = path.with_extension(format!("{}.partial", &sum[..sum.len().min(12)]));
+        let url = repo.url(&encoded(&file.name));
+        let mut wrong = None;
+        retried(self.pause, || {
+            receive(repo, &url, file, &partial, progress)?;
+            let found = sha256_of(&partial).map_err(|error| Failure::Final(disk(error, &partial)))?;
+            match &file.sha256 {
+                Some(expected) if *expected != found => {
+                    fs::remove_file(&partial).map_err(|error| Failure::Final(disk(error, &partial)))?;
+                    let error = anyhow!("its SHA-256 is {found}, the Hub says {expected}");
+                    // Once may be an accident on the way.
+                    match wrong.replace(found) {
+                        None => Err(Failure::transient(error)),
+                        Some(_) => Err(Failure::Final(error.context("what arrives is not what the Hub lists"))),
+                    }
+                }
+                _ => Ok(()),
+            }
+        })?;
+        fs::rename(&partial, &path).map_err(|error| disk(error, &path))?;
+        store.record(file)
+    }
+}
+
+/// Brings `partial` to the file's size.
+fn receive(
+    repo: &ApiRepo,
+    url: &str,
+    file: &RemoteFile,
+    partial: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Failure> {
+    let on_disk = |error| Failure::Final(disk(error, partial));
+    let mut output = OpenOptions::new().create(true).append(true).open(partial).map_err(on_disk)?;
+    let mut have = output.metadata().map_err(on_disk)?.len();
+    if have > file.size {
+        output.set_len(0).map_err(on_disk)?;
+        have = 0;
+    }
+    if have == file.size {
+        return Ok(());
+    }
+    let mut answer = call(repo.info_request().uri(url), (have > 0).then_some(have))?;
+    require_ok(&mut answer, &file.name)?;
+    if answer.status().as_u16() == 206 {
+        let range = header(&answer, "content-range").unwrap_or_default().to_owned();
+        if !range.starts_with(&format!("bytes {have}-")) {
+            return Err(Failure::Final(anyhow!("asked for the bytes from {have} on, the server sends `{range}`")));
+        }
+    } else if have > 0 {
+        // The server begins anew.
+        output.set_len(0).map_err(on_disk)?;
+        have = 0;
+    }
+    let mut body = answer.into_body().into_reader();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let count = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let text = format!("the connection broke after {have} of {} bytes", file.size);
+                return Err(Failure::transient(anyhow!(error).context(text)));
+            }
+        };
+        output.write_all(&buffer[..count]).map_err(on_disk)?;
+        have += count as u64;
+        if have > file.size {
+            return Err(Failure::Final(anyhow!("more than the {} bytes that the Hub lists arrive", file.size)));
+        }
+        progress(have);
+    }
+    if have < file.size {
+        return Err(Failure::transient(anyhow!("the connection ended after {have} of {} bytes", file.size)));
+    }
+    output.sync_all().map_err(on_disk)
+}
+
+fn disk(error: io::Error, path: &Path) -> Error {
+    anyhow!(error).context(format!("cannot write {}", path.display()))
+}
+
+fn sha256_of(path: &Path) -> io::Result<String> {
+    let (mut file, mut sum, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => sum.update(&buffer[..count]),
+        }
+    }
+}
+
+/// A path in a URL: everything but what may stand there as it is becomes `%xx`.
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// A folder of downloads.
+pub(super) struct Store {
+    folder: PathBuf,
+    /// The sum of each complete file.
+    sums: BTreeMap<String, Option<String>>,
+}
+
+impl Store {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = folder.join(RECORD);
+        let sums = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
+        };
+        Ok(Self { folder: folder.to_owned(), sums })
+    }
+
+    /// Whether the file is there, whole and in this version.
+    fn has(&self, file: &RemoteFile) -> bool {
+        let size = fs::metadata(self.folder.join(&file.name)).map(|metadata| metadata.len());
+        size.is_ok_and(|size| size == file.size) && self.sums.get(&file.name) == Some(&file.sha256)
+    }
+
+    fn record(&mut self, file: &RemoteFile) -> Result<()> {
+        self.sums.insert(file.name.clone(), file.sha256.clone());
+        let (path, partial) = (self.folder.join(RECORD), self.folder.join("hub.json.partial"));
+        let text = serde_json::to_vec_pretty(&self.sums)?;
+        let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, &path));
+        written.map_err(|error| disk(error, &path))
+    }
+
+    pub(super) fn require_space(&self, files: &[RemoteFile]) -> Result<()> {
+        let needed: u64 = files.iter().filter(|file| !self.has(file)).map(|file| file.size).sum();
+        let free = fs4::available_space(&self.folder)
+            .with_context(|| format!("cannot tell how much room {} has", self.folder.display()))?;
+        if needed > free {
+            let (needed, free) = (needed as f64 / 1e9, free as f64 / 1e9);
+            bail!("{}: {needed:.1} GB will be downloaded, and {free:.1} GB are free", self.folder.display());
+        }
+        Ok(())
+    }
+}
