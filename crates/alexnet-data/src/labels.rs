@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Error;
 
 /// Files in a data set's folder that put words beside the class folders' names, one line per class:
-/// `n01440764 tench, Tinca tinca`. The second is that of the ImageNet competition on Kaggle.
+/// `n01440764 tench, Tinca tinca`. A name that has spaces itself ends with a tab. The second is that of the ImageNet competition on Kaggle.
 const WORD_FILES: [&str; 2] = ["labels.txt", "LOC_synset_mapping.txt"];
 
 /// The classes of a data set: label `i` is `names[i]`.
@@ -30,7 +30,9 @@ impl Labels {
         if let Some(path) = WORD_FILES.iter().map(|name| root.join(name)).find(|path| path.is_file()) {
             let text = fs::read(&path).map_err(|source| Error::Read { path, source })?;
             for line in String::from_utf8_lossy(&text).lines() {
-                if let Some((name, words)) = line.trim().split_once(char::is_whitespace) {
+                let line = line.trim();
+                let parts = line.split_once('\t').or_else(|| line.split_once(char::is_whitespace));
+                if let Some((name, words)) = parts {
                     meanings.insert(name.to_owned(), words.trim().to_owned());
                 }
             }
@@ -64,7 +66,11 @@ mod tests {
         assert_eq!(labels.names, names());
         assert_eq!((labels.display(0), labels.display(1)), (Some("tench, Tinca tinca"), Some("n01443537")));
 
-        fs::write(folder.path().join("labels.txt"), "n01443537\tgoldfish").unwrap();
+        let spaced = Labels::read(folder.path(), vec!["a b".into()]).unwrap();
+        assert_eq!(spaced.display(0), Some("a b"));
+        fs::write(folder.path().join("labels.txt"), "a b\twords of it\nn01443537\tgoldfish").unwrap();
+        let spaced = Labels::read(folder.path(), vec!["a b".into()]).unwrap();
+        assert_eq!(spaced.display(0), Some("words of it"));
         let labels = Labels::read(folder.path(), names()).unwrap();
         assert_eq!((labels.display(0), labels.display(1)), (Some("n01440764"), Some("goldfish")));
     }

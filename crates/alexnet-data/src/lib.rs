@@ -33,7 +33,7 @@ pub use error::Error;
 pub use labels::Labels;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use normalize::{ChannelOrder, Mean, MeanAlignment, MeanImage, PixelScale};
-pub use order::{EpochOrder, Order};
+pub use order::{Batching, EpochOrder, Order, Share};
 pub use pipeline::{Mode, Pipeline, Scratch, Square};
 pub use preprocess::Preprocess;
 pub use resize::{ResizeFilter, ResizeRule, Resizer, SideRounding, Window};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use alexnet_data::{
     Augment, BadSampleBudget, Batch, ColourNoise, Error, Loader, LoaderConfig, Mean, Mode, OnBadSample, Order,
-    Pipeline, Preprocess, ResizeRule, Sample, Split, View,
+    Pipeline, Preprocess, ResizeRule, Sample, Share, Split, View,
 };
 
 fn samples(folder: &Path) -> Arc<[Sample]> {
@@ -73,9 +73,17 @@ fn a_resumed_epoch_is_the_tail_of_the_whole() {
     let samples = samples(&pictures::write_set(folder.path(), 2, 9, 20));
     let config = LoaderConfig::train(4, 1, 5);
     let whole = all(&samples, config);
-    for start_batch in 0..=5 {
-        assert_eq!(all(&samples, LoaderConfig { start_batch, ..config }), whole[start_batch..]);
+    for batch in 0..=5 {
+        assert_eq!(all(&samples, LoaderConfig { start_sample: 4 * batch, ..config }), whole[batch..]);
     }
+    // In the middle of a batch, and with batches of another size.
+    let flat = |batches: &[Batch]| -> (Vec<u32>, Vec<f32>) {
+        let indices = batches.iter().flat_map(|batch| batch.indices.clone());
+        (indices.collect(), batches.iter().flat_map(|batch| batch.images.clone()).collect())
+    };
+    let (indices, images) = flat(&whole);
+    let (rest, pixels) = flat(&all(&samples, LoaderConfig { start_sample: 7, batch_size: 5, ..config }));
+    assert_eq!((rest.as_slice(), pixels.as_slice()), (&indices[7..], &images[7 * 768..]));
     let dropped = all(&samples, LoaderConfig { drop_last: true, ..config });
     assert_eq!(dropped, whole[..4]);
 }
@@ -138,14 +146,14 @@ fn bad_samples_leave_their_batch_smaller() {
         assert!(bad.reason.starts_with(&start), "{}", bad.reason);
     }
     // The good ones are what they are without the bad.
-    assert_eq!(batches[5], all(&samples, LoaderConfig { start_batch: 5, ..config })[0]);
+    assert_eq!(batches[5], all(&samples, LoaderConfig { start_sample: 5 * config.batch_size, ..config })[0]);
 }
 
 #[test]
 fn bad_samples_can_end_the_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let samples = damaged(folder.path());
-    let config = LoaderConfig { on_bad_sample: OnBadSample::Fail, start_batch: 1, ..LoaderConfig::eval(2) };
+    let config = LoaderConfig { on_bad_sample: OnBadSample::Fail, start_sample: 2, ..LoaderConfig::eval(2) };
     let mut loader = Loader::new(samples.clone(), pipeline(), config).unwrap();
     assert_eq!(loader.next().unwrap().unwrap().indices, [2, 3]);
     let error = loader.next().unwrap().unwrap_err();
@@ -205,6 +213,23 @@ fn an_unfinished_loader_ends_at_once() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
+/// What two processes see of a batch is what one would, with the same pixels.
+#[test]
+fn ranks_divide_the_batches_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(&pictures::write_set(folder.path(), 2, 9, 20));
+    let one = all(&samples, LoaderConfig::train(6, 4, 1));
+    let config = LoaderConfig::train(3, 4, 1);
+    let two = [0, 1].map(|rank| all(&samples, LoaderConfig { share: Share { rank, ranks: 2 }, ..config }));
+    assert_eq!([one.len(), two[0].len(), two[1].len()], [3; 3]);
+    for (number, batch) in one.iter().enumerate() {
+        for (place, (&index, pixels)) in batch.indices.iter().zip(batch.images.chunks(768)).enumerate() {
+            let part = &two[place % 2][number];
+            assert_eq!((part.indices[place / 2], &part.images[place / 2 * 768..][..768]), (index, pixels));
+        }
+    }
+}
+
 #[test]
 fn settings_are_checked() {
     let samples: Arc<[Sample]> = vec![Sample { location: std::path::Path::new("nowhere").into(), label: 0 }; 10].into();
@@ -216,6 +241,8 @@ fn settings_are_checked() {
     assert_eq!(message(LoaderConfig { workers: 0, ..base }), "workers is 0, but it must be at least 1");
     assert_eq!(message(LoaderConfig { batch_size: 0, ..base }), "batch_size is 0, but it must be at least 1");
     assert_eq!(message(LoaderConfig { prefetch: 0, ..base }), "prefetch is 0, but it must be at least 1");
-    assert_eq!(message(LoaderConfig { start_batch: 4, ..base }), "start_batch is 4, but the epoch has 3 batches");
+    assert_eq!(message(LoaderConfig { start_sample: 11, ..base }), "start_sample is 11, but there are 10 samples");
+    let share = Share { rank: 2, ranks: 2 };
+    assert_eq!(message(LoaderConfig { share, ..base }), "rank is 2, but there are 2 ranks");
     assert_eq!(all(&Vec::new().into(), base), []);
 }

@@ -331,7 +331,7 @@ impl Trainer {
             order: Order::Shuffled,
             seed: self.config.seed,
             epoch: self.state.epoch,
-            start_batch: self.state.batch,
+            start_sample: self.state.batch * self.config.batch_size,
             ..data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Mode::Train)
         }
     }

@@ -14,7 +14,7 @@ mod ordered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::order::{EpochOrder, Order};
+use crate::order::{Batching, EpochOrder, Order, Share};
 use crate::pipeline::{Mode, Pipeline, Scratch};
 use crate::sources::Sample;
 use crate::{BadSample, Error, OnBadSample};
@@ -35,8 +35,10 @@ pub struct LoaderConfig {
     pub epoch: u32,
     /// In which order the samples come.
     pub order: Order,
-    /// The first batch to deliver; those before it are not prepared.
-    pub start_batch: usize,
+    /// The first position of the epoch's order to deliver, where it goes on after an interruption.
+    pub start_sample: usize,
+    /// Which part of each batch this process takes, where several divide the work.
+    pub share: Share,
     /// What is made of each image.
     pub mode: Mode,
     /// What happens when a file is not the image it should be.
@@ -55,7 +57,8 @@ impl LoaderConfig {
             seed,
             epoch,
             order: Order::Shuffled,
-            start_batch: 0,
+            start_sample: 0,
+            share: Share::WHOLE,
             mode: Mode::Train,
             on_bad_sample: OnBadSample::Skip,
             drop_last: false,
@@ -67,16 +70,18 @@ impl LoaderConfig {
         Self { order: Order::Sequential, mode: Mode::Eval, ..Self::train(batch_size, 0, 0) }
     }
 
-    fn validate(&self, batches: usize) -> Result<(), Error> {
+    fn validate(&self, samples: usize) -> Result<(), Error> {
         let positive = [("batch_size", self.batch_size), ("workers", self.workers), ("prefetch", self.prefetch)];
         for (what, value) in positive {
             if value == 0 {
                 return Err(Error::setting(what, value, "it must be at least 1"));
             }
         }
-        if self.start_batch > batches {
-            let rule = format!("the epoch has {batches} batches");
-            return Err(Error::setting("start_batch", self.start_batch, rule));
+        if self.start_sample > samples {
+            return Err(Error::setting("start_sample", self.start_sample, format!("there are {samples} samples")));
+        }
+        if self.share.rank >= self.share.ranks {
+            return Err(Error::setting("rank", self.share.rank, format!("there are {} ranks", self.share.ranks)));
         }
         Ok(())
     }
@@ -127,8 +132,8 @@ impl Batch {
     }
 }
 
-/// Delivers the batches of one epoch in order. Batch `k` covers positions `k * batch_size..(k + 1) * batch_size` of the
-/// epoch's order, whether all samples in it are usable or not.
+/// Delivers the batches of one epoch in order. Each covers `batch_size` positions of the epoch's order, whether all
+/// samples in it are usable or not.
 ///
 /// Dropping it early ends the workers, after the image each is at.
 pub struct Loader {
@@ -143,10 +148,11 @@ impl Loader {
     pub fn new(samples: Arc<[Sample]>, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Self, Error> {
         let len = u32::try_from(samples.len());
         let len = len.map_err(|_| Error::setting("number of samples", samples.len(), "it must fit in 32 bits"))?;
-        let LoaderConfig { order, seed, epoch, batch_size, drop_last, .. } = config;
-        let order = Arc::new(EpochOrder::new(order, len, seed, epoch, batch_size, drop_last));
-        config.validate(order.batches())?;
-        let batches = Ordered::start(config.start_batch, order.batches(), config.workers, config.prefetch, || {
+        config.validate(samples.len())?;
+        let LoaderConfig { order, seed, epoch, batch_size, start_sample, share, drop_last, .. } = config;
+        let batching = Batching { batch_size, start_sample, share, drop_last };
+        let order = Arc::new(EpochOrder::new(order, len, seed, epoch, batching));
+        let batches = Ordered::start(0, order.batches(), config.workers, config.prefetch, || {
             let mut filler = Filler {
                 samples: samples.clone(),
                 pipeline: pipeline.clone(),
@@ -204,7 +210,7 @@ impl Filler {
         };
         // Clears only what an earlier batch did not have: everything that stays is overwritten below.
         batch.images.resize(positions.len() * length, 0.0);
-        for &index in positions {
+        for index in positions {
             if stopped(job.stop) {
                 break;
             }
@@ -226,7 +232,7 @@ impl Filler {
         batch.images.truncate(batch.labels.len() * length);
         if mode == Mode::Train {
             let side = self.pipeline.preprocess().crop_size;
-            let position = (job.number * self.config.batch_size) as u32;
+            let position = self.order.position(job.number) as u32;
             let mix = self.pipeline.augment().mixing.draw(seed, epoch, position, side);
             mix.iter().for_each(|mix| mix.apply(&mut batch.images, length, side as usize));
             batch.own_share = mix.map(|mix| mix.lambda());

@@ -84,12 +84,16 @@ impl Input {
         match self {
             Self::Archives { devkit, .. } => labels_text(&devkit.classes),
             Self::Folders(set) => {
-                // A name with a space in it would be taken for a name and its words.
-                let plain = set.labels.names.iter().zip(&set.labels.words);
-                let plain = plain.filter(|(name, _)| !name.contains(char::is_whitespace));
-                let lines = plain.map(|(name, words)| match words {
-                    Some(words) => format!("{name} {words}\n"),
-                    None => format!("{name}\n"),
+                let lines = set.labels.names.iter().zip(&set.labels.words).map(|(name, words)| {
+                    let one_line = |text: &str| text.replace(['\n', '\r', '\t'], " ");
+                    match words {
+                        // A name with a space in it ends with a tab, or would be taken for a name and its words.
+                        _ if name.contains(char::is_whitespace) => {
+                            format!("{}\t{}\n", one_line(name), one_line(words.as_deref().unwrap_or(name)))
+                        }
+                        Some(words) => format!("{name} {}\n", one_line(words)),
+                        None => format!("{name}\n"),
+                    }
                 });
                 lines.collect()
             }
