@@ -74,7 +74,7 @@ fn a_resumed_epoch_is_the_tail_of_the_whole() {
     let config = LoaderConfig::train(4, 1, 5);
     let whole = all(&samples, config);
     for batch in 0..=5 {
-        assert_eq!(all(&samples, LoaderConfig { start_sample: 4 * batch, ..config }), whole[batch..]);
+        assert_eq!(all(&samples, LoaderConfig { start_sample: (4 * batch).min(18), ..config }), whole[batch..]);
     }
     // In the middle of a batch, and with batches of another size.
     let flat = |batches: &[Batch]| -> (Vec<u32>, Vec<f32>) {

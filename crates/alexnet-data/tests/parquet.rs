@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, prepare};
 use alexnet_data::{
-    Augment, DataSet, DecodeLimits, Loader, LoaderConfig, Mean, Pipeline, Preprocess, ResizeRule, RgbImage8, Split,
-    decode,
+    Augment, DataSet, DecodeLimits, Error, Loader, LoaderConfig, Mean, Pipeline, Preprocess, ResizeRule, RgbImage8,
+    Split, decode,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -160,6 +160,14 @@ fn damaged_pages_are_bad_samples() {
         failed += bad.len() - 1;
     }
     assert!(failed > 20, "{failed}");
+}
+
+/// The library panics where a page needs a dictionary that is not there; found by the fuzzer.
+#[test]
+fn a_panic_of_the_library_is_an_error() {
+    let error = DataSet::open(&fixture("no_dictionary.parquet")).unwrap_err();
+    assert!(matches!(error, Error::Malformed { .. }));
+    assert!(error.to_string().contains("no_dictionary.parquet: the reader panicked: Decoder for dict"), "{error}");
 }
 
 fn replace(bytes: &[u8], from: &[u8; 5], to: &[u8; 5]) -> Vec<u8> {

@@ -331,7 +331,8 @@ impl Trainer {
             order: Order::Shuffled,
             seed: self.config.seed,
             epoch: self.state.epoch,
-            start_sample: self.state.batch * self.config.batch_size,
+            // The last batch may have been smaller.
+            start_sample: (self.state.batch * self.config.batch_size).min(self.data.train.len()),
             ..data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Mode::Train)
         }
     }
