@@ -31,7 +31,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The path leads to something other than a folder.
-    #[error("{} is not a folder or a .tar file; a data set is a folder with shards or with one folder of images per class", path.display())]
+    #[error("{} is not a folder or a .tar or .parquet file; a data set is a folder with shards or with one folder of images per class", path.display())]
     NotAFolder {
         /// The path that was given.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum Error {
         class: String,
     },
     /// A class folder holds no image.
-    #[error("class `{class}` holds no .jpg, .jpeg, .png or .webp file in {}", path.display())]
+    #[error("class `{class}` holds no .jpg, .jpeg, .png, .webp or .ppm file in {}", path.display())]
     EmptyClass {
         /// The class folder.
         path: PathBuf,

@@ -90,8 +90,10 @@ struct ScaledMean {
     /// `[3, size, size]`, multiplied with `gain`.
     values: Vec<f32>,
     size: usize,
-    /// Where every view's part begins (row, column); `None`: where the view itself does.
-    fixed: Option<usize>,
+    /// Where the part of a view begins (row, column) that is not cut from the square where the mean is at the crop.
+    centre: usize,
+    /// Whether a view's part begins where the view does.
+    at_crop: bool,
 }
 
 impl Normalizer {
@@ -118,11 +120,8 @@ impl Normalizer {
                 let plane = |c: usize| image.values[source_channel[c] * size * size..][..size * size].iter();
                 let scaled = |c: usize| plane(c).map(move |value| value * gain[c]);
                 let values = scaled(0).chain(scaled(1)).chain(scaled(2)).collect();
-                let fixed = match alignment {
-                    MeanAlignment::Centre => Some(preprocess.centring.offset(preprocess.border()) as usize),
-                    MeanAlignment::AtCrop => None,
-                };
-                mean = Some(ScaledMean { values, size, fixed });
+                let centre = preprocess.centring.offset(preprocess.border()) as usize;
+                mean = Some(ScaledMean { values, size, centre, at_crop: alignment == MeanAlignment::AtCrop });
             }
         }
         Ok(Self { crop_size: preprocess.crop_size as usize, source_channel, gain, offset, mean })
@@ -180,10 +179,13 @@ impl Normalizer {
                 lines.iter_mut().for_each(|line| line.reverse());
             }
             let Some(mean) = &self.mean else { continue };
-            let (mean_x, mean_y) = mean.fixed.map_or((view.x as usize, view.y as usize), |start| (start, start));
+            let (mean_x, mean_y) = match mean.at_crop && view.resized_crop.is_none() {
+                true => (view.x as usize, view.y as usize),
+                false => (mean.centre, mean.centre),
+            };
             for (c, line) in lines.iter_mut().enumerate() {
                 let part = &mean.values[(c * mean.size + mean_y + row) * mean.size + mean_x..][..crop];
-                if view.flip && mean.fixed.is_none() {
+                if view.flip && mean.at_crop {
                     line.iter_mut().rev().zip(part).for_each(|(out, mean)| *out -= mean / divisor);
                 } else {
                     line.iter_mut().zip(part).for_each(|(out, mean)| *out -= mean / divisor);

@@ -135,12 +135,34 @@ fn what_is_wrong_is_named() {
         "{text}"
     );
 
+    // Tables that describe class folders are not the data set.
+    let folders = folder.path().join("folders");
+    for class in ["train/cat", "train/dog"] {
+        fs::create_dir_all(folders.join(class)).unwrap();
+        fs::copy(fixture("baseline.jpg"), folders.join(class).join("a.jpg")).unwrap();
+        fs::copy(fixture("plain.parquet"), folders.join("train/metadata.parquet")).unwrap();
+    }
+    assert_eq!(DataSet::open(&folders).unwrap().train.classes, ["cat", "dog"]);
+
     let root = hub(folder.path());
     fs::create_dir_all(root.join("small/train")).unwrap();
     fs::copy(fixture("plain.parquet"), root.join("small/train/0000.parquet")).unwrap();
     assert!(message(&root).contains("it holds several data sets; choose one of data, small"), "{}", message(&root));
     let small = DataSet::open(&root.join("small")).unwrap();
     assert_eq!((small.train.samples.len(), small.val), (12, None));
+}
+
+#[test]
+fn validation_images_can_be_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::copy(fixture("snappy.parquet"), folder.path().join("data/validation-0.parquet")).unwrap();
+    let error = DataSet::open(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::NoTrain { .. }), "{error}");
+    let (split, is_validation) = Split::open_validation(folder.path()).unwrap();
+    assert_eq!((split.samples.len(), is_validation, split.is_unnamed()), (12, true, true));
+    let (split, is_validation) = Split::open_validation(&fixture("plain.parquet")).unwrap();
+    assert_eq!((split.samples.len(), is_validation, split.is_unnamed()), (12, false, false));
 }
 
 /// Bytes of the pages are changed: rows fail or are other images, and nothing panics.

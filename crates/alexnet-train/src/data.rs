@@ -147,15 +147,9 @@ pub fn model_pipeline(model: &Model) -> Result<Pipeline> {
 /// # Errors
 /// Those of the data crate, and [`Error::Classes`] where the model's classes are others.
 pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<(Split, bool)> {
-    let (images, split) = match DataSet::open(path) {
-        Ok(DataSet { val: Some(val), .. }) => (val, true),
-        Ok(set) => (set.train, false),
-        Err(alexnet_data::Error::NoTrain { path, val }) => (DataSet::open(&path.join(val))?.train, true),
-        Err(error) => return Err(error.into()),
-    };
+    let (images, split) = Split::open_validation(path)?;
     // Shards of other programs, and tables without names, call the classes by their numbers.
-    let unnamed = (0..).zip(&images.classes).all(|(number, name)| *name == u32::to_string(&number));
-    let fits = classes == images.classes || unnamed && images.classes.len() <= classes.len();
+    let fits = classes == images.classes || images.is_unnamed() && images.classes.len() <= classes.len();
     if !classes.is_empty() && !fits {
         return Err(Error::Classes { model: classes.to_vec(), data: images.classes });
     }

@@ -1,6 +1,7 @@
 //! One file: in pieces where the connection breaks, checked before it has its name.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,21 @@ pub(super) enum Failure {
     Transient(Error, Option<Duration>),
     /// So will the next one.
     Final(Error),
+    /// Not without having got further: it does not count.
+    Progressed(Error),
 }
+
+/// What the Hub has no page for.
+#[derive(Debug)]
+pub(super) struct NotThere(String);
+
+impl fmt::Display for NotThere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotThere {}
 
 impl Failure {
     pub(super) fn transient(error: impl Into<Error>) -> Self {
@@ -42,6 +57,11 @@ pub(super) fn retried<T>(pause: Duration, mut work: impl FnMut() -> Result<T, Fa
         match work() {
             Ok(value) => return Ok(value),
             Err(Failure::Final(error)) => return Err(error),
+            Err(Failure::Progressed(error)) => {
+                eprintln!("{error:#}; again");
+                std::thread::sleep(pause);
+                attempt = 1;
+            }
             Err(Failure::Transient(error, _)) if attempt == ATTEMPTS => {
                 return Err(error.context(format!("tried {ATTEMPTS} times")));
             }
@@ -102,7 +122,9 @@ pub(super) fn require_ok(answer: &mut Answer, repository: &str) -> Result<(), Fa
             "the Hub asks who wants {repository} (status 401{said}); put a valid token into HF_TOKEN, or correct the \
              name: a data set that is not there is answered like this, too"
         ),
-        404 => anyhow!("the Hub has no {repository}, or not this revision or file of it (status 404{said})"),
+        404 => Error::new(NotThere(format!(
+            "the Hub has no {repository}, or not this revision or file of it (status 404{said})"
+        ))),
         _ => anyhow!("the Hub answers with status {code}{said}"),
     };
     if code == 408 || code == 429 || code >= 500 {
@@ -121,7 +143,7 @@ impl Hub {
         store: &mut Store,
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        if store.has(file) {
+        if store.has(file) || store.recover(file)? {
             return Ok(());
         }
         let path = store.folder.join(&file.name);
@@ -129,24 +151,22 @@ impl Hub {
             fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         }
         // Named by its sum: half of an older version is not the beginning of this one.
-        let sum = file.sha256.as_deref().unwrap_or("unknown");
-        let partial = path.with_extension(format!("{}.partial", &sum[..sum.len().min(12)]));
+        let version: String = file.sha256.chars().take(12).collect();
+        let partial = path.with_extension(format!("{version}.partial"));
         let url = repo.url(&encoded(&file.name));
         let mut wrong = None;
         retried(self.pause, || {
             receive(repo, &url, file, &partial, progress)?;
             let found = sha256_of(&partial).map_err(|error| Failure::Final(disk(error, &partial)))?;
-            match &file.sha256 {
-                Some(expected) if *expected != found => {
-                    fs::remove_file(&partial).map_err(|error| Failure::Final(disk(error, &partial)))?;
-                    let error = anyhow!("its SHA-256 is {found}, the Hub says {expected}");
-                    // Once may be an accident on the way.
-                    match wrong.replace(found) {
-                        None => Err(Failure::transient(error)),
-                        Some(_) => Err(Failure::Final(error.context("what arrives is not what the Hub lists"))),
-                    }
-                }
-                _ => Ok(()),
+            if found == file.sha256 {
+                return Ok(());
+            }
+            fs::remove_file(&partial).map_err(|error| Failure::Final(disk(error, &partial)))?;
+            let error = anyhow!("its SHA-256 is {found}, the Hub says {}", file.sha256);
+            // Once may be an accident on the way.
+            match wrong.replace(found) {
+                None => Err(Failure::transient(error)),
+                Some(_) => Err(Failure::Final(error.context("what arrives is not what the Hub lists"))),
             }
         })?;
         fs::rename(&partial, &path).map_err(|error| disk(error, &path))?;
@@ -172,7 +192,12 @@ fn receive(
     if have == file.size {
         return Ok(());
     }
+    let began = have;
     let mut answer = call(repo.info_request().uri(url), (have > 0).then_some(have))?;
+    if answer.status().as_u16() == 416 && have > 0 {
+        output.set_len(0).map_err(on_disk)?;
+        return Err(Failure::transient(anyhow!("the server has no bytes from {have} on")));
+    }
     require_ok(&mut answer, &file.name)?;
     if answer.status().as_u16() == 206 {
         let range = header(&answer, "content-range").unwrap_or_default().to_owned();
@@ -193,7 +218,7 @@ fn receive(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 let text = format!("the connection broke after {have} of {} bytes", file.size);
-                return Err(Failure::transient(anyhow!(error).context(text)));
+                return Err(broken(anyhow!(error).context(text), have > began));
             }
         };
         output.write_all(&buffer[..count]).map_err(on_disk)?;
@@ -204,9 +229,13 @@ fn receive(
         progress(have);
     }
     if have < file.size {
-        return Err(Failure::transient(anyhow!("the connection ended after {have} of {} bytes", file.size)));
+        return Err(broken(anyhow!("the connection ended after {have} of {} bytes", file.size), have > began));
     }
     output.sync_all().map_err(on_disk)
+}
+
+fn broken(error: Error, further: bool) -> Failure {
+    if further { Failure::Progressed(error) } else { Failure::transient(error) }
 }
 
 fn disk(error: io::Error, path: &Path) -> Error {
@@ -223,29 +252,87 @@ fn sha256_of(path: &Path) -> io::Result<String> {
     }
 }
 
+/// The Parquet files below a folder.
+fn parquet_files(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            parquet_files(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
 /// A path in a URL: everything but what may stand there as it is becomes `%xx`.
 fn encoded(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// A folder of downloads.
+/// A folder of downloads, which belongs to this process as long as this lives.
 pub(super) struct Store {
     folder: PathBuf,
     /// The sum of each complete file.
-    sums: BTreeMap<String, Option<String>>,
+    sums: BTreeMap<String, String>,
+    _lock: File,
 }
 
 impl Store {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock_path = folder.join(".lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = lock.map_err(|error| disk(error, &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => bail!("another process downloads to {}", folder.display()),
+            Err(fs::TryLockError::Error(error)) => return Err(disk(error, &lock_path)),
+        }
         let path = folder.join(RECORD);
         let sums = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?,
+            // What it no longer says is found out from the files.
+            Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
         };
-        Ok(Self { folder: folder.to_owned(), sums })
+        Ok(Self { folder: folder.to_owned(), sums, _lock: lock })
+    }
+
+    /// Removes what was downloaded of another version and is not in this one: it would be taken for a part of the set.
+    /// Parquet files that nobody downloaded are not ours to remove.
+    pub(super) fn keep_only(&mut self, files: &[RemoteFile]) -> Result<()> {
+        let wanted = |name: &str| files.iter().any(|file| file.name == name);
+        let old: Vec<String> = self.sums.keys().filter(|name| !wanted(name)).cloned().collect();
+        for name in old {
+            let path = self.folder.join(&name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(error, &path)),
+                _ => self.sums.remove(&name),
+            };
+            self.write()?;
+        }
+        let mut found = Vec::new();
+        parquet_files(&self.folder, &mut found).map_err(|error| disk(error, &self.folder))?;
+        let names: Vec<PathBuf> = files.iter().map(|file| self.folder.join(&file.name)).collect();
+        match found.into_iter().find(|path| !names.contains(path)) {
+            Some(other) => bail!("{} is not of this data set; download to another folder (--input)", other.display()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the file is there, but not recorded: a process that ended between the two.
+    fn recover(&mut self, file: &RemoteFile) -> Result<bool> {
+        let path = self.folder.join(&file.name);
+        if !fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.size) {
+            return Ok(false);
+        }
+        let found = sha256_of(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if found == file.sha256 {
+            self.record(file)?;
+        }
+        Ok(found == file.sha256)
     }
 
     /// Whether the file is there, whole and in this version.
@@ -256,10 +343,19 @@ impl Store {
 
     fn record(&mut self, file: &RemoteFile) -> Result<()> {
         self.sums.insert(file.name.clone(), file.sha256.clone());
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
         let (path, partial) = (self.folder.join(RECORD), self.folder.join("hub.json.partial"));
         let text = serde_json::to_vec_pretty(&self.sums)?;
-        let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, &path));
-        written.map_err(|error| disk(error, &path))
+        let write = || {
+            let mut file = File::create(&partial)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&partial, &path)
+        };
+        write().map_err(|error| disk(error, &path))
     }
 
     pub(super) fn require_space(&self, files: &[RemoteFile]) -> Result<()> {

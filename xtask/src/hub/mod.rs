@@ -18,7 +18,7 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
 use hf_hub::{Repo, RepoType};
 use serde::Deserialize;
 
-use download::Failure;
+use download::{Failure, NotThere};
 
 /// Where the Hub keeps the Parquet form of data sets that are something else.
 const CONVERTED: &str = "refs/convert/parquet";
@@ -67,7 +67,7 @@ struct Lfs {
 struct RemoteFile {
     name: String,
     size: u64,
-    sha256: Option<String>,
+    sha256: String,
 }
 
 impl Hub {
@@ -98,6 +98,7 @@ impl Hub {
         let (repo, files) = self.find(wanted)?;
         let total: u64 = files.iter().map(|file| file.size).sum();
         let mut store = download::Store::open(folder)?;
+        store.keep_only(&files)?;
         store.require_space(&files)?;
         let mut done = 0;
         for file in &files {
@@ -121,7 +122,7 @@ impl Hub {
             let info = match self.info(&wanted.repository, revision) {
                 Ok(info) => info,
                 // There is no conversion.
-                Err(_) if !without.is_empty() => break,
+                Err(error) if !without.is_empty() && error.is::<NotThere>() => break,
                 Err(error) => return Err(error),
             };
             let paths: Vec<PathBuf> = info.siblings.iter().map(|file| PathBuf::from(&file.rfilename)).collect();
@@ -131,6 +132,9 @@ impl Hub {
             }
             let chosen = ParquetFiles::choose(&paths, wanted.config.as_deref());
             let chosen = chosen.map_err(|reason| anyhow::anyhow!("{} in {revision}: {reason}", wanted.repository))?;
+            if chosen.train.is_empty() {
+                bail!("{} in {revision} has no training images", wanted.repository);
+            }
             let files = chosen.train.iter().chain(&chosen.val).map(|path| remote_file(&info, path));
             let repo = Repo::with_revision(wanted.repository.clone(), RepoType::Dataset, info.sha.clone());
             return Ok((self.api.repo(repo), files.collect::<Result<_>>()?));
@@ -171,6 +175,7 @@ fn remote_file(info: &Info, path: &Path) -> Result<RemoteFile> {
     let size = lfs.and_then(|lfs| lfs.size).or(sibling.size);
     let size = size.with_context(|| format!("the Hub does not say how large {name} is"))?;
     let sha256 = lfs.and_then(|lfs| lfs.sha256.as_deref());
-    let sha256 = sha256.map(|sum| sum.strip_prefix("sha256:").unwrap_or(sum).to_ascii_lowercase());
+    let sha256 = sha256.with_context(|| format!("the Hub lists no SHA-256 of {name}, by which it could be checked"))?;
+    let sha256 = sha256.strip_prefix("sha256:").unwrap_or(sha256).to_ascii_lowercase();
     Ok(RemoteFile { name, size, sha256 })
 }

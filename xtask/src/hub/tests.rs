@@ -173,6 +173,10 @@ fn a_file_is_downloaded_once_and_with_our_token() {
     assert!(server.requests.lock().unwrap().iter().all(|request| request.token.as_deref() == Some("Bearer secret")));
     fetch(&server, folder.path()).unwrap();
     assert_eq!(server.ranges(), [None]);
+    // Without the record, the file itself tells.
+    std::fs::remove_file(folder.path().join("hub.json")).unwrap();
+    fetch(&server, folder.path()).unwrap();
+    assert_eq!(server.ranges(), [None]);
     // Another version of the same size.
     let other: Vec<u8> = content().into_iter().rev().collect();
     let server = Server::with_file(&other, &sum(&other), vec![]);
@@ -192,7 +196,7 @@ fn a_cut_connection_goes_on_where_it_was() {
     // Five times: what has come stays for the next run.
     let folder = tempfile::tempdir().unwrap();
     let dead = Reply { cut: 0, ..Reply::new(206, content()).with("Content-Range", "bytes 1000-399999/400000") };
-    let server = Server::with_file(&content(), &sum(&content()), [vec![cut(1000)], vec![dead; 4]].concat());
+    let server = Server::with_file(&content(), &sum(&content()), [vec![cut(1000)], vec![dead; 5]].concat());
     let text = message(&server, folder.path());
     assert!(text.contains("cannot download data/train-0.parquet of owner/set: tried 5 times"), "{text}");
     assert!(text.contains("after 1000 of 400000 bytes"), "{text}");
@@ -212,9 +216,14 @@ fn the_rest_is_only_appended_where_it_belongs() {
 
     let folder = tempfile::tempdir().unwrap();
     let other = Reply::new(206, content()).with("Content-Range", "bytes 0-399999/400000");
-    let server = Server::with_file(&content(), &sum(&content()), vec![cut, other]);
+    let server = Server::with_file(&content(), &sum(&content()), vec![cut.clone(), other]);
     let text = message(&server, folder.path());
     assert!(text.contains("asked for the bytes from 1000 on, the server sends `bytes 0-399999/400000`"), "{text}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with_file(&content(), &sum(&content()), vec![cut, Reply::new(416, "")]);
+    fetch(&server, folder.path()).unwrap();
+    assert_eq!(server.ranges().last(), Some(&None));
 }
 
 #[test]
@@ -231,6 +240,25 @@ fn a_wrong_checksum_leaves_nothing() {
     let text = message(&server, folder.path());
     assert!(text.contains(&format!("its SHA-256 is {}, the Hub says {}", sum(&damaged), sum(&content()))), "{text}");
     assert_eq!((server.ranges().len(), left(folder.path())), (2, vec![]));
+}
+
+/// What another version had and this one has not would be trained on; what somebody else put there is not ours.
+#[test]
+fn files_of_other_versions_do_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let sums = sum(&content());
+    let other = listing(400_000, &sums).replace("train-0.parquet", "train-1.parquet");
+    let server = Server::start(Box::new(move |request| match request.path.as_str() {
+        path if path.contains("/resolve/") => part(&content(), request),
+        _ => Reply::new(200, other.clone()),
+    }));
+    fetch(&server, folder.path()).unwrap();
+    assert_eq!(left(folder.path()), ["train-1.parquet"]);
+    let server = Server::with_file(&content(), &sums, vec![]);
+    fetch(&server, folder.path()).unwrap();
+    assert_eq!(left(folder.path()), ["train-0.parquet"]);
+    std::fs::write(folder.path().join("data/train-7.parquet"), "mine").unwrap();
+    assert!(message(&server, folder.path()).contains("train-7.parquet is not of this data set"));
 }
 
 #[test]

@@ -106,7 +106,8 @@ pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage8) -
     // it). Nothing half-changed can be seen afterwards: the decoder is gone and the image's content is unspecified.
     catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Jpeg => jpeg::decode_into(bytes, limits, image),
-        ImageFormat::Pnm => ppm::read_into(bytes, &mut std::io::empty(), limits, image),
+        // Nothing is read that could fail.
+        ImageFormat::Pnm => ppm::read_into(bytes, &mut std::io::empty(), limits, image).map(|_| ()),
         _ => decode_other(bytes, format, name, limits, image),
     }))
     .unwrap_or_else(|panic| {

@@ -1,6 +1,6 @@
 //! PPM, the raw form `P6`: a header of four words, and the bytes as they are. Nothing has to be decoded.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::{DecodeLimits, RgbImage8};
 use crate::Error;
@@ -8,7 +8,8 @@ use crate::Error;
 /// Bytes within which the header of a file of ours ends.
 pub(crate) const HEADER: usize = 64;
 
-/// Decodes a file that begins with `start` and goes on with `rest`: the pixels are read to where they stay.
+/// Decodes a file that begins with `start` and goes on with `rest`: the pixels are read to where they stay. The inner error
+/// is that of `rest`.
 ///
 /// # Source
 /// netpbm, `ppm(5)`; comments are allowed up to the last word of the header.
@@ -17,15 +18,23 @@ pub(crate) fn read_into(
     rest: &mut dyn Read,
     limits: &DecodeLimits,
     image: &mut RgbImage8,
-) -> Result<(), Error> {
+) -> Result<io::Result<()>, Error> {
     let (width, height, at) = header(start, limits)?;
     image.reshape(width, height);
     let read = start.get(at..).unwrap_or_default();
     let read = &read[..read.len().min(image.pixels.len())];
     let (first, others) = image.pixels.split_at_mut(read.len());
     first.copy_from_slice(read);
-    // A disk that fails is told apart by the caller, who knows the file.
-    rest.read_exact(others).map_err(|_| Error::Truncated { format: "PPM" })
+    match rest.read_exact(others) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::Truncated { format: "PPM" }),
+        // A disk that fails is not a file that ends.
+        read => Ok(read),
+    }
+}
+
+/// Whether a file that begins so is a PPM, and its header whole.
+pub(crate) fn has_header(start: &[u8]) -> bool {
+    start.starts_with(b"P6") && !matches!(header(start, &DecodeLimits::default()), Err(Error::Truncated { .. }))
 }
 
 /// Width and height, and where the pixels begin.

@@ -47,7 +47,7 @@ impl Input {
             let set = DataSet::open(folder)?;
             let shard = set.train.samples.iter().any(|sample| matches!(sample.location, Location::Entry { .. }));
             if shard {
-                let reason = "it holds shards already; archives or class folders are wanted".into();
+                let reason = "it holds shards already; archives, class folders or Parquet files are wanted".into();
                 return Err(Error::Malformed { path: folder.to_owned(), reason });
             }
             return Ok(Self::Folders(Box::new(set)));
@@ -117,8 +117,8 @@ impl Input {
             Self::Folders(set) => {
                 let Some(split) = self::split(set, split) else { return Ok("no files".into()) };
                 let hash = split.samples.iter().fold(Hash::new(), |hash, sample| {
-                    let size = sample.location.len().unwrap_or(u64::MAX);
-                    hash.path(&sample.location.path(), &split.path).number(size)
+                    let hash = hash.path(&sample.location.path(), &split.path).number(sample.location.extent());
+                    hash.number(sample.label.into())
                 });
                 Ok(format!("{} files with the hash {:016x}", split.samples.len(), hash.finish()))
             }
@@ -133,7 +133,28 @@ impl Input {
                 let (archive, devkit) = (folder.join(archive(split)), folder.join(DEVKIT));
                 Ok(format!("{fingerprint}, {}, {}", modified(&archive)?, modified(&devkit)?))
             }
-            Self::Folders(_) => Ok(fingerprint),
+            Self::Folders(set) => {
+                #[cfg_attr(not(feature = "parquet"), allow(unused_mut))]
+                let mut identity = fingerprint;
+                // Of files, names and sizes must do; tables are few, and one that was made again may have the same.
+                #[cfg(feature = "parquet")]
+                for sample in self::split(set, split).into_iter().flat_map(|split| &split.samples) {
+                    if let Location::Row { table, row: 0 } = &sample.location {
+                        identity += &format!(", {}", modified(table.path())?);
+                    }
+                }
+                #[cfg(not(feature = "parquet"))]
+                let _ = set;
+                Ok(identity)
+            }
+        }
+    }
+
+    /// Images of a split, where their number is known.
+    pub(super) fn images(&self, split: &str) -> Option<u64> {
+        match self {
+            Self::Folders(set) => Some(self::split(set, split)?.samples.len() as u64),
+            Self::Archives { devkit, .. } => (split == "val").then_some(devkit.truth.len() as u64),
         }
     }
 

@@ -13,7 +13,7 @@ pub enum StoredFormat {
         /// 1 to 100.
         quality: u8,
     },
-    /// Resized, as PPM: bytes that need no decoding, about eight times as many.
+    /// Resized, as PPM: bytes that need no decoding, about six times as many.
     Raw,
     /// The files as they are. The statistics are those of the resized images all the same.
     Original,

@@ -74,8 +74,10 @@ pub(super) fn discard(options: &PrepareOptions, split: &str, state: &mut Progres
 
 /// Photographs of ImageNet become this part of what they were, at a shorter side of 256 pixels and quality 95.
 const SHRINKAGE: f64 = 0.36;
-/// The same without compression: 256 by about 341 pixels of an average of 110 kB.
-const RAW_GROWTH: f64 = 2.4;
+/// Of one of its training images, on average.
+const IMAGENET_BYTES: f64 = 115_000.0;
+/// What a sample takes in an archive besides its image.
+const TAR_BYTES: f64 = 3_500.0;
 
 /// Refuses to begin where the disk will not hold what is written.
 pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Progress) -> Result<(), Error> {
@@ -84,7 +86,8 @@ pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Pro
     let part = match options.format {
         StoredFormat::Original => 1.05,
         StoredFormat::Jpeg { quality } => (SHRINKAGE * area * f64::from(quality) / 95.0).min(1.05),
-        StoredFormat::Raw => RAW_GROWTH * area,
+        // Below.
+        StoredFormat::Raw => 0.0,
     };
     let mut needed = 0.0;
     for &split in input.splits() {
@@ -93,7 +96,16 @@ pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Pro
         }
         let done =
             state.splits.get(split).map_or(0, |split| split.manifest.shards.iter().map(|shard| shard.bytes).sum());
-        needed += (input.bytes(split)? as f64 * part - done as f64).max(0.0);
+        let bytes = input.bytes(split)? as f64;
+        let whole = match options.format {
+            StoredFormat::Raw => {
+                let images = input.images(split).map_or(bytes / IMAGENET_BYTES, |images| images as f64);
+                let proportion = if options.crop { 1.0 } else { 4.0 / 3.0 };
+                images * (3.0 * f64::from(options.size).powi(2) * proportion + TAR_BYTES)
+            }
+            _ => bytes * part,
+        };
+        needed += (whole - done as f64).max(0.0);
     }
     let free = fs4::available_space(output).map_err(|source| Error::Read { path: output.clone(), source })? as f64;
     if needed > free {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::shards::manifest::PreparedStatistics;
-use super::{Sample, shards};
+use super::{Location, Sample, shards};
 use crate::{Error, Labels};
 
 const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "ppm"];
@@ -80,6 +80,36 @@ impl DataSet {
 }
 
 impl Split {
+    /// Opens what there is in `root` to measure with: the validation images of a data set, whether it has others or not,
+    /// or all images of one that is not divided. Whether they are a validation split is the second value.
+    ///
+    /// # Errors
+    /// Those of [`DataSet::open`] but [`Error::NoTrain`].
+    pub fn open_validation(root: &Path) -> Result<(Self, bool), Error> {
+        match DataSet::open(root) {
+            Ok(DataSet { val: Some(val), .. }) => Ok((val, true)),
+            Ok(set) => Ok((set.train, false)),
+            Err(Error::NoTrain { path, val }) => {
+                #[cfg(feature = "parquet")]
+                if let Some(split) = super::parquet::open_validation(root)? {
+                    return Ok((split, true));
+                }
+                let split = match shards::open_validation(&path.join(&val))? {
+                    Some(split) => split,
+                    None => Self::open_folder(&path.join(val))?,
+                };
+                Ok((split, true))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the classes are called by their numbers, because the files do not say their names.
+    pub fn is_unnamed(&self) -> bool {
+        let in_folders = self.samples.iter().any(|sample| matches!(sample.location, Location::File(_)));
+        !in_folders && (0u32..).zip(&self.classes).all(|(number, name)| *name == number.to_string())
+    }
+
     /// Lists the images in the class folders of `path`, at any depth: files whose extension is jpg, jpeg, png, webp or ppm
     /// in any case. Symbolic links are followed, into each folder at most once per class. Nothing is opened yet.
     ///

@@ -84,6 +84,15 @@ impl Location {
         }
     }
 
+    /// What tells this image from another one of its name, without reading it.
+    pub(crate) fn extent(&self) -> u64 {
+        match self {
+            #[cfg(feature = "parquet")]
+            Self::Row { table, .. } => table.len(),
+            _ => self.len().unwrap_or(u64::MAX),
+        }
+    }
+
     /// The image's bytes, and how many they are, where they are a file or a part of one.
     ///
     /// A shard is opened for each read, which is nothing beside decoding, so that any number of shards needs few open
@@ -152,9 +161,11 @@ impl Location {
         bytes.clear();
         let start = file.by_ref().take(ppm::HEADER as u64).read_to_end(bytes);
         start.map_err(|source| Error::Read { path: self.path(), source })?;
-        let decoded = if bytes.starts_with(b"P6") {
+        let decoded = if ppm::has_header(bytes) {
             // Nothing to decode: the pixels need not pass through `bytes`.
-            ppm::read_into(bytes, &mut file, &limits, image)
+            let read = ppm::read_into(bytes, &mut file, &limits, image).map_err(|error| error.in_file(&self.path()))?;
+            read.map_err(|source| Error::Read { path: self.path(), source })?;
+            Ok(())
         } else {
             self.read_rest(&mut file, len, bytes)?;
             decode_into(bytes, &limits, image)

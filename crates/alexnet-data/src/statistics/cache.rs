@@ -42,7 +42,7 @@ pub(super) fn key(root: &Path, samples: &[Sample], preprocess: &Preprocess) -> u
     let Preprocess { resize, filter, source_size, centring, .. } = preprocess;
     let mut hash = Hash::new().bytes(format!("{resize:?} {filter:?} {source_size} {centring:?}").as_bytes());
     for sample in samples {
-        hash = hash.path(&sample.location.path(), root).number(sample.location.len().unwrap_or(u64::MAX));
+        hash = hash.path(&sample.location.path(), root).number(sample.location.extent());
     }
     hash.number(samples.len() as u64).finish()
 }

@@ -23,6 +23,21 @@ struct Info {
     features: serde_json::Map<String, Value>,
 }
 
+/// Of the columns described as of this kind the one with a usual name, or the only one; the usual names where none is.
+fn choose(kind: &str, described: Vec<String>, usual: &[&str]) -> Result<Vec<String>, String> {
+    let best = usual.iter().find(|name| described.iter().any(|found| found == *name));
+    match (best, described.len()) {
+        (Some(name), _) => Ok(vec![(*name).to_owned()]),
+        (None, 0) => Ok(usual.iter().map(|name| (*name).to_owned()).collect()),
+        (None, 1) => Ok(described),
+        _ => Err(format!(
+            "several columns are described as {kind}, none of them called {}: {}",
+            usual.join(" or "),
+            described.join(", ")
+        )),
+    }
+}
+
 impl Features {
     /// By the library's description where the file has one, else by the usual names.
     pub(super) fn of(metadata: &ParquetMetaData) -> Result<Self, String> {
@@ -34,10 +49,8 @@ impl Features {
             let is = |feature: &Value| feature.get("_type").and_then(Value::as_str) == Some(wanted);
             features.iter().filter(move |(_, feature)| is(feature)).map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
-        let usual = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let or = |found: Vec<String>, usual: Vec<String>| if found.is_empty() { usual } else { found };
-        let image_names = or(of_type("Image"), usual(&["image", "img"]));
-        let label_names = or(of_type("ClassLabel"), usual(&["label", "labels", "fine_label"]));
+        let image_names = choose("Image", of_type("Image"), &["image", "img"])?;
+        let label_names = choose("ClassLabel", of_type("ClassLabel"), &["label", "labels", "fine_label"])?;
 
         let schema = metadata.file_metadata().schema_descr();
         let leaf = |path: &str| schema.columns().iter().position(|column| column.path().string() == path);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -28,6 +29,8 @@ impl ParquetFiles {
     /// Chooses among the paths of a repository or a folder. Where several data sets lie beside each other, as the sizes of
     /// one, `config` is the name of the folder of one of them.
     ///
+    /// There may be files to measure with alone.
+    ///
     /// # Errors
     /// What is missing, or the names to choose from, in a sentence.
     pub fn choose(paths: &[PathBuf], config: Option<&str>) -> Result<Self, String> {
@@ -51,10 +54,7 @@ impl ParquetFiles {
                 None => return Err(format!("it holds no data set {wanted}, but {}", names.join(", "))),
             },
         };
-        let Some(train) = chosen.remove(TRAIN) else {
-            let found: Vec<_> = chosen.into_keys().collect();
-            return Err(format!("it has no split `train`, but {}", found.join(", ")));
-        };
+        let train = chosen.remove(TRAIN).unwrap_or_default();
         let val = VAL.iter().find_map(|name| chosen.remove(*name)).unwrap_or_default();
         Ok(Self { train, val })
     }
@@ -81,34 +81,46 @@ fn place(path: &Path) -> (PathBuf, Option<String>) {
     (parent.parent().unwrap_or(Path::new("")).to_owned(), whole)
 }
 
-/// The Parquet files of a folder, or that file itself.
+/// Whether one of the files says which split it is of.
+pub(super) fn any_split(paths: &[PathBuf]) -> bool {
+    paths.iter().any(|path| is_parquet(path) && place(path).1.is_some())
+}
+
+/// The Parquet files of a folder, or that file itself. Files beside folders of images describe those, and do not count.
 pub(super) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     if root.is_file() {
         found.extend(is_parquet(root).then(|| root.to_owned()));
     } else if root.is_dir() {
-        visit(root, 2, &mut found)?;
+        let read_error = |source| Error::Read { path: root.to_owned(), source };
+        visit(root, 2, &mut found).map_err(read_error)?;
     }
     Ok(found)
 }
 
-fn visit(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Error> {
-    let read_error = |source| Error::Read { path: folder.to_owned(), source };
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(folder).map_err(read_error)? {
-        let entry = entry.map_err(read_error)?;
-        let path = entry.path();
+fn visit(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let (mut folders, mut files) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        if is_parquet(&path) && path.is_file() {
-            found.push(path);
-        } else if folders.len() <= MAX_FOLDERS && path.is_dir() {
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_folder = kind.is_dir() || kind.is_symlink() && path.is_dir();
+        if is_folder {
             folders.push(path);
+        } else if is_parquet(&path) {
+            files.push(path);
+        }
+        if folders.len() > MAX_FOLDERS {
+            return Ok(());
         }
     }
-    if depth > 0 && folders.len() <= MAX_FOLDERS {
-        folders.iter().try_for_each(|folder| visit(folder, depth - 1, found))?;
+    if folders.is_empty() {
+        found.extend(files);
+    } else if depth > 0 {
+        // One that cannot be read, such as `lost+found`, holds no data set.
+        folders.iter().for_each(|folder| visit(folder, depth - 1, found).unwrap_or_default());
     }
     Ok(())
 }
@@ -145,7 +157,7 @@ mod tests {
         assert_eq!(choose(&sizes, Some("160px")), Ok((1, None)));
         assert_eq!(choose(&sizes, None).unwrap_err(), "it holds several data sets; choose one of 160px, full_size");
         assert_eq!(choose(&sizes, Some("320px")).unwrap_err(), "it holds no data set 320px, but 160px, full_size");
-        assert_eq!(choose(&["data/test-0.parquet"], None).unwrap_err(), "it has no split `train`, but test");
+        assert_eq!(choose(&["data/test-0.parquet"], None), Ok((0, Some("data/test-0.parquet".into()))));
         assert!(
             choose(&["data/0.parquet", "trainer.parquet"], None).unwrap_err().starts_with("no Parquet file's name")
         );

@@ -24,10 +24,31 @@ pub(crate) fn open(root: &Path) -> Result<Option<DataSet>, Error> {
     }
     let files = match root.is_file() {
         true => ParquetFiles { train: found, val: Vec::new() },
+        // Files that are of no split belong to something else.
+        false if !files::any_split(&found) => return Ok(None),
         false => {
             ParquetFiles::choose(&found, None).map_err(|reason| Error::Malformed { path: root.to_owned(), reason })?
         }
     };
+    if files.train.is_empty() {
+        return Err(Error::NoTrain { path: root.to_owned(), val: "validation".into() });
+    }
+    open_files(root, &files).map(Some)
+}
+
+/// The validation images of a set that has no others.
+pub(crate) fn open_validation(root: &Path) -> Result<Option<Split>, Error> {
+    let found = files::list(root)?;
+    if !files::any_split(&found) {
+        return Ok(None);
+    }
+    let files =
+        ParquetFiles::choose(&found, None).map_err(|reason| Error::Malformed { path: root.to_owned(), reason })?;
+    let files = ParquetFiles { train: files.val, val: Vec::new() };
+    open_files(root, &files).map(|set| Some(set.train))
+}
+
+fn open_files(root: &Path, files: &ParquetFiles) -> Result<DataSet, Error> {
     let mut names: Option<Vec<String>> = None;
     let mut train = open_split(root, &files.train, &mut names)?;
     let mut val = match files.val.as_slice() {
@@ -51,8 +72,8 @@ pub(crate) fn open(root: &Path) -> Result<Option<DataSet>, Error> {
     for split in std::iter::once(&mut train).chain(&mut val) {
         split.classes.clone_from(&classes);
     }
-    let labels = Labels::read(if root.is_dir() { root } else { Path::new("") }, classes)?;
-    Ok(Some(DataSet { train, val, labels, statistics: None }))
+    let labels = Labels::read(root, classes)?;
+    Ok(DataSet { train, val, labels, statistics: None })
 }
 
 fn open_split(root: &Path, paths: &[PathBuf], names: &mut Option<Vec<String>>) -> Result<Split, Error> {
@@ -79,7 +100,7 @@ fn open_split(root: &Path, paths: &[PathBuf], names: &mut Option<Vec<String>>) -
     Ok(Split { path: root.to_owned(), classes: Vec::new(), samples, ignored: 0 })
 }
 
-/// For the fuzzer: opens a file of these bytes and reads a row of each row group.
+/// For the fuzzer: opens a file of these bytes and reads its first rows, forwards and backwards.
 #[cfg(fuzzing)]
 pub(crate) fn read_all(bytes: &[u8]) {
     let source = table::Source::Memory(bytes::Bytes::copy_from_slice(bytes));

@@ -23,7 +23,8 @@ use crate::sources::shards::index::MAX_LABEL;
 /// A Parquet file of images. Nothing of a row but its label is read before it is asked for.
 pub struct Table {
     path: PathBuf,
-    source: Arc<Source>,
+    source: Source,
+    len: u64,
     metadata: ParquetMetaData,
     /// The leaf column of the images' bytes.
     images: usize,
@@ -43,28 +44,32 @@ pub(super) struct Description {
 impl Table {
     /// Opens a file and reads its labels.
     pub(super) fn open(path: &Path) -> Result<(Self, Description), Error> {
-        let read_error = |source| Error::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(read_error)?;
-        let len = file.metadata().map_err(read_error)?.len();
-        Self::read(path, Source::File(Arc::new(file), len))
+        Self::read(path, Source::Path(path.to_owned()))
     }
 
     pub(super) fn read(path: &Path, source: Source) -> Result<(Self, Description), Error> {
-        let read = || -> Result<_, String> {
-            let metadata = ParquetMetaDataReader::new().parse_and_finish(&source).map_err(reason)?;
+        let read = || -> Result<_, Fault> {
+            let opened = source.open()?;
+            let len = opened.len();
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&opened)?;
             let features = Features::of(&metadata)?;
             let mut groups = vec![0u32];
             for group in metadata.row_groups() {
                 let rows = u32::try_from(group.num_rows()).ok();
                 let end = rows.and_then(|rows| groups.last()?.checked_add(rows));
-                groups.push(end.ok_or("it has more rows than fit in 32 bits, or fewer than none")?);
+                // Each has an image.
+                let end = end.filter(|&end| u64::from(end) <= len);
+                groups.push(end.ok_or(format!("it has {} rows or more in {len} bytes", group.num_rows()))?);
             }
             let images = features.images;
-            let table = Self { path: path.to_owned(), source: Arc::new(source), metadata, images, groups };
-            let labels = table.labels(features.labels)?;
+            let table = Self { path: path.to_owned(), source, len, metadata, images, groups };
+            let labels = table.labels(&Arc::new(opened), features.labels)?;
             Ok((table, Description { labels, names: features.names }))
         };
-        caught(read).map_err(|reason| Error::Malformed { path: path.to_owned(), reason })
+        caught(read).map_err(|fault| match fault {
+            Fault::Io(source) => Error::Read { path: path.to_owned(), source },
+            Fault::Damage(reason) => Error::Malformed { path: path.to_owned(), reason },
+        })
     }
 
     /// The file.
@@ -77,56 +82,59 @@ impl Table {
         self.groups.last().copied().unwrap_or(0)
     }
 
+    /// Bytes of the file.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Bytes of the file per row.
     pub(crate) fn bytes_per_row(&self) -> u64 {
-        self.source.len() / u64::from(self.rows().max(1))
+        self.len / u64::from(self.rows().max(1))
     }
 
     /// A name for a row, below the file's.
     pub(crate) fn row_path(&self, row: u32) -> PathBuf {
-        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-        self.path.join(format!("{stem}-{row}"))
+        let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        self.path.join(format!("{}-{row}", name.split('.').next().unwrap_or_default()))
     }
 
-    fn column(&self, group: usize, leaf: usize) -> Result<ColumnReader, ParquetError> {
+    fn column(&self, source: &Arc<Opened>, group: usize, leaf: usize) -> Result<ColumnReader, ParquetError> {
         let group = self.metadata.row_group(group);
-        let pages =
-            SerializedPageReader::new(self.source.clone(), group.column(leaf), group.num_rows() as usize, None)?;
+        let pages = SerializedPageReader::new(source.clone(), group.column(leaf), group.num_rows() as usize, None)?;
         Ok(get_column_reader(group.schema_descr().column(leaf), Box::new(pages)))
     }
 
-    fn labels(&self, leaf: usize) -> Result<Vec<u32>, String> {
+    fn labels(&self, source: &Arc<Opened>, leaf: usize) -> Result<Vec<u32>, Fault> {
         let mut all = Vec::with_capacity((self.rows() as usize).min(1 << 24));
         for group in 0..self.metadata.num_row_groups() {
             let rows = (self.groups[group + 1] - self.groups[group]) as usize;
             let before = all.len();
-            match self.column(group, leaf).map_err(reason)? {
+            match self.column(source, group, leaf)? {
                 ColumnReader::Int64ColumnReader(column) => read_labels(column, rows, &mut all)?,
                 ColumnReader::Int32ColumnReader(column) => read_labels(column, rows, &mut all)?,
                 _ => return Err("its labels are not integers".into()),
             }
             if all.len() - before != rows {
-                return Err(format!("row group {group} has {rows} rows, but {} labels", all.len() - before));
+                return Err(format!("row group {group} has {rows} rows, but {} labels", all.len() - before).into());
             }
         }
         Ok(all)
     }
 }
 
-fn read_labels<T>(mut column: ColumnReaderImpl<T>, rows: usize, all: &mut Vec<u32>) -> Result<(), String>
+fn read_labels<T>(mut column: ColumnReaderImpl<T>, rows: usize, all: &mut Vec<u32>) -> Result<(), Fault>
 where
     T: parquet::data_type::DataType<T: Copy + Into<i64>>,
 {
     let mut left = rows;
     while left > 0 {
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        let (records, count, _) =
-            column.read_records(left.min(1 << 16), Some(&mut levels), None, &mut values).map_err(reason)?;
+        let (records, count, _) = column.read_records(left.min(1 << 16), Some(&mut levels), None, &mut values)?;
         if records == 0 {
             break;
         }
         if count != records {
-            return Err(format!("{} of its rows have no label", records - count));
+            return Err(format!("{} of its rows have no label", records - count).into());
         }
         for value in values {
             let value: i64 = value.into();
@@ -142,15 +150,18 @@ where
 /// between, without what is in them.
 pub(crate) struct RowReader {
     table: Arc<Table>,
+    /// The file, once it is needed: only so many are open as are being read.
+    source: Option<Arc<Opened>>,
     /// The row group that is open, the row of it that comes next, and its column.
     open: Option<(usize, u32, ColumnReaderImpl<ByteArrayType>)>,
 }
 
 impl RowReader {
     pub(crate) fn new(table: Arc<Table>) -> Self {
-        Self { table, open: None }
+        Self { table, source: None, open: None }
     }
 
+    #[cfg(feature = "prepare")]
     pub(crate) fn table(&self) -> &Arc<Table> {
         &self.table
     }
@@ -162,34 +173,42 @@ impl RowReader {
         match caught(|| self.read(row, bytes)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::EmptyFile.in_file(&path)),
-            Err(reason) => {
+            Err(fault) => {
                 self.open = None;
-                Err(Error::Malformed { path, reason })
+                Err(match fault {
+                    Fault::Io(source) => Error::Read { path, source },
+                    // Other rows may be whole.
+                    Fault::Damage(reason) => Error::Corrupt { format: "Parquet", reason }.in_file(&path),
+                })
             }
         }
     }
 
     /// False where the row has no image.
-    fn read(&mut self, row: u32, bytes: &mut Vec<u8>) -> Result<bool, String> {
+    fn read(&mut self, row: u32, bytes: &mut Vec<u8>) -> Result<bool, Fault> {
         let table = &self.table;
         let group = table.groups.partition_point(|&first| first <= row).saturating_sub(1);
         if row >= table.rows() {
-            return Err(format!("it has {} rows", table.rows()));
+            return Err(format!("it has {} rows", table.rows()).into());
         }
+        let source = match &self.source {
+            Some(source) => source,
+            None => self.source.insert(Arc::new(table.source.open()?)),
+        };
         let within = row - table.groups[group];
         let open = self.open.take().filter(|(open, next, _)| *open == group && *next <= within);
         let (next, mut column) = match open {
             Some((_, next, column)) => (next, column),
-            None => match table.column(group, table.images).map_err(reason)? {
+            None => match table.column(source, group, table.images)? {
                 ColumnReader::ByteArrayColumnReader(column) => (0, column),
                 _ => return Err("its images are not bytes".into()),
             },
         };
         let (skip, mut values, mut levels) = ((within - next) as usize, Vec::<ByteArray>::new(), Vec::new());
-        let skipped = column.skip_records(skip).map_err(reason)?;
-        let (records, ..) = column.read_records(1, Some(&mut levels), None, &mut values).map_err(reason)?;
+        let skipped = column.skip_records(skip)?;
+        let (records, ..) = column.read_records(1, Some(&mut levels), None, &mut values)?;
         if skipped != skip || records != 1 {
-            return Err(format!("row group {group} ends before its row {within}"));
+            return Err(format!("row group {group} ends before its row {within}").into());
         }
         self.open = Some((group, within + 1, column));
         let Some(value) = values.first() else { return Ok(false) };
@@ -198,26 +217,81 @@ impl RowReader {
     }
 }
 
-fn reason(error: ParquetError) -> String {
-    error.to_string()
+/// What is wrong: with the disk, or with the file.
+enum Fault {
+    Io(io::Error),
+    Damage(String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Damage(reason)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(reason: &str) -> Self {
+        Self::Damage(reason.to_owned())
+    }
+}
+
+impl From<ParquetError> for Fault {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(error) => match error.downcast::<io::Error>() {
+                // An end that comes too early is the file's.
+                Ok(error) if error.kind() != io::ErrorKind::UnexpectedEof => Self::Io(*error),
+                Ok(error) => Self::Damage(error.to_string()),
+                Err(error) => Self::Damage(error.to_string()),
+            },
+            error => Self::Damage(error.to_string()),
+        }
+    }
 }
 
 /// The library checks much, but not all: what a damaged file makes it panic about is damage.
-fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(format!("the reader panicked: {}", panic_message(&*panic))))
+        .unwrap_or_else(|panic| Err(format!("the reader panicked: {}", panic_message(&*panic)).into()))
 }
 
-/// Where a table's bytes are. A file is read by position, since threads share it.
-#[derive(Clone)]
+/// Where a table's bytes are.
 pub(super) enum Source {
+    Path(PathBuf),
+    #[cfg(fuzzing)]
+    Memory(Bytes),
+}
+
+impl Source {
+    fn open(&self) -> io::Result<Opened> {
+        match self {
+            Self::Path(path) => {
+                let file = File::open(path)?;
+                let len = file.metadata()?.len();
+                Ok(Opened::File(Arc::new(file), len))
+            }
+            #[cfg(fuzzing)]
+            Self::Memory(bytes) => Ok(Opened::Memory(bytes.clone())),
+        }
+    }
+}
+
+/// A source that can be read, by position: several readers share it.
+#[derive(Clone)]
+enum Opened {
     /// A file and its size.
     File(Arc<File>, u64),
     #[cfg(fuzzing)]
     Memory(Bytes),
 }
 
-impl Length for Source {
+impl Length for Opened {
     fn len(&self) -> u64 {
         match self {
             Self::File(_, len) => *len,
@@ -227,7 +301,7 @@ impl Length for Source {
     }
 }
 
-impl Source {
+impl Opened {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         match self {
             #[cfg(unix)]
@@ -240,7 +314,7 @@ impl Source {
     }
 }
 
-impl ChunkReader for Source {
+impl ChunkReader for Opened {
     type T = BufReader<Rest>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
@@ -259,8 +333,8 @@ impl ChunkReader for Source {
 }
 
 /// The bytes of a source from a place on.
-pub(super) struct Rest {
-    source: Source,
+struct Rest {
+    source: Opened,
     at: u64,
 }
 

@@ -149,6 +149,16 @@ pub(crate) fn open(root: &Path) -> Result<Option<DataSet>, Error> {
     }
 }
 
+/// The shards of a folder of validation images that has no training images beside it.
+pub(crate) fn open_validation(folder: &Path) -> Result<Option<Split>, Error> {
+    let shards = shards_in(folder)?;
+    if shards.is_empty() {
+        return Ok(None);
+    }
+    let split = open_split(folder, &shards)?;
+    named_by_number(folder, split, None).map(|set| Some(set.train))
+}
+
 /// What `prepare` made: the manifest says which shards there are, and how large.
 fn prepared(root: &Path, manifest: Manifest) -> Result<DataSet, Error> {
     let open = |name: &str| -> Result<Option<Split>, Error> {
