@@ -107,6 +107,26 @@ fn killed_at_any_moment() {
     assert_same_result(&here.join("whole"), &run_dir);
 }
 
+/// Between an epoch's last step, whose batch is smaller than the others, and its validation.
+#[test]
+fn killed_at_the_end_of_an_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    pictures(&here.join("photos"), 20);
+    let train: Vec<&str> = TRAIN.map(|word| if word == "2" { "1" } else { word }).to_vec();
+    let steps = ["--checkpoint-steps", "3", "--output"];
+    let train = [&train[..train.len() - 5], &["--seed", "7"], &steps].concat();
+    stdout(here, &[&train[..], &["whole"]].concat());
+
+    let mut child = start(here, &[&train[..], &["killed"]].concat());
+    let run_dir = here.join("killed");
+    wait_for(&mut child, "the last step's checkpoint", || run_dir.join("checkpoint.safetensors").exists());
+    kill(child);
+    assert!(!run_dir.join("model-last.safetensors").exists());
+    stdout(here, &["train", "--resume", "killed"]);
+    assert_same_result(&here.join("whole"), &run_dir);
+}
+
 /// Ctrl-C: the step is finished, everything saved, and the way on told. The rest may run on another number of threads.
 #[test]
 #[cfg(unix)]

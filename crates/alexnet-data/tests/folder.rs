@@ -81,7 +81,10 @@ fn errors_are_sentences() {
     assert_eq!(message(&one), format!("{} holds the single class `a`, a classifier needs at least 2", one.display()));
     let empty = root("empty", &["a/1.jpg", "b/1.txt"]);
     let place = empty.join("b");
-    assert_eq!(message(&empty), format!("class `b` holds no .jpg, .jpeg, .png, .webp or .ppm file in {}", place.display()));
+    assert_eq!(
+        message(&empty),
+        format!("class `b` holds no .jpg, .jpeg, .png, .webp or .ppm file in {}", place.display())
+    );
     let val = root("val", &["val/a/1.jpg", "val/b/1.jpg"]);
     assert_eq!(message(&val), format!("{} holds `val` but no `train` beside it", val.display()));
     let extra = root("extra", &["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg", "val/c/1.jpg"]);
