@@ -35,8 +35,8 @@ fn archs() -> PossibleValuesParser {
 
 /// Train a network on a folder of images.
 ///
-/// The folder holds one folder per class, or `train` and `val` with one folder per class in each; without `val`, a tenth
-/// of each class is held out. Without --data, a small set of rendered shapes is drawn into data/shapes first: try that,
+/// The folder holds one folder per class, or `train` and `val` with one folder per class in each, or shards, or Parquet
+/// files; without validation images, a tenth of each class is held out. Without --data, a small set of rendered shapes is drawn into data/shapes first: try that,
 /// it takes a few minutes.
 ///
 /// Everything a run leaves is in its folder below `runs`: the best model (model.safetensors), the last one, the curves
