@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use alexnet_data::DataSet;
 use alexnet_data::prepare::miniature::Miniature;
 use alexnet_data::prepare::{PrepareOptions, prepare};
 
-use crate::program::{json, lines};
+use crate::program::{json, lines, run as run_program, text};
 
 #[test]
 fn a_network_is_trained_and_measured_on_shards() {
@@ -29,4 +30,16 @@ fn a_network_is_trained_and_measured_on_shards() {
     let measured = json(here, &["eval", "--weights", run, "--data", "set", "--json"]).remove(0);
     assert_eq!(measured["images"], 10);
     assert_eq!(measured["top1"], trained["val_top1"]);
+
+    // An image in a shard, by the path that messages call it.
+    let set = DataSet::open(&here.join("set")).unwrap();
+    let image = set.val.unwrap().samples[3].location.path();
+    let image = image.to_str().unwrap();
+    assert!(image.contains(".tar/"), "{image}");
+    let predicted = json(here, &["predict", image, "--weights", run, "--json"]).remove(0);
+    assert_eq!(predicted["predictions"].as_array().unwrap().len(), 5);
+    let other = format!("{image}x");
+    let refused = run_program(here, &["predict", &other, "--weights", run]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("it has no image `"), "{}", text(&refused.stderr));
 }

@@ -233,15 +233,15 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The views of a single image file, `[views, 3, crop_size, crop_size]`, for predictions. [`Mode::Train`] gives the
-    /// view of seed 0, epoch 0, index 0.
+    /// The views of a single image, `[views, 3, crop_size, crop_size]`, for predictions: of a file, or of one in a shard or
+    /// Parquet file, by the path that [`Location::path`] tells. [`Mode::Train`] gives the view of seed 0, epoch 0, index 0.
     ///
     /// # Errors
-    /// Those of [`Preprocess::load_square`].
+    /// Those of [`Location::find`] and [`Preprocess::load_square`].
     pub fn load(&self, path: &Path, mode: Mode) -> Result<Vec<f32>, Error> {
         let views = self.views(mode, 0, 0, 0);
         let mut output = vec![0.0; views.len() * self.preprocess.view_len()];
-        self.load_into(&path.into(), &views, &mut Scratch::default(), &mut output)?;
+        self.load_into(&Location::find(path)?, &views, &mut Scratch::default(), &mut output)?;
         Ok(output)
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, prepare};
 use alexnet_data::{
-    Augment, DataSet, DecodeLimits, Error, Loader, LoaderConfig, Mean, Pipeline, Preprocess, ResizeRule, RgbImage8,
-    Split, decode,
+    Augment, DataSet, DecodeLimits, Error, Loader, LoaderConfig, Location, Mean, Pipeline, Preprocess, ResizeRule,
+    RgbImage8, Split, decode,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -163,6 +163,17 @@ fn validation_images_can_be_alone() {
     assert_eq!((split.samples.len(), is_validation, split.is_unnamed()), (12, true, true));
     let (split, is_validation) = Split::open_validation(&fixture("plain.parquet")).unwrap();
     assert_eq!((split.samples.len(), is_validation, split.is_unnamed()), (12, false, false));
+}
+
+#[test]
+fn rows_are_found_by_their_paths() {
+    let path = fixture("plain.parquet");
+    let set = DataSet::open(&path).unwrap();
+    for sample in &set.train.samples {
+        assert_eq!(Location::find(&sample.location.path()).unwrap(), sample.location);
+    }
+    let error = Location::find(&path.join("plain-12")).unwrap_err().to_string();
+    assert!(error.contains("plain.parquet: it has no image `plain-12`"), "{error}");
 }
 
 /// Bytes of the pages are changed: rows fail or are other images, and nothing panics.

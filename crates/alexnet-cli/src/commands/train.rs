@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use alexnet_data::Location;
 use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_train::{Error, Event, Outcome, RunDir, TrainConfig, Trainer};
 use anyhow::Context;
@@ -131,11 +130,7 @@ fn conclusion(config: &TrainConfig, run: &Path, outcome: &Outcome) -> Option<Str
 /// Some validation image, to try the model on.
 fn example_image(data: &Path) -> Option<PathBuf> {
     let set = alexnet_data::DataSet::open(data).ok()?;
-    set.val.unwrap_or(set.train).samples.into_iter().find_map(|sample| match sample.location {
-        Location::File(path) => Some(path),
-        // In a shard or table, where `predict` does not look.
-        _ => None,
-    })
+    set.val.unwrap_or(set.train).samples.first().map(|sample| sample.location.path())
 }
 
 /// What a program wants to know at the end: of the best epoch, whose model `checkpoint` is. Accuracies are 0–1.

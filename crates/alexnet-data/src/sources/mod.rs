@@ -74,6 +74,38 @@ impl Location {
         }
     }
 
+    /// The image at a path as [`path`](Self::path) tells it: a file, or one in a shard or Parquet file.
+    ///
+    /// # Errors
+    /// Those of opening the shard or Parquet file, and [`Error::Malformed`] where it has no such image. A file is not
+    /// looked for yet.
+    pub fn find(path: &Path) -> Result<Self, Error> {
+        let archive = path.ancestors().skip(1).find(|ancestor| ancestor.is_file());
+        let Some((archive, name)) = archive.and_then(|archive| Some((archive, path.strip_prefix(archive).ok()?)))
+        else {
+            return Ok(path.into());
+        };
+        let missing = || {
+            let reason = format!("it has no image `{}`", name.display());
+            Error::Malformed { path: archive.to_owned(), reason }
+        };
+        match archive.extension().and_then(|extension| extension.to_str()) {
+            Some("tar") => {
+                let shard = Arc::new(Shard::open(archive)?);
+                let number = (0..).zip(shard.entries()).find(|(_, entry)| Path::new(&*entry.name) == name);
+                let number = number.map(|(number, _)| number).ok_or_else(missing)?;
+                Ok(Self::Entry { shard, number })
+            }
+            #[cfg(feature = "parquet")]
+            Some("parquet") => {
+                let table = Arc::new(parquet::table::Table::open(archive)?.0);
+                let row = (0..table.rows()).find(|&row| table.row_path(row) == path).ok_or_else(missing)?;
+                Ok(Self::Row { table, row })
+            }
+            _ => Ok(path.into()),
+        }
+    }
+
     /// Number of bytes, where it can be told; of a row, what the file has for each.
     pub(crate) fn len(&self) -> Option<u64> {
         match self {

@@ -34,7 +34,7 @@ pub struct Table {
 
 /// What a table's other columns say.
 #[derive(Debug)]
-pub(super) struct Description {
+pub(crate) struct Description {
     /// One per row.
     pub(super) labels: Vec<u32>,
     /// The classes' names, where the file has them.
@@ -43,7 +43,7 @@ pub(super) struct Description {
 
 impl Table {
     /// Opens a file and reads its labels.
-    pub(super) fn open(path: &Path) -> Result<(Self, Description), Error> {
+    pub(crate) fn open(path: &Path) -> Result<(Self, Description), Error> {
         Self::read(path, Source::Path(path.to_owned()))
     }
 
