@@ -1,16 +1,16 @@
 //! One file: in pieces where the connection breaks, checked before it has its name.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow};
 use hf_hub::api::sync::ApiRepo;
 use sha2::{Digest, Sha256};
 
+use super::store::Store;
 use super::{Hub, RemoteFile};
 
 const ATTEMPTS: u32 = 5;
@@ -19,8 +19,6 @@ const CONNECT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(60);
 /// The longest that a server may make us wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// What was downloaded: names and sums.
-const RECORD: &str = "hub.json";
 
 /// Why an attempt failed.
 pub(super) enum Failure {
@@ -238,11 +236,11 @@ fn broken(error: Error, further: bool) -> Failure {
     if further { Failure::Progressed(error) } else { Failure::transient(error) }
 }
 
-fn disk(error: io::Error, path: &Path) -> Error {
+pub(super) fn disk(error: io::Error, path: &Path) -> Error {
     anyhow!(error).context(format!("cannot write {}", path.display()))
 }
 
-fn sha256_of(path: &Path) -> io::Result<String> {
+pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
     let (mut file, mut sum, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut buffer)? {
@@ -252,120 +250,8 @@ fn sha256_of(path: &Path) -> io::Result<String> {
     }
 }
 
-/// The Parquet files below a folder.
-fn parquet_files(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            parquet_files(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "parquet") {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
 /// A path in a URL: everything but what may stand there as it is becomes `%xx`.
 fn encoded(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-/// A folder of downloads, which belongs to this process as long as this lives.
-pub(super) struct Store {
-    folder: PathBuf,
-    /// The sum of each complete file.
-    sums: BTreeMap<String, String>,
-    _lock: File,
-}
-
-impl Store {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let lock_path = folder.join(".lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(|error| disk(error, &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => bail!("another process downloads to {}", folder.display()),
-            Err(fs::TryLockError::Error(error)) => return Err(disk(error, &lock_path)),
-        }
-        let path = folder.join(RECORD);
-        let sums = match fs::read(&path) {
-            // What it no longer says is found out from the files.
-            Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
-        };
-        Ok(Self { folder: folder.to_owned(), sums, _lock: lock })
-    }
-
-    /// Removes what was downloaded of another version and is not in this one: it would be taken for a part of the set.
-    /// Parquet files that nobody downloaded are not ours to remove.
-    pub(super) fn keep_only(&mut self, files: &[RemoteFile]) -> Result<()> {
-        let wanted = |name: &str| files.iter().any(|file| file.name == name);
-        let old: Vec<String> = self.sums.keys().filter(|name| !wanted(name)).cloned().collect();
-        for name in old {
-            let path = self.folder.join(&name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(error, &path)),
-                _ => self.sums.remove(&name),
-            };
-            self.write()?;
-        }
-        let mut found = Vec::new();
-        parquet_files(&self.folder, &mut found).map_err(|error| disk(error, &self.folder))?;
-        let names: Vec<PathBuf> = files.iter().map(|file| self.folder.join(&file.name)).collect();
-        match found.into_iter().find(|path| !names.contains(path)) {
-            Some(other) => bail!("{} is not of this data set; download to another folder (--input)", other.display()),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether the file is there, but not recorded: a process that ended between the two.
-    fn recover(&mut self, file: &RemoteFile) -> Result<bool> {
-        let path = self.folder.join(&file.name);
-        if !fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.size) {
-            return Ok(false);
-        }
-        let found = sha256_of(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if found == file.sha256 {
-            self.record(file)?;
-        }
-        Ok(found == file.sha256)
-    }
-
-    /// Whether the file is there, whole and in this version.
-    fn has(&self, file: &RemoteFile) -> bool {
-        let size = fs::metadata(self.folder.join(&file.name)).map(|metadata| metadata.len());
-        size.is_ok_and(|size| size == file.size) && self.sums.get(&file.name) == Some(&file.sha256)
-    }
-
-    fn record(&mut self, file: &RemoteFile) -> Result<()> {
-        self.sums.insert(file.name.clone(), file.sha256.clone());
-        self.write()
-    }
-
-    fn write(&self) -> Result<()> {
-        let (path, partial) = (self.folder.join(RECORD), self.folder.join("hub.json.partial"));
-        let text = serde_json::to_vec_pretty(&self.sums)?;
-        let write = || {
-            let mut file = File::create(&partial)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)
-        };
-        write().map_err(|error| disk(error, &path))
-    }
-
-    pub(super) fn require_space(&self, files: &[RemoteFile]) -> Result<()> {
-        let needed: u64 = files.iter().filter(|file| !self.has(file)).map(|file| file.size).sum();
-        let free = fs4::available_space(&self.folder)
-            .with_context(|| format!("cannot tell how much room {} has", self.folder.display()))?;
-        if needed > free {
-            let (needed, free) = (needed as f64 / 1e9, free as f64 / 1e9);
-            bail!("{}: {needed:.1} GB will be downloaded, and {free:.1} GB are free", self.folder.display());
-        }
-        Ok(())
-    }
 }

@@ -6,6 +6,7 @@
 //! Hub says about an error.
 
 mod download;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -97,7 +98,7 @@ impl Hub {
         }
         let (repo, files) = self.find(wanted)?;
         let total: u64 = files.iter().map(|file| file.size).sum();
-        let mut store = download::Store::open(folder)?;
+        let mut store = store::Store::open(folder)?;
         store.keep_only(&files)?;
         store.require_space(&files)?;
         let mut done = 0;

@@ -10,6 +10,7 @@
 mod archives;
 mod checksum;
 mod devkit;
+mod folders;
 mod inputs;
 mod mat5;
 pub mod miniature;

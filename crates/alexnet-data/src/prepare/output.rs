@@ -83,12 +83,6 @@ const TAR_BYTES: f64 = 3_500.0;
 pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Progress) -> Result<(), Error> {
     let output = &options.output;
     let area = (f64::from(options.size) / 256.0).powi(2);
-    let part = match options.format {
-        StoredFormat::Original => 1.05,
-        StoredFormat::Jpeg { quality } => (SHRINKAGE * area * f64::from(quality) / 95.0).min(1.05),
-        // Below.
-        StoredFormat::Raw => 0.0,
-    };
     let mut needed = 0.0;
     for &split in input.splits() {
         if state.splits.get(split).is_some_and(|split| split.complete) {
@@ -103,7 +97,8 @@ pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Pro
                 let proportion = if options.crop { 1.0 } else { 4.0 / 3.0 };
                 images * (3.0 * f64::from(options.size).powi(2) * proportion + TAR_BYTES)
             }
-            _ => bytes * part,
+            StoredFormat::Original => bytes * 1.05,
+            StoredFormat::Jpeg { quality } => bytes * (SHRINKAGE * area * f64::from(quality) / 95.0).min(1.05),
         };
         needed += (whole - done as f64).max(0.0);
     }

@@ -5,6 +5,7 @@
 
 mod features;
 mod files;
+mod source;
 pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ fn open_split(root: &Path, paths: &[PathBuf], names: &mut Option<Vec<String>>) -
 /// For the fuzzer: opens a file of these bytes and reads its first rows, forwards and backwards.
 #[cfg(fuzzing)]
 pub(crate) fn read_all(bytes: &[u8]) {
-    let source = table::Source::Memory(bytes::Bytes::copy_from_slice(bytes));
+    let source = source::Source::Memory(bytes::Bytes::copy_from_slice(bytes));
     let Ok((table, _)) = Table::read(Path::new("x.parquet"), source) else { return };
     let (rows, mut reader, mut image) = (table.rows(), table::RowReader::new(Arc::new(table)), Vec::new());
     for row in (0..rows.min(64)).rev().chain(0..rows.min(64)) {
