@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::cuda::{self, Address, Queue, arguments, common_real};
 use crate::parallel::{self, Shared};
 use crate::tensor::{self, read, write};
 
@@ -21,6 +22,12 @@ const OP: &str = "add";
 /// # Errors
 /// Different shapes, a tensor that is not contiguous `f32` on the CPU, or the two share their storage.
 pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
+    if let Some(done) = on_gpu(x, sum, |queue, x, sum| {
+        let (real, count) = (common_real(OP, [("x", x), ("sum", sum)])?, x.count(OP)?);
+        queue.for_each(real, "accumulate", count, arguments![x, sum, count])
+    }) {
+        return done;
+    }
     map(x, sum, |x, sum| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x))
 }
 
@@ -29,12 +36,31 @@ pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
 /// # Errors
 /// As [`accumulate_into`].
 pub fn scale_into(x: &Tensor, factor: f32, y: &Tensor) -> Result<()> {
+    if let Some(done) = on_gpu(x, y, |queue, x, y| scale_on(queue, OP, x, factor, y)) {
+        return done;
+    }
     map(x, y, |x, y| y.iter_mut().zip(x).for_each(|(y, x)| *y = factor * x))
 }
 
-fn map(x: &Tensor, y: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync + Send) -> Result<()> {
+/// On the GPU: y = factor · x.
+pub(crate) fn scale_on(queue: &dyn Queue, op: &'static str, x: Address, factor: f32, y: Address) -> Result<()> {
+    let (real, count) = (common_real(op, [("x", x), ("y", y)])?, x.count(op)?);
+    queue.for_each(real, "scale", count, arguments![x, y, count, factor])
+}
+
+fn on_gpu(x: &Tensor, y: &Tensor, f: impl FnOnce(&dyn Queue, Address, Address) -> Result<()>) -> Option<Result<()>> {
+    if let Err(error) = check(x, y) {
+        return Some(Err(error));
+    }
+    cuda::run(OP, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| f(queue, x, y))
+}
+
+fn check(x: &Tensor, y: &Tensor) -> Result<()> {
     tensor::same_shape(OP, x, &[("y", y)])?;
-    tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
+    tensor::distinct(OP, &[Some(x)], &[Some(y)])
+}
+
+fn map(x: &Tensor, y: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync + Send) -> Result<()> {
     read(OP, "x", x, |x| {
         write(OP, "y", y, |y| {
             let y = Shared::new(y);
@@ -55,12 +81,14 @@ mod tests {
     #[test]
     fn values_are_added_and_scaled() {
         let (a, b) = (uniform("add", 0, 10_001), uniform("add", 1, 10_001));
-        let (x, y) = (tensor(&a, &[10_001]), tensor(&b, &[10_001]));
-        accumulate_into(&x, &y).unwrap();
-        assert_same_bits("sum", &values(&y), &a.iter().zip(&b).map(|(a, b)| a + b).collect::<Vec<_>>());
-        scale_into(&x, 0.5, &y).unwrap();
-        assert_same_bits("half", &values(&y), &a.iter().map(|a| a / 2.0).collect::<Vec<_>>());
-        assert!(accumulate_into(&x, &x).unwrap_err().to_string().contains("shares its storage"));
-        assert!(accumulate_into(&x, &zeros(&[3])).unwrap_err().to_string().contains("y must be [10001], as x"));
+        for_each_backend(|_| {
+            let (x, y) = (tensor(&a, &[10_001]), tensor(&b, &[10_001]));
+            accumulate_into(&x, &y).unwrap();
+            assert_same_bits("sum", &values(&y), &a.iter().zip(&b).map(|(a, b)| a + b).collect::<Vec<_>>());
+            scale_into(&x, 0.5, &y).unwrap();
+            assert_same_bits("half", &values(&y), &a.iter().map(|a| a / 2.0).collect::<Vec<_>>());
+            assert!(accumulate_into(&x, &x).unwrap_err().to_string().contains("shares its storage"));
+            assert!(accumulate_into(&x, &zeros(&[3])).unwrap_err().to_string().contains("y must be [10001], as x"));
+        });
     }
 }

@@ -3,12 +3,16 @@
 //! `golden/cases.json` lists the cases, `xtask/golden/kernels.py` computes the answers. An operation's reference is held
 //! against the answers, and every fast path against the reference, which sees all values where the file holds samples.
 
+use std::cell::RefCell;
+use std::fmt;
+
 use candle_core::{Device, Result, Tensor};
 use serde_json::Value;
 
 pub(crate) use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, seed_of, uniform};
 
 use crate::backend::CpuIsa;
+use crate::cuda::host::Host;
 use crate::layout::{MemoryFormat, convert};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
@@ -72,13 +76,22 @@ impl Case {
     }
 }
 
-/// A tensor on the CPU.
+thread_local! {
+    /// Where the calling thread's tensors go ([`for_each_backend`]).
+    static DEVICE: RefCell<Device> = const { RefCell::new(Device::Cpu) };
+}
+
+fn device() -> Device {
+    DEVICE.with_borrow(Device::clone)
+}
+
+/// A tensor on the device that is being tested.
 pub(crate) fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
-    Tensor::from_slice(values, dims, &Device::Cpu).unwrap()
+    Tensor::from_slice(values, dims, &device()).unwrap()
 }
 
 pub(crate) fn zeros(dims: &[usize]) -> Tensor {
-    Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap()
+    Tensor::zeros(dims, candle_core::DType::F32, &device()).unwrap()
 }
 
 /// The values in logical order.
@@ -110,15 +123,65 @@ pub(crate) fn layouts(x: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
     Ok(vec![("contiguous", x.clone()), ("channels last", crate::channels_last(x)?), ("a view", view)])
 }
 
-/// Runs `f` with every instruction set this machine has, and says which it lacks.
+/// What computes.
+#[derive(Clone, Copy)]
+pub(crate) enum Backend {
+    /// The CPU's own code.
+    Cpu(CpuIsa),
+    /// The GPU's kernels on the CPU; with `true`, threads and blocks in reverse order.
+    Host(bool),
+    /// The GPU's kernels on a GPU.
+    Cuda,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu(isa) => isa.fmt(f),
+            Self::Host(false) => f.write_str("host"),
+            Self::Host(true) => f.write_str("host, reversed"),
+            Self::Cuda => f.write_str("cuda"),
+        }
+    }
+}
+
+/// Runs `f` with every instruction set and device this machine has, and says which it lacks.
+pub(crate) fn for_each_backend(f: impl Fn(Backend)) {
+    for_each_isa(|isa| f(Backend::Cpu(isa)));
+    for_each_device(f);
+}
+
+/// The same with the CPU's own code only.
 pub(crate) fn for_each_isa(f: impl Fn(CpuIsa)) {
     for isa in [CpuIsa::Portable, CpuIsa::Avx2, CpuIsa::Avx512] {
         if isa.force(|| f(isa)).is_none() {
-            println!("SKIPPED: this processor has no {isa}");
-            let required = std::env::var("ALEXNET_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name == isa.to_string()), "ALEXNET_REQUIRE names {isa}");
+            skip(&isa.to_string(), &format!("this processor has no {isa}"));
         }
     }
+}
+
+/// The same with the GPU's kernels only.
+pub(crate) fn for_each_device(f: impl Fn(Backend)) {
+    for reversed in [false, true] {
+        if (Host { reversed }).force(|| f(Backend::Host(reversed))).is_none() {
+            skip("host", "this machine has no C++ compiler");
+        }
+    }
+    match Device::new_cuda(0) {
+        Ok(device) => {
+            DEVICE.set(device);
+            f(Backend::Cuda);
+            DEVICE.set(Device::Cpu);
+        }
+        Err(error) => skip("cuda", &format!("no GPU: {error}")),
+    }
+}
+
+/// Says that a backend is missing, and fails where it must not be.
+fn skip(name: &str, why: &str) {
+    println!("SKIPPED: {name}: {why}");
+    let required = std::env::var("ALEXNET_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|required| required == name), "ALEXNET_REQUIRE names {name}, but {why}");
 }
 
 /// Runs `f` on a pool of its own.

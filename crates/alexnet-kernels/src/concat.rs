@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::cuda::{self, Address, Queue, arguments, common_real};
 use crate::error;
 use crate::parallel::{self, Shared};
 use crate::tensor::{self, read, write};
@@ -41,6 +42,13 @@ pub fn forward_into(xs: &[&Tensor], y: &Tensor) -> Result<()> {
     for x in xs {
         check_rows("x", x, y)?;
         let (wide, narrow) = (width(y), width(x));
+        if let Some(done) = cuda::run(OP, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| {
+            copy_columns(queue, (x, narrow, 0), (y, wide, first), narrow)
+        }) {
+            done?;
+            first += narrow;
+            continue;
+        }
         read::<f32, _>(OP, "x", x, |x| {
             write(OP, "y", y, |y| {
                 let y = Shared::new(y);
@@ -71,6 +79,12 @@ pub fn backward_into(grad_y: &Tensor, first: usize, grad_x: &Tensor) -> Result<(
         return Ok(error::shape(OP, "grad_x", expected, grad_x.dims())?);
     }
     tensor::distinct(OP, &[Some(grad_y)], &[Some(grad_x)])?;
+    let (reads, writes) = ([("grad_y", Some(grad_y))], [("grad_x", Some(grad_x))]);
+    if let Some(done) = cuda::run(OP, reads, writes, |queue, [grad_y], [grad_x]| {
+        copy_columns(queue, (grad_y, wide, first), (grad_x, narrow, 0), narrow)
+    }) {
+        return done;
+    }
     read::<f32, _>(OP, "grad_y", grad_y, |grad_y| {
         write(OP, "grad_x", grad_x, |grad_x| {
             let grad_x = Shared::new(grad_x);
@@ -84,6 +98,19 @@ pub fn backward_into(grad_y: &Tensor, first: usize, grad_x: &Tensor) -> Result<(
             Ok(())
         })
     })
+}
+
+/// On the GPU: copies columns of one matrix into another. Each comes with its width and the first of the columns.
+fn copy_columns(
+    queue: &dyn Queue,
+    (x, x_width, x_first): (Address, usize, usize),
+    (y, y_width, y_first): (Address, usize, usize),
+    width: usize,
+) -> Result<()> {
+    let real = common_real(OP, [("x", x), ("y", y)])?;
+    let (x_count, y_count) = (x.count(OP)?, y.count(OP)?);
+    let count = x_count.min(y_count);
+    queue.for_each(real, "copy_columns", count, arguments![x, x_width, x_first, y, y_width, y_first, count, width])
 }
 
 fn width(x: &Tensor) -> usize {
@@ -105,22 +132,21 @@ mod tests {
     use crate::cases::*;
 
     #[test]
-    fn parts_join_as_candle_joins_them_and_come_apart_again() -> Result<()> {
-        let parts: Vec<Tensor> = [3, 17, 1]
-            .iter()
-            .map(|&width| tensor(&uniform("concat", width, 60 * width as usize), &[3, 4, 5, width as usize]))
-            .collect();
-        let y = zeros(&[3, 4, 5, 21]);
-        forward_into(&parts.iter().collect::<Vec<_>>(), &y)?;
-        assert_same_bits("joined", &values(&y), &values(&Tensor::cat(&parts, 3)?));
-        let mut first = 0;
-        for part in &parts {
-            let grad = part.zeros_like()?;
-            backward_into(&y, first, &grad)?;
-            assert_same_bits("part", &values(&grad), &values(part));
-            first += part.dim(3)?;
-        }
-        Ok(())
+    fn parts_join_as_candle_joins_them_and_come_apart_again() {
+        for_each_backend(|_| {
+            let part = |width| tensor(&uniform("concat", width, 60 * width as usize), &[3, 4, 5, width as usize]);
+            let parts = [3, 17, 1].map(part);
+            let y = zeros(&[3, 4, 5, 21]);
+            forward_into(&[&parts[0], &parts[1], &parts[2]], &y).unwrap();
+            assert_same_bits("joined", &values(&y), &values(&Tensor::cat(&parts, 3).unwrap()));
+            let mut first = 0;
+            for part in &parts {
+                let grad = part.zeros_like().unwrap();
+                backward_into(&y, first, &grad).unwrap();
+                assert_same_bits("part", &values(&grad), &values(part));
+                first += width(part);
+            }
+        });
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! convention is channels first, `[n, c, h, w]`. The two meet as in PyTorch: a tensor keeps its logical shape
 //! `[n, c, h, w]`, and its strides say how it lies in memory. Operations give back the format they were given.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use crate::cuda::{self, Address, Grid, Queue, Real, arguments, count};
 use crate::error;
 use crate::parallel::{self, Shared};
 use crate::tensor;
@@ -97,12 +98,60 @@ fn convert_into(op: &'static str, x: &Tensor, y: &Tensor, to: MemoryFormat) -> R
         let expected = format!("as many images and elements as {:?}", image.dims());
         return Ok(error::shape(op, "y", expected, y.dims())?);
     }
+    let (rows, columns) = sides(to, pixels, channels);
+    if let Some(done) = cuda::run(op, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| {
+        transpose_on(queue, op, [x, y], n, rows, columns)
+    }) {
+        return done;
+    }
     tensor::read(op, "x", x, |x| {
         tensor::write(op, "y", y, |y| {
             convert(x, y, n, pixels, channels, to);
             Ok(())
         })
     })
+}
+
+/// Rows and columns of the matrix that an image is, before it is transposed to `to`.
+fn sides(to: MemoryFormat, pixels: usize, channels: usize) -> (usize, usize) {
+    match to {
+        MemoryFormat::ChannelsLast => (channels, pixels),
+        MemoryFormat::ChannelsFirst => (pixels, channels),
+    }
+}
+
+/// On the GPU: transposes `n` matrices of `rows` by `columns`, which are of one type or `f32` to begin with.
+pub(crate) fn transpose_on(
+    queue: &dyn Queue,
+    op: &'static str,
+    [x, y]: [Address; 2],
+    n: usize,
+    rows: usize,
+    columns: usize,
+) -> Result<()> {
+    // The side of the squares of `layout.cu`, rows of threads, and the most blocks in a direction but the first.
+    const SQUARE: usize = 32;
+    const THREADS: [u32; 3] = [32, 8, 1];
+    const MOST: usize = 65_535;
+    let real = y.real(op, "y")?;
+    let kernel = match (x.real(op, "x")?, real) {
+        (Real::F32, Real::Bf16) => "transpose_from_f32",
+        _ => {
+            x.expect(op, "x", y.dtype)?;
+            "transpose"
+        }
+    };
+    count(op, n * rows * columns)?;
+    if rows * columns == 0 {
+        return Ok(());
+    }
+    let squares = (rows.div_ceil(SQUARE) * columns.div_ceil(SQUARE)) as u32;
+    for first in (0..n).step_by(MOST) {
+        let (from, to) = (x.offset(first * rows * columns), y.offset(first * rows * columns));
+        let grid = Grid { blocks: [squares, MOST.min(n - first) as u32, 1], threads: THREADS };
+        queue.launch(real, kernel, grid, arguments![from, to, rows, columns])?;
+    }
+    Ok(())
 }
 
 struct Convert {
@@ -124,6 +173,17 @@ impl CustomOp1 for Convert {
         let mut y = vec![0.0; x.len()];
         convert(x, &mut y, n, pixels, channels, self.to);
         Ok((CpuStorage::F32(y), shape.into()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (n, a, b, c) = layout.shape().dims4()?;
+        let (rows, columns, dims) = match self.to {
+            MemoryFormat::ChannelsLast => (a, b * c, (n, b, c, a)),
+            MemoryFormat::ChannelsFirst => (a * b, c, (n, c, a, b)),
+        };
+        cuda::apply(self.name(), [("x", x, layout)], dims, None, |queue, [x], y| {
+            transpose_on(queue, self.name(), [x, y], n, rows, columns)
+        })
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -185,6 +245,23 @@ mod tests {
         let grad = grads.get(&x).unwrap().flatten_all()?.to_vec1::<f32>()?;
         assert_eq!(grad, (x.as_tensor() * 2.)?.flatten_all()?.to_vec1::<f32>()?);
         Ok(())
+    }
+
+    #[test]
+    fn every_backend_writes_what_candle_permutes() {
+        use crate::cases::{assert_same_bits, for_each_backend, tensor, uniform, values, zeros};
+        for dims @ [n, c, h, w] in [[2, 19, 5, 7], [3, 1, 40, 33], [1, 70, 1, 1]] {
+            let x = uniform("layout", 0, n * c * h * w);
+            for_each_backend(|backend| {
+                let x = tensor(&x, &dims);
+                let (last, first) = (zeros(&[n, h, w, c]), zeros(&[n, c * h * w]));
+                channels_last_into(&x, &last).unwrap();
+                let expected = x.permute((0, 2, 3, 1)).unwrap();
+                assert_same_bits(&format!("{backend}: last"), &values(&last), &values(&expected));
+                channels_first_into(&last, &first).unwrap();
+                assert_same_bits(&format!("{backend}: first"), &values(&first), &values(&x));
+            });
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod bias_relu;
 mod cases;
 pub mod concat;
 pub mod conv2d;
+mod cuda;
 pub mod dropout;
 mod error;
 mod gemm;

@@ -26,6 +26,7 @@ macro_rules! element {
     };
 }
 element!(f32, F32);
+element!(half::bf16, BF16);
 element!(u8, U8);
 element!(u32, U32);
 
@@ -124,7 +125,7 @@ pub(crate) fn slice<'a, T: Element>(
     }
 }
 
-fn contiguous(op: &'static str, name: &'static str, layout: &Layout) -> Result<(usize, usize)> {
+pub(crate) fn contiguous(op: &'static str, name: &'static str, layout: &Layout) -> Result<(usize, usize)> {
     layout.contiguous_offsets().ok_or_else(|| {
         let (shape, strides) = (layout.dims().to_vec(), layout.stride().to_vec());
         Error::NotContiguous { op, name, shape, strides }.into()
@@ -138,12 +139,7 @@ fn dtype_error<T: Element, R>(op: &'static str, name: &'static str, found: DType
 /// Fails where a tensor to be written shares its storage with another argument: the write would wait for ever for the
 /// read lock that the same call holds.
 pub(crate) fn distinct(op: &'static str, reads: &[Option<&Tensor>], writes: &[Option<&Tensor>]) -> Result<()> {
-    let address = |tensor: &Tensor| match &*tensor.storage_and_layout().0 {
-        Storage::Cpu(CpuStorage::F32(values)) => values.as_ptr().addr(),
-        Storage::Cpu(CpuStorage::U8(values)) => values.as_ptr().addr(),
-        Storage::Cpu(CpuStorage::U32(values)) => values.as_ptr().addr(),
-        _ => 0,
-    };
+    let address = |tensor: &Tensor| address(&tensor.storage_and_layout().0);
     let written: Vec<usize> = writes.iter().flatten().map(|t| address(t)).collect();
     let read = reads.iter().flatten().map(|t| address(t));
     for (i, address) in written.iter().copied().chain(read).enumerate() {
@@ -155,6 +151,19 @@ pub(crate) fn distinct(op: &'static str, reads: &[Option<&Tensor>], writes: &[Op
         }
     }
     Ok(())
+}
+
+/// Where a storage's values begin; 0 if they are of a type that no operation takes.
+fn address(storage: &Storage) -> usize {
+    match storage {
+        Storage::Cpu(CpuStorage::F32(values)) => values.as_ptr().addr(),
+        Storage::Cpu(CpuStorage::BF16(values)) => values.as_ptr().addr(),
+        Storage::Cpu(CpuStorage::U8(values)) => values.as_ptr().addr(),
+        Storage::Cpu(CpuStorage::U32(values)) => values.as_ptr().addr(),
+        #[cfg(feature = "cuda")]
+        Storage::Cuda(storage) => std::ptr::from_ref(storage).addr(),
+        _ => 0,
+    }
 }
 
 /// Fails unless all `others` have the shape of `x`.

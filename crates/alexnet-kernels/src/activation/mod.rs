@@ -1,12 +1,15 @@
 //! Units: what is applied to every value of a layer's sum.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use crate::add;
+use crate::cuda::{self as device, Address, Queue};
 use crate::tensor::{self, read, write};
 
 const OP: &str = "activation";
@@ -59,6 +62,9 @@ pub fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
 /// # Errors
 /// A tensor that is not contiguous `f32` on the CPU.
 pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
+    if let Some(done) = device::run(OP, [], [("x", Some(x))], |queue, [], [x]| cuda::forward(queue, x, activation)) {
+        return done;
+    }
     write(OP, "x", x, |x| {
         cpu::forward(x, activation);
         Ok(())
@@ -72,12 +78,22 @@ pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
 pub fn backward_in_place(y: &Tensor, grad_y: &Tensor, activation: Activation) -> Result<()> {
     tensor::same_shape(OP, y, &[("grad_y", grad_y)])?;
     tensor::distinct(OP, &[Some(y)], &[Some(grad_y)])?;
+    if let Some(done) = device::run(OP, [("y", Some(y))], [("grad_y", Some(grad_y))], |queue, [y], [grad_y]| {
+        cuda::backward(queue, y, grad_y, activation)
+    }) {
+        return done;
+    }
     read(OP, "y", y, |y| {
         write(OP, "grad_y", grad_y, |grad_y| {
             cpu::backward(y, grad_y, activation);
             Ok(())
         })
     })
+}
+
+/// Turns the gradient after a rectification into that before it, on the GPU.
+pub(crate) fn rectify_gradient(queue: &dyn Queue, y: Address, grad_y: Address) -> Result<()> {
+    cuda::backward(queue, y, grad_y, Activation::Relu)
 }
 
 /// The custom operation, on contiguous tensors.
@@ -92,6 +108,13 @@ impl CustomOp1 for Op {
         let mut y = tensor::slice::<f32>(OP, "x", storage, layout)?.to_vec();
         cpu::forward(&mut y, self.0);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| {
+            add::scale_on(queue, OP, x, 1.0, y)?;
+            cuda::forward(queue, y, self.0)
+        })
     }
 
     fn bwd(&self, _: &Tensor, y: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {

@@ -23,6 +23,14 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
         golden.assert(&format!("activation/{name}/y"), &y, 1e-6);
         golden.assert(&format!("activation/{name}/grad_x"), &grad_x, 1e-6);
 
+        for_each_backend(|backend| {
+            let (inside, grad) = (tensor(&x, &dims), tensor(&grad_y, &dims));
+            forward_in_place(&inside, unit).unwrap();
+            assert_close(&format!("{name}, {backend}: y"), &values(&inside), &y, 1e-6);
+            backward_in_place(&inside, &grad, unit).unwrap();
+            assert_close(&format!("{name}, {backend}: grad_x"), &values(&grad), &grad_x, 5e-6);
+        });
+
         let x = Var::from_tensor(&tensor(&x, &dims))?;
         // Elementwise, so any view of the vectors as images will do.
         for (layout, view) in layouts(&x.reshape((n, 5, 10, c / 50))?)? {

@@ -1,12 +1,14 @@
 //! Average pooling.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use crate::cuda as device;
 use crate::layout;
 use crate::pool2d::{Pool2dParams, Pool2dShape};
 use crate::tensor::{self, read, write};
@@ -52,6 +54,11 @@ pub fn forward_into(x: &Tensor, params: &Pool2dParams, y: &Tensor) -> Result<()>
     let shape = Pool2dShape::new(OP, x.dims(), params)?;
     shape.check_output(OP, "y", y.dims())?;
     tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
+    if let Some(done) =
+        device::run(OP, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| cuda::forward(queue, &shape, x, y))
+    {
+        return done;
+    }
     read(OP, "x", x, |x| {
         write(OP, "y", y, |y| {
             cpu::forward(&shape, x, y);
@@ -68,6 +75,12 @@ pub fn backward_into(grad_y: &Tensor, params: &Pool2dParams, grad_x: &Tensor) ->
     let shape = Pool2dShape::new(OP, grad_x.dims(), params)?;
     shape.check_output(OP, "grad_y", grad_y.dims())?;
     tensor::distinct(OP, &[Some(grad_y)], &[Some(grad_x)])?;
+    let (reads, writes) = ([("grad_y", Some(grad_y))], [("grad_x", Some(grad_x))]);
+    if let Some(done) =
+        device::run(OP, reads, writes, |queue, [grad_y], [grad_x]| cuda::backward(queue, &shape, grad_y, grad_x))
+    {
+        return done;
+    }
     read(OP, "grad_y", grad_y, |grad_y| {
         write(OP, "grad_x", grad_x, |grad_x| {
             cpu::backward(&shape, grad_y, grad_x);
@@ -89,6 +102,12 @@ impl CustomOp1 for Op {
         let mut y = vec![0.0; shape.n * shape.output_len()];
         cpu::forward(&shape, tensor::slice(OP, "x", storage, layout)?, &mut y);
         Ok((CpuStorage::F32(y), shape.output_dims().to_vec().into()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let shape = Pool2dShape::new(OP, layout.dims(), &self.0)?;
+        let dims = shape.output_dims().to_vec();
+        device::apply(OP, [("x", x, layout)], dims, None, |queue, [x], y| cuda::forward(queue, &shape, x, y))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {

@@ -17,7 +17,7 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
         golden.assert(&format!("avg_pool2d/{}/y", case.name()), &y, 1e-6);
         golden.assert(&format!("avg_pool2d/{}/grad_x", case.name()), &grad_x, 1e-6);
 
-        assert_thread_independent(case.name(), || {
+        let run = || {
             let pooled = tensor(&vec![f32::NAN; y.len()], &[n, oh, ow, c]);
             forward_into(&tensor(&nhwc(&x, x_dims), &[n, h, w, c]), &params, &pooled).unwrap();
             let pooled = nchw(&values(&pooled), y_dims);
@@ -27,7 +27,9 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
             let grad = nchw(&values(&grad), x_dims);
             assert_close(case.name(), &grad, &grad_x, 1e-6);
             [pooled, grad].concat()
-        });
+        };
+        assert_thread_independent(case.name(), run);
+        for_each_device(|_| drop(run()));
 
         let var = Var::from_tensor(&tensor(&x, &x_dims))?;
         for (layout, x) in layouts(&var)? {

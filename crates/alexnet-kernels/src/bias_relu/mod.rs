@@ -4,15 +4,20 @@
 //! operation alone is for products that come from elsewhere.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
+use crate::add;
+use crate::cuda as device;
 use crate::error::{self, Error};
 use crate::layout;
 use crate::tensor::{self, read, write, write_optional};
+
+pub(crate) use cuda::{backward as sum_rows, forward as add_bias};
 
 const OP: &str = "bias_relu";
 
@@ -54,6 +59,12 @@ pub fn bias_relu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
 pub fn forward_in_place(x: &Tensor, bias: &Tensor) -> Result<()> {
     check(x.dims(), bias.dims())?;
     tensor::distinct(OP, &[Some(bias)], &[Some(x)])?;
+    let channels = bias.elem_count();
+    if let Some(done) = device::run(OP, [("bias", Some(bias))], [("x", Some(x))], |queue, [bias], [x]| {
+        cuda::forward(queue, OP, x, bias, channels, true)
+    }) {
+        return done;
+    }
     read(OP, "bias", bias, |bias| {
         write(OP, "x", x, |x| {
             cpu::forward(x, bias);
@@ -72,6 +83,12 @@ pub fn backward_in_place(y: &Tensor, grad_y: &Tensor, grad_bias: Option<&Tensor>
     }
     tensor::same_shape(OP, y, &[("grad_y", grad_y)])?;
     tensor::distinct(OP, &[Some(y)], &[Some(grad_y), grad_bias])?;
+    let writes = [("grad_y", Some(grad_y)), ("grad_bias", grad_bias)];
+    if let Some(done) = device::run(OP, [("y", Some(y))], writes, |queue, [y], [grad_y, grad_bias]| {
+        cuda::backward_in_place(queue, y, grad_y, grad_bias)
+    }) {
+        return done;
+    }
     read(OP, "y", y, |y| {
         write(OP, "grad_y", grad_y, |grad_y| {
             write_optional(OP, "grad_bias", grad_bias, |grad_bias| {
@@ -102,6 +119,15 @@ impl CustomOp2 for Op {
         let mut y = tensor::slice::<f32>(OP, "x", x, xl)?.to_vec();
         cpu::forward(&mut y, tensor::slice(OP, "bias", b, bl)?);
         Ok((CpuStorage::F32(y), xl.shape().clone()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, b: &CudaStorage, bl: &Layout) -> Result<(CudaStorage, Shape)> {
+        check(xl.dims(), bl.dims())?;
+        let channels = bl.dims()[0];
+        device::apply(OP, [("x", x, xl), ("bias", b, bl)], xl.shape(), None, |queue, [x, bias], y| {
+            add::scale_on(queue, OP, x, 1.0, y)?;
+            cuda::forward(queue, OP, y, bias, channels, true)
+        })
     }
 
     fn bwd(&self, _: &Tensor, b: &Tensor, y: &Tensor, grad_y: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {

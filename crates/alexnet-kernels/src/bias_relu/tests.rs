@@ -49,7 +49,7 @@ fn many_rows_on_any_number_of_threads() {
     let (x, bias) = (uniform("rows", 0, 5000 * 33), uniform("rows", 1, 33));
     let y = reference::forward(&x, &bias);
     let (grad_x, grad_bias) = reference::backward(&y, &x, 33);
-    assert_thread_independent("bias_relu", || {
+    let run = || {
         let (buffer, grads, sums) = (tensor(&x, &[5000, 33]), tensor(&x, &[5000, 33]), zeros(&[33]));
         forward_in_place(&buffer, &tensor(&bias, &[33])).unwrap();
         backward_in_place(&buffer, &grads, Some(&sums)).unwrap();
@@ -57,7 +57,9 @@ fn many_rows_on_any_number_of_threads() {
         assert_same_bits("grad_x", &values(&grads), &grad_x);
         assert_close("grad_bias", &values(&sums), &grad_bias, 1e-5);
         [values(&buffer), values(&grads), values(&sums)].concat()
-    });
+    };
+    assert_thread_independent("bias_relu", run);
+    for_each_device(|_| drop(run()));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Two-dimensional convolution (cross-correlation) with groups, stride and padding on each side.
 
 mod cpu;
+mod cuda;
+mod custom_op;
 mod direct;
 mod prepared;
 pub mod reference;
@@ -9,11 +11,13 @@ mod tests;
 mod weight_gradient;
 mod winograd;
 
+use custom_op::Op;
 pub use prepared::PreparedWeight;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
 use crate::backend::CpuIsa;
+use crate::cuda as device;
 use crate::error::{self, Error};
 use crate::layout;
 use crate::tensor::{self, read, read_optional, write, write_optional};
@@ -208,6 +212,12 @@ pub fn forward_into(
     let shape = Conv2dShape::new(x.dims(), weight.dims(), params)?;
     shape.check_all(bias, Some(y))?;
     tensor::distinct(OP, &[Some(x), Some(weight), bias], &[Some(y)])?;
+    let reads = [("x", Some(x)), ("weight", Some(weight)), ("bias", bias)];
+    if let Some(done) =
+        device::run(OP, reads, [("y", Some(y))], |queue, inputs, [y]| cuda::forward(queue, &shape, inputs, relu, y))
+    {
+        return done;
+    }
     let isa = CpuIsa::current();
     read(OP, "x", x, |x| {
         read(OP, "weight", weight, |weight| {
@@ -250,6 +260,13 @@ pub fn backward_into(
     shape.check("grad_weight", grads.weight, weight.dims())?;
     let Conv2dGrads { x: grad_x, weight: grad_weight, bias: grad_bias } = grads;
     tensor::distinct(OP, &[Some(x), Some(weight), Some(grad_y)], &[grad_x, grad_weight, grad_bias])?;
+    let reads = [("x", Some(x)), ("weight", Some(weight)), ("grad_y", Some(grad_y))];
+    let writes = [("grad_x", grad_x), ("grad_weight", grad_weight), ("grad_bias", grad_bias)];
+    if let Some(done) =
+        device::run(OP, reads, writes, |queue, inputs, grads| cuda::backward(queue, &shape, inputs, grads))
+    {
+        return done;
+    }
     let isa = CpuIsa::current();
     read(OP, "grad_y", grad_y, |grad_y| {
         if let Some(grad_x) = grad_x {
@@ -272,89 +289,4 @@ pub fn backward_into(
             })
         })
     })
-}
-
-/// The custom operation, on contiguous channels-last tensors.
-struct Op(Conv2dParams);
-
-impl Op {
-    fn forward(&self, x: (&CpuStorage, &Layout), weight: (&CpuStorage, &Layout), bias: &[f32]) -> Result<Vec<f32>> {
-        let shape = Conv2dShape::new(x.1.dims(), weight.1.dims(), &self.0)?;
-        let x = tensor::slice(OP, "x", x.0, x.1)?;
-        let weight = tensor::slice(OP, "weight", weight.0, weight.1)?;
-        let mut y = vec![0.0; shape.n * shape.oh * shape.ow * shape.out_channels];
-        let isa = CpuIsa::current();
-        cpu::forward(isa, &shape, x, &cpu::pack_weight(isa, &shape, weight), bias, false, &mut y);
-        Ok(y)
-    }
-
-    fn output(&self, x: &Layout, weight: &Layout) -> Result<Shape> {
-        let s = Conv2dShape::new(x.dims(), weight.dims(), &self.0)?;
-        Ok((s.n, s.oh, s.ow, s.out_channels).into())
-    }
-
-    fn backward(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        grad_y: &Tensor,
-    ) -> Result<[Option<Tensor>; 3]> {
-        let wanted = |t: &Tensor| t.track_op().then(|| t.zeros_like()).transpose();
-        let grads = [wanted(x)?, wanted(weight)?, bias.map(wanted).transpose()?.flatten()];
-        let [grad_x, grad_weight, grad_bias] = [0, 1, 2].map(|i| grads[i].as_ref());
-        let wanted = Conv2dGrads { x: grad_x, weight: grad_weight, bias: grad_bias };
-        backward_into(x, weight, &grad_y.contiguous()?, &self.0, wanted)?;
-        Ok(grads)
-    }
-}
-
-impl CustomOp2 for Op {
-    fn name(&self) -> &'static str {
-        OP
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(self.forward((x, xl), (w, wl), &[])?), self.output(xl, wl)?))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [grad_x, grad_weight, _] = self.backward(x, w, None, grad_y)?;
-        Ok((grad_x, grad_weight))
-    }
-}
-
-impl CustomOp3 for Op {
-    fn name(&self) -> &'static str {
-        OP
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Conv2dShape::new(xl.dims(), wl.dims(), &self.0)?;
-        if bl.dims() != [wl.dims()[0]] {
-            return Ok(error::shape(OP, "bias", format!("[{}]", wl.dims()[0]), bl.dims())?);
-        }
-        let bias = tensor::slice(OP, "bias", b, bl)?;
-        Ok((CpuStorage::F32(self.forward((x, xl), (w, wl), bias)?), self.output(xl, wl)?))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        b: &Tensor,
-        _: &Tensor,
-        grad_y: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [grad_x, grad_weight, grad_bias] = self.backward(x, w, Some(b), grad_y)?;
-        Ok((grad_x, grad_weight, grad_bias))
-    }
 }

@@ -112,15 +112,20 @@ fn reference_agrees_with_pytorch() {
 fn every_instruction_set_agrees_with_the_reference() {
     for conv in convs() {
         let (expected, tolerance) = (conv.reference(), conv.tolerance());
-        for_each_isa(|isa| {
+        for_each_backend(|backend| {
             let (actual, name) = (conv.run(false), conv.name());
-            assert_close(&format!("{name}, {isa}: y"), &actual.y, &expected.y, tolerance);
-            assert_close(&format!("{name}, {isa}: grad_x"), &actual.grad_x, &expected.grad_x, tolerance);
-            assert_close(&format!("{name}, {isa}: grad_weight"), &actual.grad_weight, &expected.grad_weight, tolerance);
-            assert_close(&format!("{name}, {isa}: grad_bias"), &actual.grad_bias, &expected.grad_bias, tolerance);
+            assert_close(&format!("{name}, {backend}: y"), &actual.y, &expected.y, tolerance);
+            assert_close(&format!("{name}, {backend}: grad_x"), &actual.grad_x, &expected.grad_x, tolerance);
+            assert_close(
+                &format!("{name}, {backend}: grad_weight"),
+                &actual.grad_weight,
+                &expected.grad_weight,
+                tolerance,
+            );
+            assert_close(&format!("{name}, {backend}: grad_bias"), &actual.grad_bias, &expected.grad_bias, tolerance);
 
             let rectified: Vec<f32> = expected.y.iter().map(|&y| y.max(0.0)).collect();
-            assert_close(&format!("{name}, {isa}: relu"), &conv.run(true).y, &rectified, tolerance);
+            assert_close(&format!("{name}, {backend}: relu"), &conv.run(true).y, &rectified, tolerance);
         });
     }
 }
@@ -194,14 +199,14 @@ fn a_prepared_weight_gives_the_same_results() -> Result<()> {
 fn a_nan_reaches_exactly_the_windows_that_see_it() {
     let mut x = vec![1.0; 2 * 9 * 9];
     x[9 * 4 + 4] = f32::NAN;
-    for_each_isa(|isa| {
+    for_each_backend(|backend| {
         let weight = tensor(&[1.0; 18], &[2, 1, 3, 3]);
         let params = Conv2dParams { groups: 2, ..Default::default() };
         let y = values(&conv2d(&tensor(&x, &[1, 2, 9, 9]), &weight, None, &params).unwrap());
         for (i, y) in y.iter().enumerate() {
             let (channel, row, column) = (i / 49, i / 7 % 7, i % 7);
             let seen = channel == 0 && (2..=4).contains(&row) && (2..=4).contains(&column);
-            assert_eq!(y.is_nan(), seen, "{isa}: channel {channel}, row {row}, column {column}");
+            assert_eq!(y.is_nan(), seen, "{backend}: channel {channel}, row {row}, column {column}");
         }
     });
 }

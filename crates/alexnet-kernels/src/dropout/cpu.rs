@@ -7,9 +7,7 @@ use crate::parallel::{self, Shared};
 
 pub(super) fn apply(x: &[f32], params: &DropoutParams, y: &mut [f32]) {
     let philox = Philox4x32::new(params.seed);
-    // `uniform() < keep` in integers: the upper 24 bits, times 2^-24, below keep.
-    let threshold = (f64::from(params.keep()) * f64::from(1 << 24)).ceil() as u32;
-    let factor = params.training_factor();
+    let (threshold, factor) = (params.threshold(), params.training_factor());
     let y = Shared::new(y);
     parallel::for_ranges(x.len(), 4096, |range| {
         // SAFETY: one part per range, each a multiple of four values long but for the last.

@@ -1,12 +1,14 @@
 //! Dropout whose mask is a function of the step, not a tensor.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use crate::cuda as device;
 use crate::error::{self, Error};
 use crate::tensor::{self, read, write};
 
@@ -53,6 +55,12 @@ impl DropoutParams {
     /// The probability of being kept.
     pub(crate) fn keep(&self) -> f32 {
         1.0 - self.probability
+    }
+
+    /// `uniform() < keep` in integers: the upper 24 bits of a word, times 2^-24, are below `keep` where they are below
+    /// this.
+    pub(crate) fn threshold(&self) -> u32 {
+        (f64::from(self.keep()) * f64::from(1 << 24)).ceil() as u32
     }
 
     /// What a kept value is multiplied by in training.
@@ -106,6 +114,11 @@ pub fn apply_into(x: &Tensor, params: &DropoutParams, y: &Tensor) -> Result<()> 
     params.check()?;
     tensor::same_shape(OP, x, &[("y", y)])?;
     tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
+    if let Some(done) =
+        device::run(OP, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| cuda::apply(queue, x, params, y))
+    {
+        return done;
+    }
     read(OP, "x", x, |x| {
         write(OP, "y", y, |y| {
             cpu::apply(x, params, y);
@@ -128,6 +141,11 @@ impl CustomOp1 for Op {
         let mut y = vec![0.0; x.len()];
         cpu::apply(x, &self.0, &mut y);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.0.check()?;
+        device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| cuda::apply(queue, x, &self.0, y))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {

@@ -22,12 +22,14 @@ fn agrees_with_the_reference_on_any_number_of_threads() {
         for scaling in [DropoutScaling::AtTest, DropoutScaling::AtTraining] {
             let params = DropoutParams { probability, scaling, ..PARAMS };
             let expected = reference::apply(&x, &params);
-            assert_thread_independent("dropout", || {
+            let run = || {
                 let y = tensor(&vec![f32::NAN; x.len()], &[x.len()]);
                 apply_into(&tensor(&x, &[x.len()]), &params, &y).unwrap();
                 assert_same_bits(&format!("{params:?}"), &values(&y), &expected);
                 values(&y)
-            });
+            };
+            assert_thread_independent("dropout", run);
+            for_each_device(|_| drop(run()));
         }
     }
 }

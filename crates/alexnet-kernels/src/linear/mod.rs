@@ -1,13 +1,15 @@
 //! Fully connected layers.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use crate::backend::CpuIsa;
+use crate::cuda::{self as device, Address, Stored};
 use crate::error::{self, Error};
 use crate::tensor::{self, read, read_optional, write, write_optional};
 
@@ -76,6 +78,12 @@ pub fn forward_into(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bo
     let shape = LinearShape::new(x.dims(), weight.dims(), bias.map(Tensor::dims))?;
     check("y", Some(y), &[shape.n, shape.out_features])?;
     tensor::distinct(OP, &[Some(x), Some(weight), bias], &[Some(y)])?;
+    let reads = [("x", Some(x)), ("weight", Some(weight)), ("bias", bias)];
+    if let Some(done) =
+        device::run(OP, reads, [("y", Some(y))], |queue, inputs, [y]| cuda::forward(queue, &shape, inputs, relu, y))
+    {
+        return done;
+    }
     let isa = CpuIsa::current();
     read(OP, "x", x, |x| {
         read(OP, "weight", weight, |weight| {
@@ -111,6 +119,13 @@ pub fn backward_into(x: &Tensor, weight: &Tensor, grad_y: &Tensor, grads: Linear
     check("grad_x", grad_x, x.dims())?;
     check("grad_weight", grad_weight, weight.dims())?;
     tensor::distinct(OP, &[Some(x), Some(weight), Some(grad_y)], &[grad_x, grad_weight, grad_bias])?;
+    let reads = [("x", Some(x)), ("weight", Some(weight)), ("grad_y", Some(grad_y))];
+    let writes = [("grad_x", grad_x), ("grad_weight", grad_weight), ("grad_bias", grad_bias)];
+    if let Some(done) =
+        device::run(OP, reads, writes, |queue, inputs, grads| cuda::backward(queue, &shape, inputs, grads))
+    {
+        return done;
+    }
     let isa = CpuIsa::current();
     read(OP, "grad_y", grad_y, |grad_y| {
         if let Some(grad_x) = grad_x {
@@ -157,6 +172,18 @@ impl Op {
         Ok((CpuStorage::F32(y), (shape.n, shape.out_features).into()))
     }
 
+    fn forward_on_gpu(x: Stored<'_>, weight: Stored<'_>, bias: Option<Stored<'_>>) -> Result<(CudaStorage, Shape)> {
+        let shape = LinearShape::new(x.2.dims(), weight.2.dims(), bias.map(|(_, _, layout)| layout.dims()))?;
+        let dims = (shape.n, shape.out_features);
+        let forward = |queue: &dyn device::Queue, inputs, y| cuda::forward(queue, &shape, inputs, false, y);
+        match bias {
+            Some(bias) => device::apply(OP, [x, weight, bias], dims, None, forward),
+            None => device::apply(OP, [x, weight], dims, None, |queue, [x, weight], y| {
+                forward(queue, [x, weight, Address::NONE], y)
+            }),
+        }
+    }
+
     fn backward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, grad_y: &Tensor) -> Result<[Option<Tensor>; 3]> {
         let wanted = |t: &Tensor| t.track_op().then(|| t.zeros_like()).transpose();
         let grads = [wanted(x)?, wanted(weight)?, bias.map(wanted).transpose()?.flatten()];
@@ -174,6 +201,10 @@ impl CustomOp2 for Op {
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         Self::forward((x, xl), (w, wl), None)
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, w: &CudaStorage, wl: &Layout) -> Result<(CudaStorage, Shape)> {
+        Self::forward_on_gpu(("x", x, xl), ("weight", w, wl), None)
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -197,6 +228,18 @@ impl CustomOp3 for Op {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         Self::forward((x, xl), (w, wl), Some((b, bl)))
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        w: &CudaStorage,
+        wl: &Layout,
+        b: &CudaStorage,
+        bl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::forward_on_gpu(("x", x, xl), ("weight", w, wl), Some(("bias", b, bl)))
     }
 
     fn bwd(

@@ -70,14 +70,14 @@ fn reference_agrees_with_pytorch() {
 fn every_instruction_set_agrees_with_the_reference() {
     for product in products() {
         let (y, (grad_x, grad_weight, grad_bias)) = product.reference();
-        for_each_isa(|isa| {
+        for_each_backend(|backend| {
             let (name, actual) = (product.case.name(), product.run(false));
-            assert_close(&format!("{name}, {isa}: y"), &actual.0, &y, 1e-5);
-            assert_close(&format!("{name}, {isa}: grad_x"), &actual.1.0, &grad_x, 1e-5);
-            assert_close(&format!("{name}, {isa}: grad_weight"), &actual.1.1, &grad_weight, 1e-5);
-            assert_close(&format!("{name}, {isa}: grad_bias"), &actual.1.2, &grad_bias, 1e-5);
+            assert_close(&format!("{name}, {backend}: y"), &actual.0, &y, 1e-5);
+            assert_close(&format!("{name}, {backend}: grad_x"), &actual.1.0, &grad_x, 1e-5);
+            assert_close(&format!("{name}, {backend}: grad_weight"), &actual.1.1, &grad_weight, 1e-5);
+            assert_close(&format!("{name}, {backend}: grad_bias"), &actual.1.2, &grad_bias, 1e-5);
             let rectified: Vec<f32> = y.iter().map(|&y| y.max(0.0)).collect();
-            assert_close(&format!("{name}, {isa}: relu"), &product.run(true).0, &rectified, 1e-5);
+            assert_close(&format!("{name}, {backend}: relu"), &product.run(true).0, &rectified, 1e-5);
         });
     }
 }

@@ -1,13 +1,15 @@
 //! Local response normalisation across neighbouring channels.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use crate::backend::CpuIsa;
+use crate::cuda as device;
 use crate::error::{self, Error};
 use crate::layout;
 use crate::tensor::{self, read, write};
@@ -127,6 +129,11 @@ pub fn forward_into(x: &Tensor, params: &LrnParams, y: &Tensor) -> Result<()> {
     tensor::same_shape(OP, x, &[("y", y)])?;
     tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
     let channels = x.dims()[3];
+    if let Some(done) = device::run(OP, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| {
+        cuda::forward(queue, channels, params, x, y)
+    }) {
+        return done;
+    }
     read(OP, "x", x, |x| {
         write(OP, "y", y, |y| {
             cpu::forward(CpuIsa::current(), channels, params, x, y);
@@ -147,6 +154,12 @@ pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnParams, grad_x: &T
     tensor::same_shape(OP, x, &[("grad_y", grad_y), ("grad_x", grad_x)])?;
     tensor::distinct(OP, &[Some(x), Some(grad_y)], &[Some(grad_x)])?;
     let channels = x.dims()[3];
+    let (reads, writes) = ([("x", Some(x)), ("grad_y", Some(grad_y))], [("grad_x", Some(grad_x))]);
+    if let Some(done) = device::run(OP, reads, writes, |queue, [x, grad_y], [grad_x]| {
+        cuda::backward(queue, channels, params, x, grad_y, grad_x)
+    }) {
+        return done;
+    }
     read(OP, "x", x, |x| {
         read(OP, "grad_y", grad_y, |grad_y| {
             write(OP, "grad_x", grad_x, |grad_x| {
@@ -171,6 +184,14 @@ impl CustomOp1 for Op {
         let mut y = vec![0.0; x.len()];
         cpu::forward(CpuIsa::current(), layout.dims()[3], &self.0, x, &mut y);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.0.check_for(layout.dims())?;
+        let channels = layout.dims()[3];
+        device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| {
+            cuda::forward(queue, channels, &self.0, x, y)
+        })
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {

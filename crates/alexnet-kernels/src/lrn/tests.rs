@@ -63,13 +63,13 @@ fn worked_example_in_three_conventions() {
     for (params, y, grad_x) in conventions {
         assert_close("reference", &reference::forward(&x, 6, 1, &params), &y, 1e-6);
         assert_close("reference", &reference::backward(&x, &g, 6, 1, &params), &grad_x, 1e-6);
-        for_each_isa(|isa| {
+        for_each_backend(|backend| {
             let x = Var::from_tensor(&tensor(&x, &[1, 6, 1, 1])).unwrap();
             let normalised = lrn(&x, &params).unwrap();
-            assert_close(&format!("{isa}: y"), &values(&normalised), &y, 1e-6);
+            assert_close(&format!("{backend}: y"), &values(&normalised), &y, 1e-6);
             let loss = (normalised * tensor(&g, &[1, 6, 1, 1])).unwrap().sum_all().unwrap();
             let grads = loss.backward().unwrap();
-            assert_close(&format!("{isa}: grad_x"), &values(grads.get(&x).unwrap()), &grad_x, 1e-6);
+            assert_close(&format!("{backend}: grad_x"), &values(grads.get(&x).unwrap()), &grad_x, 1e-6);
         });
     }
 }
@@ -107,10 +107,10 @@ fn reference_agrees_with_pytorch_and_finite_differences() {
 fn every_instruction_set_agrees_with_the_reference() {
     for lrn in lrns() {
         let (y, grad_x) = lrn.reference();
-        for_each_isa(|isa| {
+        for_each_backend(|backend| {
             let (name, actual) = (lrn.case.name(), lrn.run());
-            assert_close(&format!("{name}, {isa}: y"), &actual.0, &y, 2e-6);
-            assert_close(&format!("{name}, {isa}: grad_x"), &actual.1, &grad_x, 5e-6);
+            assert_close(&format!("{name}, {backend}: y"), &actual.0, &y, 2e-6);
+            assert_close(&format!("{name}, {backend}: grad_x"), &actual.1, &grad_x, 5e-6);
         });
         assert_thread_independent(lrn.case.name(), || {
             let (y, grad_x) = lrn.run();
@@ -136,7 +136,7 @@ fn any_layout_and_autograd_agree_with_the_reference() -> Result<()> {
 
 #[test]
 fn zeros_stay_zero_and_a_nan_reaches_its_neighbours_only() {
-    for_each_isa(|_| {
+    for_each_backend(|_| {
         let y = values(&lrn(&zeros(&[1, 40, 1, 1]), &LrnParams::CAFFE).unwrap());
         assert_eq!(y, vec![0.0; 40]);
         let mut x = vec![1.0; 40];

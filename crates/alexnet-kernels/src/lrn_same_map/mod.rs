@@ -1,12 +1,14 @@
 //! Response normalisation within one channel, over a square of neighbouring pixels.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use crate::cuda as device;
 use crate::error::{self, Error};
 use crate::layout;
 use crate::tensor::{self, read, write};
@@ -89,6 +91,11 @@ pub fn forward_into(x: &Tensor, params: &LrnSameMapParams, y: &Tensor) -> Result
     tensor::same_shape(OP, x, &[("y", y)])?;
     tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
     let dims = x.dims4()?;
+    if let Some(done) =
+        device::run(OP, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| cuda::forward(queue, dims, params, x, y))
+    {
+        return done;
+    }
     read(OP, "x", x, |x| {
         write(OP, "y", y, |y| {
             cpu::run(dims, params, x, None, y);
@@ -107,6 +114,12 @@ pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnSameMapParams, gra
     tensor::same_shape(OP, x, &[("grad_y", grad_y), ("grad_x", grad_x)])?;
     tensor::distinct(OP, &[Some(x), Some(grad_y)], &[Some(grad_x)])?;
     let dims = x.dims4()?;
+    let (reads, writes) = ([("x", Some(x)), ("grad_y", Some(grad_y))], [("grad_x", Some(grad_x))]);
+    if let Some(done) = device::run(OP, reads, writes, |queue, [x, grad_y], [grad_x]| {
+        cuda::backward(queue, dims, params, x, grad_y, grad_x)
+    }) {
+        return done;
+    }
     read(OP, "x", x, |x| {
         read(OP, "grad_y", grad_y, |grad_y| {
             write(OP, "grad_x", grad_x, |grad_x| {
@@ -131,6 +144,14 @@ impl CustomOp1 for Op {
         let mut y = vec![0.0; x.len()];
         cpu::run(layout.shape().dims4()?, &self.0, x, None, &mut y);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.0.check(layout.dims())?;
+        let dims = layout.shape().dims4()?;
+        device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| {
+            cuda::forward(queue, dims, &self.0, x, y)
+        })
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {

@@ -26,10 +26,10 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
         golden.assert(&format!("lrn_same_map/{name}/y"), &y, 1e-6);
         golden.assert(&format!("lrn_same_map/{name}/grad_x"), &grad_x, 1e-6);
 
-        for_each_isa(|isa| {
+        for_each_backend(|backend| {
             let actual = run(&x, &grad_y, dims, &params);
-            assert_close(&format!("{name}, {isa}: y"), &actual.0, &y, 2e-6);
-            assert_close(&format!("{name}, {isa}: grad_x"), &actual.1, &grad_x, 5e-6);
+            assert_close(&format!("{name}, {backend}: y"), &actual.0, &y, 2e-6);
+            assert_close(&format!("{name}, {backend}: grad_x"), &actual.1, &grad_x, 5e-6);
         });
         assert_thread_independent(name, || {
             let (y, grad_x) = run(&x, &grad_y, dims, &params);

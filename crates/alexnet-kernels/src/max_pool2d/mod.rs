@@ -1,13 +1,15 @@
 //! Max-pooling with any kernel and stride: the overlapping pooling of the 2012 network.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 
 use crate::backend::CpuIsa;
+use crate::cuda::{self as device, Address};
 use crate::layout;
 use crate::pool2d::{Pool2dParams, Pool2dShape};
 use crate::tensor::{self, read, write, write_optional};
@@ -67,6 +69,12 @@ pub fn forward_into(x: &Tensor, params: &Pool2dParams, y: &Tensor, indices: Opti
     if let Some(indices) = indices {
         shape.check_output(OP, "indices", indices.dims())?;
     }
+    let writes = [("y", Some(y)), ("indices", indices)];
+    if let Some(done) = device::run(OP, [("x", Some(x))], writes, |queue, [x], [y, indices]| {
+        cuda::forward(queue, &shape, x, y, indices)
+    }) {
+        return done;
+    }
     read(OP, "x", x, |x| {
         write(OP, "y", y, |y| match index_dtype(params) {
             DType::U8 => write_optional::<u8, _>(OP, "indices", indices, |indices| {
@@ -90,6 +98,12 @@ pub fn backward_into(grad_y: &Tensor, indices: &Tensor, params: &Pool2dParams, g
     shape.check_output(OP, "grad_y", grad_y.dims())?;
     shape.check_output(OP, "indices", indices.dims())?;
     tensor::distinct(OP, &[Some(grad_y), Some(indices)], &[Some(grad_x)])?;
+    let (reads, writes) = ([("grad_y", Some(grad_y)), ("indices", Some(indices))], [("grad_x", Some(grad_x))]);
+    if let Some(done) = device::run(OP, reads, writes, |queue, [grad_y, indices], [grad_x]| {
+        cuda::backward(queue, &shape, grad_y, indices, grad_x)
+    }) {
+        return done;
+    }
     read(OP, "grad_y", grad_y, |grad_y| {
         write(OP, "grad_x", grad_x, |grad_x| match index_dtype(params) {
             DType::U8 => read::<u8, _>(OP, "indices", indices, |indices| {
@@ -118,6 +132,14 @@ impl CustomOp1 for Op {
         let mut y = vec![0.0; shape.n * shape.output_len()];
         cpu::forward::<u8>(CpuIsa::current(), &shape, x, &mut y, &mut []);
         Ok((CpuStorage::F32(y), shape.output_dims().to_vec().into()))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let shape = Pool2dShape::new(OP, layout.dims(), &self.0)?;
+        let dims = shape.output_dims().to_vec();
+        device::apply(OP, [("x", x, layout)], dims, None, |queue, [x], y| {
+            cuda::forward(queue, &shape, x, y, Address::NONE)
+        })
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {

@@ -68,10 +68,10 @@ fn reference_agrees_with_pytorch() {
 fn every_instruction_set_agrees_with_the_reference() {
     for pool in pools() {
         let (y, grad_x) = pool.reference();
-        for_each_isa(|isa| {
+        for_each_backend(|backend| {
             let (name, actual) = (pool.case.name(), pool.run());
-            assert_same_bits(&format!("{name}, {isa}: y"), &actual.0, &y);
-            assert_close(&format!("{name}, {isa}: grad_x"), &actual.1, &grad_x, 1e-6);
+            assert_same_bits(&format!("{name}, {backend}: y"), &actual.0, &y);
+            assert_close(&format!("{name}, {backend}: grad_x"), &actual.1, &grad_x, 1e-6);
         });
     }
 }
@@ -114,17 +114,20 @@ fn equal_maxima_and_nans_have_one_owner() -> Result<()> {
         ([5., nan, 7., nan], nan, 1),
         ([nan, nan, nan, nan], nan, 0),
     ];
-    for_each_isa(|isa| {
+    for_each_backend(|backend| {
         // Seventeen channels, so that whole vectors and what is left over both see the case.
         for (window, expected, owner) in cases {
             let x: Vec<f32> = (0..17).flat_map(|_| window).collect();
             let x = Var::from_tensor(&tensor(&x, &[1, 17, 2, 2])).unwrap();
             let y = max_pool2d(&x, &Pool2dParams::new(2, 2)).unwrap();
-            assert!(values(&y).iter().all(|y| *y == expected || y.is_nan() && expected.is_nan()), "{isa}: {window:?}");
+            assert!(
+                values(&y).iter().all(|y| *y == expected || y.is_nan() && expected.is_nan()),
+                "{backend}: {window:?}"
+            );
             // The sum of the gradient alone, because 0 · NaN would be one too.
             let grads = y.sum_all().unwrap().backward().unwrap();
             for (i, g) in values(grads.get(&x).unwrap()).iter().enumerate() {
-                assert_eq!(*g, if i % 4 == owner { 1. } else { 0. }, "{isa}: {window:?}, value {i}");
+                assert_eq!(*g, if i % 4 == owner { 1. } else { 0. }, "{backend}: {window:?}, value {i}");
             }
         }
     });

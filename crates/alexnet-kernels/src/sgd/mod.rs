@@ -1,12 +1,14 @@
 //! The solver's update: stochastic gradient descent with momentum and weight decay, in either of its two forms.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
 use candle_core::{Result, Tensor};
 
+use crate::cuda as device;
 use crate::error;
 use crate::tensor::{self, read, write};
 
@@ -67,6 +69,12 @@ pub fn update(weight: &Tensor, velocity: &Tensor, grad: &Tensor, params: &SgdPar
     }
     tensor::same_shape(OP, weight, &[("velocity", velocity), ("grad", grad)])?;
     tensor::distinct(OP, &[Some(grad)], &[Some(weight), Some(velocity)])?;
+    let (reads, writes) = ([("grad", Some(grad))], [("weight", Some(weight)), ("velocity", Some(velocity))]);
+    if let Some(done) = device::run(OP, reads, writes, |queue, [grad], [weight, velocity]| {
+        cuda::update(queue, weight, velocity, grad, params)
+    }) {
+        return done;
+    }
     read(OP, "grad", grad, |grad| {
         write(OP, "weight", weight, |weight| {
             write(OP, "velocity", velocity, |velocity| {

@@ -30,13 +30,15 @@ fn agrees_with_the_reference_on_any_number_of_threads() {
         let params = SgdParams { rule, learning_rate: 0.02, momentum: 0.9, weight_decay: 0.01 };
         let expected = (0..w.len()).map(|i| reference::update(w[i].into(), v[i].into(), g[i].into(), &params));
         let (new_w, new_v): (Vec<f32>, Vec<f32>) = expected.map(|(w, v)| (w as f32, v as f32)).unzip();
-        assert_thread_independent("sgd", || {
+        let run = || {
             let [weight, velocity, grad] = [&w, &v, &g].map(|values| tensor(values, &[w.len()]));
             update(&weight, &velocity, &grad, &params).unwrap();
             assert_close("weight", &values(&weight), &new_w, 1e-6);
             assert_close("velocity", &values(&velocity), &new_v, 1e-6);
             [values(&weight), values(&velocity)].concat()
-        });
+        };
+        assert_thread_independent("sgd", run);
+        for_each_device(|_| drop(run()));
     }
 }
 

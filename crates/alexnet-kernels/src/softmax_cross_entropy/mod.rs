@@ -1,12 +1,14 @@
 //! The objective: multinomial logistic regression.
 
 mod cpu;
+mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
+use crate::cuda as device;
 use crate::error::{self, Error};
 use crate::tensor::{self, read, write, write_optional};
 
@@ -19,7 +21,7 @@ const OP: &str = "softmax_cross_entropy";
 /// weight t of each class, and a row's loss −Σ t·ln p; the weights need not sum to 1.
 ///
 /// # Errors
-/// A label that is not below the number of classes, shapes that do not fit, an empty batch, other element types.
+/// A label that is not below the number of classes (on a GPU, which nobody waits for, the loss is NaN instead), shapes that do not fit, an empty batch, other element types.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.5; weights as in PyTorch's `cross_entropy` with class probabilities.
@@ -51,6 +53,15 @@ pub fn forward_into(logits: &Tensor, labels: &Tensor, losses: &Tensor, grad_logi
         tensor::same_shape(OP, logits, &[("grad_logits", grad_logits)])?;
     }
     tensor::distinct(OP, &[Some(logits), Some(labels)], &[Some(losses), grad_logits])?;
+    let (reads, writes) = (
+        [("logits", Some(logits)), ("labels", Some(labels))],
+        [("losses", Some(losses)), ("grad_logits", grad_logits)],
+    );
+    if let Some(done) = device::run(OP, reads, writes, |queue, [logits, labels], [losses, grad_logits]| {
+        cuda::forward(queue, (n, classes), logits, labels, losses, grad_logits)
+    }) {
+        return done;
+    }
     let forward = |targets: Targets<'_>| {
         targets.check(classes)?;
         read(OP, "logits", logits, |logits| {
@@ -122,6 +133,14 @@ impl CustomOp2 for Op {
         Ok((CpuStorage::F32(vec![mean as f32]), Shape::from(())))
     }
 
+    fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, l: &CudaStorage, ll: &Layout) -> Result<(CudaStorage, Shape)> {
+        let shape = check(xl.dims(), ll.dims())?;
+        let inputs = [("logits", x, xl), ("labels", l, ll)];
+        device::apply(OP, inputs, (), Some(DType::F32), |queue, [logits, labels], mean| {
+            cuda::mean(queue, shape, logits, labels, mean)
+        })
+    }
+
     fn bwd(
         &self,
         logits: &Tensor,
@@ -130,7 +149,7 @@ impl CustomOp2 for Op {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad_logits = logits.zeros_like()?;
-        let losses = Tensor::zeros(logits.dim(0)?, logits.dtype(), logits.device())?;
+        let losses = Tensor::zeros(logits.dim(0)?, DType::F32, logits.device())?;
         forward_into(logits, labels, &losses, Some(&grad_logits))?;
         Ok((Some(grad_logits.broadcast_mul(grad)?), None))
     }

@@ -17,14 +17,22 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
         golden.assert(&format!("softmax_cross_entropy/{name}/grad_logits"), &grad, 1e-6);
 
         let labels = Tensor::from_vec(labels, n, &Device::Cpu)?;
-        assert_thread_independent(name, || {
+        let run = || {
             let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
             let (out, grad_logits) = (full(&[n]), full(&[n, classes]));
-            forward_into(&tensor(&logits, &[n, classes]), &labels, &out, Some(&grad_logits)).unwrap();
+            forward_into(
+                &tensor(&logits, &[n, classes]),
+                &labels.to_device(out.device()).unwrap(),
+                &out,
+                Some(&grad_logits),
+            )
+            .unwrap();
             assert_close(&format!("{name}: losses"), &values(&out), &losses, 1e-6);
             assert_close(&format!("{name}: gradient"), &values(&grad_logits), &grad, 2e-6);
             [values(&out), values(&grad_logits)].concat()
-        });
+        };
+        assert_thread_independent(name, run);
+        for_each_device(|_| drop(run()));
 
         let logits = Var::from_tensor(&tensor(&logits, &[n, classes]))?;
         let loss = softmax_cross_entropy(&logits.t()?.contiguous()?.t()?, &labels)?;
@@ -56,14 +64,23 @@ fn weights_agree_with_pytorch_in_every_way() -> Result<()> {
         golden.assert(&format!("softmax_cross_entropy/{name}/mixed_grad_logits"), &grad, 1e-6);
 
         let weights = tensor(&weights, &[n, classes]);
-        assert_thread_independent(name, || {
+        let run = || {
             let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
             let (out, grad_logits) = (full(&[n]), full(&[n, classes]));
-            forward_into(&tensor(&logits, &[n, classes]), &weights, &out, Some(&grad_logits)).unwrap();
+            forward_into(
+                &tensor(&logits, &[n, classes]),
+                &weights.to_device(out.device()).unwrap(),
+                &out,
+                Some(&grad_logits),
+            )
+            .unwrap();
             assert_close(&format!("{name}: losses"), &values(&out), &losses, 1e-6);
             assert_close(&format!("{name}: gradient"), &values(&grad_logits), &grad, 2e-6);
             [values(&out), values(&grad_logits)].concat()
-        });
+        };
+        assert_thread_independent(name, run);
+        for_each_device(|_| drop(run()));
+
         let logits = Var::from_tensor(&tensor(&logits, &[n, classes]))?;
         let loss = softmax_cross_entropy(&logits, &weights)?;
         let mean = losses.iter().sum::<f32>() / n as f32;

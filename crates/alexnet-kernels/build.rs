@@ -1,0 +1,69 @@
+//! With the feature `cuda`: makes PTX of the kernels, so that a machine without a GPU finds their errors too.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// The oldest GPU that Candle builds for unless told otherwise. A driver makes code for newer ones from it.
+const COMPUTE_CAPABILITY: u32 = 80;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if env::var_os("CARGO_FEATURE_CUDA").is_some()
+        && let Err(message) = compile()
+    {
+        println!("cargo::error={}", message.replace('\n', " "));
+    }
+}
+
+fn compile() -> Result<(), String> {
+    println!("cargo::rerun-if-changed=src");
+    for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR", "CUDA_COMPUTE_CAP"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    let nvcc = find_nvcc()?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let capability = match env::var("CUDA_COMPUTE_CAP") {
+        Ok(text) => text.parse::<u32>().map_err(|_| format!("CUDA_COMPUTE_CAP must be a number, but is {text:?}"))?,
+        Err(_) => COMPUTE_CAPABILITY,
+    };
+    // PTX runs on its own generation and all later ones, so that of the oldest serves all.
+    let arch = format!("-arch=compute_{}", capability.min(COMPUTE_CAPABILITY));
+    for (name, option) in [("f32", None), ("bf16", Some("-DREAL_BF16"))] {
+        let mut command = Command::new(&nvcc);
+        command.args(["-ptx", "-std=c++17", "-O3", &arch]).args(option);
+        command.arg("src/cuda/kernels.cu").arg("-o").arg(out.join(format!("kernels_{name}.ptx")));
+        let ran = command.output().map_err(|error| format!("cannot run {}: {error}", nvcc.display()))?;
+        if !ran.status.success() {
+            let (stdout, stderr) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+            return Err(format!("{} failed on src/cuda/kernels.cu: {stdout}{stderr}", nvcc.display()));
+        }
+    }
+    Ok(())
+}
+
+/// The CUDA compiler, or all the places where it is not.
+fn find_nvcc() -> Result<PathBuf, String> {
+    let program = format!("nvcc{}", env::consts::EXE_SUFFIX);
+    let variable = |name: &str| env::var_os(name).map(|value| (format!("{name}={}", value.display()), value));
+    let mut places: Vec<(String, PathBuf)> = Vec::new();
+    places.extend(variable("NVCC").map(|(origin, file)| (origin, PathBuf::from(file))));
+    for name in ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"] {
+        places.extend(variable(name).map(|(origin, root)| (origin, Path::new(&root).join("bin").join(&program))));
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    places.extend(env::split_paths(&path).map(|folder| ("PATH".to_owned(), folder.join(&program))));
+    for root in ["/usr/local/cuda", "/opt/cuda"] {
+        places.push((root.to_owned(), Path::new(root).join("bin").join(&program)));
+    }
+    if let Some((_, found)) = places.iter().find(|(_, file)| fs::metadata(file).is_ok_and(|found| found.is_file())) {
+        return Ok(found.clone());
+    }
+    let mut origins: Vec<&str> = places.iter().map(|(origin, _)| origin.as_str()).collect();
+    origins.dedup();
+    Err(format!(
+        "the feature `cuda` needs NVIDIA's compiler nvcc, of a CUDA toolkit from 12.0 on, which is in none of: {}. \
+         Install the toolkit, or set CUDA_HOME to the folder that it is in.",
+        origins.join(", ")
+    ))
+}

@@ -1,0 +1,55 @@
+//! The GPU: biases in place, and sums over rows in two steps whose order depends on the sizes alone.
+
+use candle_core::{DType, Result};
+
+use super::OP;
+use crate::activation;
+use crate::cuda::{Address, Grid, Queue, Real, arguments};
+
+/// Rows and columns of a block (`SUM_ROWS`, `SUM_COLUMNS`), parts at the most, and rows of a part at the least.
+const ROWS: u32 = 8;
+const COLUMNS: u32 = 32;
+const PARTS: u32 = 64;
+const ROWS_PER_PART: u32 = 64;
+
+/// Adds a bias, if there is one, to each row of `channels` values of `x` and, with `relu`, rectifies.
+pub(crate) fn forward(
+    queue: &dyn Queue,
+    op: &'static str,
+    x: Address,
+    bias: Address,
+    channels: usize,
+    relu: bool,
+) -> Result<()> {
+    let (real, count) = (x.real(op, "x")?, x.count(op)?);
+    bias.expect(op, "bias", DType::F32)?;
+    if !bias.is_some() && !relu {
+        return Ok(());
+    }
+    queue.for_each(real, "bias_forward", count, arguments![x, bias, count, channels, relu])
+}
+
+/// The gradient of the bias: the sum over all rows of `grad_y`.
+pub(crate) fn backward(queue: &dyn Queue, op: &'static str, grad_y: Address, grad_bias: Address) -> Result<()> {
+    let (real, count) = (grad_y.real(op, "grad_y")?, grad_y.count(op)?);
+    grad_bias.expect(op, "grad_bias", DType::F32)?;
+    let columns = grad_bias.count(op)?;
+    if columns == 0 {
+        return Ok(());
+    }
+    let rows = count / columns;
+    let rows_per_part = rows.div_ceil(PARTS).max(ROWS_PER_PART).next_multiple_of(ROWS);
+    let parts = rows.div_ceil(rows_per_part).max(1);
+    let grid = Grid { blocks: [columns.div_ceil(COLUMNS), parts, 1], threads: [COLUMNS, ROWS, 1] };
+    queue.with_scratch((parts * columns) as usize * size_of::<f32>(), &mut |partial| {
+        let partial = Address { at: partial, len: (parts * columns) as usize, dtype: DType::F32 };
+        queue.launch(real, "column_sums", grid, arguments![grad_y, partial, rows, columns, rows_per_part])?;
+        queue.for_each(Real::F32, "add_parts", columns, arguments![partial, grad_bias, columns, parts])
+    })
+}
+
+/// The gradients of the operation of its own: of x in place, then of the bias.
+pub(super) fn backward_in_place(queue: &dyn Queue, y: Address, grad_y: Address, grad_bias: Address) -> Result<()> {
+    activation::rectify_gradient(queue, y, grad_y)?;
+    if grad_bias.is_some() { backward(queue, OP, grad_y, grad_bias) } else { Ok(()) }
+}

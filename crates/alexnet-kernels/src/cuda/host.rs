@@ -1,0 +1,251 @@
+//! The kernels on the CPU: the same files, translated by a C++ compiler, so that a wrong index or a wrong parameter does
+//! not wait for a GPU. Tensors are copied into buffers between pages that nobody may touch.
+
+use std::cell::Cell;
+use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use candle_core::{DType, Result, Tensor};
+use half::bf16;
+
+use super::{Address, Argument, Gemm, Grid, Matrix, Named, Queue, Real};
+use crate::tensor;
+
+thread_local! {
+    static FORCED: Cell<Option<Host>> = const { Cell::new(None) };
+}
+
+/// A way of running blocks and threads: in their order, or backwards, which shows a barrier that is missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    pub(crate) reversed: bool,
+}
+
+/// What the calling thread's operations run on instead of the CPU's own code.
+pub(crate) fn forced() -> Option<Host> {
+    FORCED.get()
+}
+
+impl Host {
+    /// Runs `f` with this instead of the CPU's own code; `None` if this machine has no C++ compiler.
+    pub(crate) fn force<R>(self, f: impl FnOnce() -> R) -> Option<R> {
+        struct Restore(Option<Host>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                FORCED.set(self.0);
+            }
+        }
+        libraries()?;
+        let _restore = Restore(FORCED.replace(Some(self)));
+        Some(f())
+    }
+
+    pub(super) fn run<const R: usize, const W: usize>(
+        self,
+        op: &'static str,
+        reads: [Named<'_>; R],
+        writes: [Named<'_>; W],
+        f: impl FnOnce(&dyn Queue, [Address; R], [Address; W]) -> Result<()>,
+    ) -> Result<()> {
+        let copy = |(name, tensor): Named<'_>| tensor.map(|t| Buffer::of(op, name, t)).transpose();
+        let inputs = reads.into_iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let outputs = writes.into_iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let address = |buffer: &Option<Buffer>| buffer.as_ref().map_or(Address::NONE, |buffer| buffer.address);
+        f(&self, std::array::from_fn(|i| address(&inputs[i])), std::array::from_fn(|i| address(&outputs[i])))?;
+        for ((name, tensor), buffer) in writes.into_iter().zip(&outputs) {
+            if let (Some(tensor), Some(buffer)) = (tensor, buffer) {
+                match tensor.dtype() {
+                    DType::F32 => tensor::write(op, name, tensor, |to| buffer.copy_to::<f32>(to))?,
+                    DType::BF16 => tensor::write(op, name, tensor, |to| buffer.copy_to::<bf16>(to))?,
+                    DType::U8 => tensor::write(op, name, tensor, |to| buffer.copy_to::<u8>(to))?,
+                    _ => tensor::write(op, name, tensor, |to| buffer.copy_to::<u32>(to))?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Memory between untouchable pages.
+struct Buffer {
+    address: Address,
+    bytes: usize,
+}
+
+impl Buffer {
+    fn new(bytes: usize) -> Self {
+        let [library, _] = libraries().expect("a host is forced only where there are libraries");
+        // SAFETY: the function of host.h with these parameters.
+        let at = unsafe { (library.allocate)(bytes) };
+        assert!(!at.is_null(), "no memory for {bytes} bytes");
+        Self { address: Address { at: at as u64, len: bytes, dtype: DType::U8 }, bytes }
+    }
+
+    fn of(op: &'static str, name: &'static str, tensor: &Tensor) -> Result<Self> {
+        match tensor.dtype() {
+            DType::F32 => tensor::read(op, name, tensor, |v: &[f32]| Ok(Self::copy_of(v, DType::F32))),
+            DType::BF16 => tensor::read(op, name, tensor, |v: &[bf16]| Ok(Self::copy_of(v, DType::BF16))),
+            DType::U8 => tensor::read(op, name, tensor, |v: &[u8]| Ok(Self::copy_of(v, DType::U8))),
+            _ => tensor::read(op, name, tensor, |v: &[u32]| Ok(Self::copy_of(v, DType::U32))),
+        }
+    }
+
+    fn copy_of<T: Copy>(values: &[T], dtype: DType) -> Self {
+        let mut buffer = Self::new(size_of_val(values));
+        buffer.address = Address { len: values.len(), dtype, ..buffer.address };
+        // SAFETY: the buffer has as many bytes and is aligned for T: it ends at a page and its size is a multiple of T's.
+        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), buffer.address.at as *mut T, values.len()) };
+        buffer
+    }
+
+    fn copy_to<T: Copy>(&self, to: &mut [T]) -> Result<()> {
+        assert_eq!(size_of_val(to), self.bytes);
+        // SAFETY: as in `copy_of`.
+        unsafe { std::ptr::copy_nonoverlapping(self.address.at as *const T, to.as_mut_ptr(), to.len()) };
+        Ok(())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some([library, _]) = libraries() {
+            // SAFETY: what `allocate` gave, with its size; nobody has the address any more.
+            unsafe { (library.free)(self.address.at as *mut c_void, self.bytes) };
+        }
+    }
+}
+
+impl Queue for Host {
+    fn launch(&self, real: Real, kernel: &'static str, grid: Grid, arguments: &[Argument]) -> Result<()> {
+        let [f32_library, bf16_library] = libraries().expect("a host is forced only where there are libraries");
+        let library = if real == Real::F32 { f32_library } else { bf16_library };
+        let mut values: Vec<u64> = arguments
+            .iter()
+            .map(|argument| match *argument {
+                Argument::Address(at) => at,
+                Argument::U32(value) => value.into(),
+                Argument::F32(value) => value.to_bits().into(),
+            })
+            .collect();
+        let sizes: Vec<c_uint> =
+            arguments.iter().map(|a| if matches!(a, Argument::Address(_)) { 8 } else { 4 }).collect();
+        let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect();
+        let name = CString::new(kernel).expect("kernels have names of letters");
+        let (blocks, threads, reversed) = (grid.blocks.as_ptr(), grid.threads.as_ptr(), self.reversed.into());
+        // SAFETY: the function of host.h, which checks name and sizes; on a little-endian machine a parameter of four
+        // bytes is the lower half of its word.
+        let status = unsafe {
+            let (pointers, sizes, count) = (pointers.as_mut_ptr(), sizes.as_ptr(), sizes.len() as c_uint);
+            (library.launch)(name.as_ptr(), blocks, threads, pointers, sizes, count, reversed)
+        };
+        match status {
+            0 => Ok(()),
+            1 => panic!("there is no kernel {kernel}"),
+            2 => panic!("kernel {kernel} has other parameters than {arguments:?}"),
+            _ => panic!("kernel {kernel}: some threads of a block end before a barrier that others wait at"),
+        }
+    }
+
+    /// Few blocks of few threads, so that loops go round.
+    fn grid_for(&self, count: u32) -> Grid {
+        Grid { blocks: [count.div_ceil(32).min(3), 1, 1], threads: [32, 1, 1] }
+    }
+
+    /// Plain loops, the sums in `f64`.
+    fn gemm(&self, product: &Gemm) -> Result<()> {
+        let Gemm { real, result, m, n, k, a, b, c, accumulate, batch } = *product;
+        let get = |matrix: Matrix, real, step: usize, row: usize, column: usize| {
+            let (row, column) = if matrix.transposed { (column, row) } else { (row, column) };
+            let index = step * matrix.step + row * matrix.row + column;
+            // SAFETY: the product's matrices lie in buffers of the caller, or the untouchable pages end the process.
+            unsafe {
+                match real {
+                    Real::F32 => f64::from(*(matrix.at as *const f32).add(index)),
+                    Real::Bf16 => f64::from(*(matrix.at as *const bf16).add(index)),
+                }
+            }
+        };
+        for step in 0..batch {
+            let right: Vec<f64> = (0..k * n).map(|i| get(b, real, step, i / n, i % n)).collect();
+            for row in 0..m {
+                let start = |column| if accumulate { get(c, result, step, row, column) } else { 0.0 };
+                let mut sums: Vec<f64> = (0..n).map(start).collect();
+                for (i, right) in right.chunks_exact(n).enumerate() {
+                    let left = get(a, real, step, row, i);
+                    sums.iter_mut().zip(right).for_each(|(sum, right)| *sum += left * right);
+                }
+                for (column, sum) in sums.into_iter().enumerate() {
+                    let index = step * c.step + row * c.row + column;
+                    // SAFETY: as above.
+                    unsafe {
+                        match result {
+                            Real::F32 => *(c.at as *mut f32).add(index) = sum as f32,
+                            Real::Bf16 => *(c.at as *mut bf16).add(index) = bf16::from_f64(sum),
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn with_scratch(&self, bytes: usize, f: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        // Full of NaNs of both types.
+        f(Buffer::copy_of(&vec![0xFFu8; bytes], DType::U8).address.at)
+    }
+}
+
+type Launch = unsafe extern "C" fn(
+    *const c_char,
+    *const u32,
+    *const u32,
+    *mut *mut c_void,
+    *const c_uint,
+    c_uint,
+    c_int,
+) -> c_int;
+
+struct Library {
+    launch: Launch,
+    allocate: unsafe extern "C" fn(usize) -> *mut c_void,
+    free: unsafe extern "C" fn(*mut c_void, usize),
+}
+
+/// The kernels for `f32` and for `bf16`, compiled once for the process; `None` without a compiler.
+fn libraries() -> Option<&'static [Library; 2]> {
+    static LIBRARIES: OnceLock<Option<[Library; 2]>> = OnceLock::new();
+    LIBRARIES.get_or_init(|| Some([compile("f32", None)?, compile("bf16", Some("-DREAL_BF16"))?])).as_ref()
+}
+
+fn compile(name: &str, option: Option<&str>) -> Option<Library> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda/kernels.cu");
+    let output: PathBuf = std::env::temp_dir().join(format!("alexnet-kernels-{name}-{}.so", std::process::id()));
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    let mut command = Command::new(&compiler);
+    // A fortified longjmp refuses to change stacks.
+    command.args(["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-shared", "-fPIC", "-DALEXNET_HOST", "-x", "c++"]);
+    command.args(option);
+    let ran = match command.arg(&source).arg("-o").arg(&output).output() {
+        Ok(ran) => ran,
+        Err(error) => {
+            println!("SKIPPED: the kernels on the host: cannot run {compiler}: {error}");
+            return None;
+        }
+    };
+    assert!(ran.status.success(), "{compiler} {}: {}", source.display(), String::from_utf8_lossy(&ran.stderr));
+    // SAFETY: the library has just been made from our own source; its initialisers fill a table of kernels.
+    let library = unsafe { libloading::Library::new(&output) };
+    std::fs::remove_file(&output).unwrap();
+    // For the life of the process.
+    let library = Box::leak(Box::new(library.unwrap()));
+    // SAFETY: the signatures are those in host.h.
+    unsafe {
+        Some(Library {
+            launch: *library.get(b"alexnet_launch").unwrap(),
+            allocate: *library.get(b"alexnet_allocate").unwrap(),
+            free: *library.get(b"alexnet_free").unwrap(),
+        })
+    }
+}

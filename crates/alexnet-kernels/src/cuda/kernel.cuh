@@ -1,0 +1,54 @@
+// What all kernels share.
+//
+// Every kernel is compiled twice, once for each type of `real`, the elements of activations and gradients: float, or
+// with REAL_BF16 bfloat16. Sums are taken in float. With ALEXNET_HOST a C++ compiler translates the same files for the
+// tests, which run them on machines without a GPU (host.h).
+#pragma once
+
+#ifdef ALEXNET_HOST
+#include "host.h"
+#else
+#include <cuda_bf16.h>
+#define EXPORT(name)
+#endif
+
+typedef unsigned char u8;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#ifdef REAL_BF16
+typedef __nv_bfloat16 real;
+#else
+typedef float real;
+#endif
+
+#define KERNEL(name) extern "C" __global__ void name
+
+// The loop over `count` values that the threads of a one-dimensional grid share; `count` is below 2^31.
+#define FOR_EACH(i, count) \
+    for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += gridDim.x * blockDim.x)
+
+__device__ inline float value(float x) { return x; }
+__device__ inline float value(__nv_bfloat16 x) { return __bfloat162float(x); }
+__device__ inline void put(float* at, float x) { *at = x; }
+__device__ inline void put(__nv_bfloat16* at, float x) { *at = __float2bfloat16_rn(x); }
+
+// Threads of a block that reduces.
+#define REDUCE_THREADS 256
+
+// The sum, or with `largest` the maximum, over the block's REDUCE_THREADS threads, known to all of them. The order of the
+// additions is fixed.
+__device__ inline float reduce_block(float x, bool largest, float* shared) {
+    shared[threadIdx.x] = x;
+    __syncthreads();
+    for (u32 half = REDUCE_THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) {
+            const float a = shared[threadIdx.x], b = shared[threadIdx.x + half];
+            shared[threadIdx.x] = largest ? fmaxf(a, b) : a + b;
+        }
+        __syncthreads();
+    }
+    const float result = shared[0];
+    __syncthreads();
+    return result;
+}

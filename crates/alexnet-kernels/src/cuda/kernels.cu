@@ -1,0 +1,18 @@
+// All kernels: what nvcc makes into a module.
+#include "kernel.cuh"
+#include "../lrn/inverse_power.cuh"
+#include "../pool2d.cuh"
+
+#include "../activation/activation.cu"
+#include "../add.cu"
+#include "../avg_pool2d/avg_pool2d.cu"
+#include "../bias_relu/bias_relu.cu"
+#include "../concat.cu"
+#include "../conv2d/im2col.cu"
+#include "../dropout/dropout.cu"
+#include "../layout.cu"
+#include "../lrn/lrn.cu"
+#include "../lrn_same_map/lrn_same_map.cu"
+#include "../max_pool2d/max_pool2d.cu"
+#include "../sgd/sgd.cu"
+#include "../softmax_cross_entropy/softmax_cross_entropy.cu"

@@ -1,0 +1,16 @@
+//! The GPU: the same numbers as on the CPU, four to a thread.
+
+use alexnet_random::Purpose;
+use candle_core::Result;
+
+use super::{DropoutParams, OP};
+use crate::cuda::{Address, Queue, arguments, common_real};
+
+pub(super) fn apply(queue: &dyn Queue, x: Address, params: &DropoutParams, y: Address) -> Result<()> {
+    let (real, count) = (common_real(OP, [("x", x), ("y", y)])?, x.count(OP)?);
+    let (low, high) = (params.seed as u32, (params.seed >> 32) as u32);
+    let (layer, step, purpose) = (params.layer, params.step, Purpose::Dropout as u32);
+    let arguments =
+        arguments![x, y, count, params.threshold(), params.training_factor(), low, high, layer, step, purpose];
+    queue.launch(real, "dropout", queue.grid_for(count.div_ceil(4).max(1)), arguments)
+}

@@ -1,0 +1,29 @@
+// Transposes matrices of `rows` by `columns` through a square in shared memory, so that both sides are read and written
+// along their rows. blockIdx.x counts the squares of a matrix, blockIdx.y the matrices.
+#define SQUARE 32
+#define SQUARE_ROWS 8
+
+template <class X, class Y>
+__device__ void transpose_into(const X* x, Y* y, u32 rows, u32 columns, float (*square)[SQUARE + 1]) {
+    const u32 across = (columns + SQUARE - 1) / SQUARE, matrix = blockIdx.y * rows * columns;
+    const u32 row = blockIdx.x / across * SQUARE, column = blockIdx.x % across * SQUARE;
+    for (u32 i = threadIdx.y; i < SQUARE; i += SQUARE_ROWS)
+        if (row + i < rows && column + threadIdx.x < columns)
+            square[i][threadIdx.x] = value(x[matrix + (row + i) * columns + column + threadIdx.x]);
+    __syncthreads();
+    for (u32 i = threadIdx.y; i < SQUARE; i += SQUARE_ROWS)
+        if (column + i < columns && row + threadIdx.x < rows)
+            put(&y[matrix + (column + i) * rows + row + threadIdx.x], square[threadIdx.x][i]);
+}
+
+KERNEL(transpose)(const real* x, real* y, u32 rows, u32 columns) {
+    __shared__ float square[SQUARE][SQUARE + 1];
+    transpose_into(x, y, rows, columns, square);
+}
+EXPORT(transpose)
+
+KERNEL(transpose_from_f32)(const float* x, real* y, u32 rows, u32 columns) {
+    __shared__ float square[SQUARE][SQUARE + 1];
+    transpose_into(x, y, rows, columns, square);
+}
+EXPORT(transpose_from_f32)

@@ -1,0 +1,39 @@
+//! The GPU: a thread per value; backward in two steps, the terms of a value's own square between them.
+
+use candle_core::{DType, Result};
+
+use super::{LrnSameMapParams, OP};
+use crate::cuda::{Address, Queue, arguments, common_real};
+
+type Dims = (usize, usize, usize, usize);
+
+pub(super) fn forward(
+    queue: &dyn Queue,
+    (_, h, w, c): Dims,
+    params: &LrnSameMapParams,
+    x: Address,
+    y: Address,
+) -> Result<()> {
+    let (real, count) = (common_real(OP, [("x", x), ("y", y)])?, x.count(OP)?);
+    let LrnSameMapParams { size, k, alpha, beta } = *params;
+    queue.for_each(real, "lrn_same_map_forward", count, arguments![x, y, count, h, w, c, size, k, alpha, beta])
+}
+
+pub(super) fn backward(
+    queue: &dyn Queue,
+    (_, h, w, c): Dims,
+    params: &LrnSameMapParams,
+    x: Address,
+    grad_y: Address,
+    grad_x: Address,
+) -> Result<()> {
+    let real = common_real(OP, [("x", x), ("grad_y", grad_y), ("grad_x", grad_x)])?;
+    let (count, LrnSameMapParams { size, k, alpha, beta }) = (x.count(OP)?, *params);
+    queue.with_scratch(x.len * size_of::<f32>(), &mut |terms| {
+        let terms = Address { at: terms, len: x.len, dtype: DType::F32 };
+        let arguments = arguments![x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta];
+        queue.for_each(real, "lrn_same_map_terms", count, arguments)?;
+        let arguments = arguments![x, terms, grad_x, count, h, w, c, size, alpha, beta];
+        queue.for_each(real, "lrn_same_map_backward", count, arguments)
+    })
+}
