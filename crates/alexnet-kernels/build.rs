@@ -27,8 +27,10 @@ fn compile() -> Result<(), String> {
         Ok(text) => text.parse::<u32>().map_err(|_| format!("CUDA_COMPUTE_CAP must be a number, but is {text:?}"))?,
         Err(_) => COMPUTE_CAPABILITY,
     };
+    let capability = capability.min(COMPUTE_CAPABILITY);
+    println!("cargo::rustc-env=ALEXNET_COMPUTE_CAPABILITY={capability}");
     // PTX runs on its own generation and all later ones, so that of the oldest serves all.
-    let arch = format!("-arch=compute_{}", capability.min(COMPUTE_CAPABILITY));
+    let arch = format!("-arch=compute_{capability}");
     for (name, option) in [("f32", None), ("bf16", Some("-DREAL_BF16"))] {
         let mut command = Command::new(&nvcc);
         command.args(["-ptx", "-std=c++17", "-O3", &arch]).args(option);

@@ -118,7 +118,9 @@ fn wrong_usage() {
     refused(here, &["train", "--epochs", "many"], 2, &["--epochs", "many"]);
     refused(here, &["predict"], 2, &["IMAGE", "--weights"]);
     refused(here, &["fly"], 2, &["fly"]);
-    refused(here, &["train", "--device", "cuda"], 1, &["CPU only"]);
+    // With or without support for GPUs, no machine has so many.
+    refused(here, &["train", "--device", "cuda:999"], 1, &["GPU"]);
+    refused(here, &["train", "--device", "gpu"], 2, &["cpu, cuda or cuda:N", "gpu"]);
     pictures(&here.join("photos"), 10);
     let train = |option: &str, value: &str, parts: &[&str]| {
         refused(here, &["train", "--data", "photos", option, value], 1, parts);

@@ -1,6 +1,7 @@
 //! The arguments, and what they mean for a configuration.
 
 mod augment;
+mod machine;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use augment::AugmentArgs;
+pub use machine::{DeviceChoice, MachineArgs};
 
 /// Train, evaluate and use AlexNet, the network of 2012, on your own photographs.
 #[derive(Debug, Parser)]
@@ -165,7 +167,8 @@ pub struct PredictArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
     alexnet info --arch alexnet\n  \
-    alexnet info --weights runs/alexnet-shapes --json")]
+    alexnet info --weights runs/alexnet-shapes --json\n  \
+    alexnet info --devices")]
 pub struct InfoArgs {
     /// Which network; with --weights, where the file does not say [default: alexnet].
     #[arg(long, value_parser = archs())]
@@ -178,6 +181,10 @@ pub struct InfoArgs {
     /// Show the network of a model file or a run instead.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+
+    /// Show what there is to compute on instead.
+    #[arg(long, conflicts_with_all = ["arch", "classes", "weights"])]
+    pub devices: bool,
 
     /// Print JSON.
     #[arg(long)]
@@ -193,29 +200,6 @@ pub struct WeightsArgs {
     /// Which network the weights are of, where the file does not say.
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct MachineArgs {
-    /// Where to compute.
-    #[arg(long, default_value = "cpu")]
-    pub device: DeviceKind,
-
-    /// Threads for computing and for reading images; how many changes no result [default: all cores].
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-
-    /// Print only JSON on standard output.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DeviceKind {
-    /// The processor.
-    Cpu,
-    /// An NVIDIA graphics card; not in this version.
-    Cuda,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

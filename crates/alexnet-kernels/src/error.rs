@@ -28,8 +28,8 @@ pub enum Error {
         /// The type found.
         found: &'static str,
     },
-    /// The tensor lies on a device this build has no kernel for.
-    #[error("{op}: {name} is on {found}, but this build has CPU kernels only")]
+    /// The tensor lies on a device that this build has no kernel for, or on another than the other tensors.
+    #[error("{op}: {name} is on {found}")]
     Device {
         /// The operation.
         op: &'static str,
@@ -57,6 +57,12 @@ pub enum Error {
         op: &'static str,
         /// The rule, with the values that break it.
         rule: String,
+    },
+    /// No GPU to compute on.
+    #[error("{what}")]
+    Gpu {
+        /// Why.
+        what: String,
     },
     /// A label outside the classes.
     #[error("softmax_cross_entropy: label {label} of row {row} is not below the {classes} classes")]

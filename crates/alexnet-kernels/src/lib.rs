@@ -11,6 +11,7 @@ mod cases;
 pub mod concat;
 pub mod conv2d;
 mod cuda;
+mod devices;
 pub mod dropout;
 mod error;
 mod gemm;
@@ -29,6 +30,7 @@ pub mod softmax_cross_entropy;
 mod tensor;
 
 pub use backend::CpuIsa;
+pub use devices::{CudaDeviceInfo, cuda_device, cuda_devices};
 pub use error::Error;
 pub use layout::{MemoryFormat, channels_first_into, channels_last, channels_last_into};
 pub use peak::measure_peak;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use alexnet_kernels::{CpuIsa, cuda_devices};
 use alexnet_model::{Model, Specification, build};
 use candle_core::Device;
 use serde_json::{Value, json};
@@ -11,6 +12,9 @@ use crate::args::InfoArgs;
 use crate::output::say;
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
+    if args.devices {
+        return devices(args.json);
+    }
     let model = match &args.weights {
         Some(weights) => Some(Model::load(&model_file(weights)?, args.arch.as_deref(), &Device::Cpu)?),
         None => None,
@@ -28,6 +32,47 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
         say(json(spec, classes))?;
     } else {
         say(table(spec, classes).trim_end())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What there is to compute on. A machine without a usable GPU is no failure, but says why.
+fn devices(as_json: bool) -> anyhow::Result<ExitCode> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let isa = CpuIsa::current();
+    let gpus = cuda_devices();
+    if as_json {
+        let found = gpus.as_deref().unwrap_or_default().iter().map(|gpu| {
+            json!({
+                "device": format!("cuda:{}", gpu.ordinal),
+                "name": gpu.name,
+                "compute_capability": format!("{}.{}", gpu.compute_capability.0, gpu.compute_capability.1),
+                "memory": gpu.memory,
+                "free_memory": gpu.free_memory,
+                "multiprocessors": gpu.multiprocessors,
+                "unusable": gpu.unusable,
+            })
+        });
+        let cpu = json!({"device": "cpu", "threads": threads, "instructions": isa.to_string()});
+        let why = gpus.as_ref().err().map(ToString::to_string);
+        say(json!({"cpu": cpu, "cuda": found.collect::<Vec<_>>(), "no_cuda": why}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(format!("cpu      {threads} threads, {isa}"))?;
+    match gpus {
+        Ok(gpus) => {
+            for gpu in gpus {
+                let (major, minor) = gpu.compute_capability;
+                let [free, memory] = [gpu.free_memory, gpu.memory].map(|bytes| bytes as f64 / f64::from(1 << 30));
+                let device = format!("cuda:{}", gpu.ordinal);
+                let why = gpu.unusable.map_or(String::new(), |why| format!("; {why}"));
+                say(format!(
+                    "{device:8} {}, compute capability {major}.{minor}, {free:.1} of {memory:.1} GiB free{why}",
+                    gpu.name
+                ))?;
+            }
+        }
+        Err(error) => say(format!("no cuda: {error}"))?,
     }
     Ok(ExitCode::SUCCESS)
 }

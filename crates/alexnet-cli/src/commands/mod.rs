@@ -12,17 +12,17 @@ use alexnet_train::RunDir;
 use anyhow::{Context, bail};
 use candle_core::Device;
 
-use crate::args::{DeviceKind, MachineArgs, WeightsArgs};
+use crate::args::{DeviceChoice, MachineArgs, WeightsArgs};
 
 impl MachineArgs {
     /// The device, with the threads set up.
     fn device(&self) -> anyhow::Result<Device> {
-        if self.device == DeviceKind::Cuda {
-            bail!("this version computes on the CPU only; leave --device out or say --device cpu");
-        }
         let threads = self.threads();
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
-        Ok(Device::Cpu)
+        match self.device {
+            DeviceChoice::Cpu => Ok(Device::Cpu),
+            DeviceChoice::Cuda(ordinal) => Ok(alexnet_kernels::cuda_device(ordinal)?),
+        }
     }
 
     /// Threads to compute and to load with.

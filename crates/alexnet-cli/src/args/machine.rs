@@ -1,0 +1,41 @@
+//! What to compute with.
+
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+
+#[derive(Debug, clap::Args)]
+pub struct MachineArgs {
+    /// Where to compute: cpu, or an NVIDIA GPU as cuda or cuda:N; `alexnet info --devices` lists what is there.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
+
+    /// Threads for computing and for reading images; how many changes no result [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Print only JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The processor.
+    Cpu,
+    /// The NVIDIA GPU with this number.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("it must be cpu, cuda or cuda:N with a number N, but is {text:?}");
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", number)) => number.parse().map(Self::Cuda).map_err(|_| wrong()),
+            _ => Err(wrong()),
+        }
+    }
+}

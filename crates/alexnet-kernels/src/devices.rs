@@ -1,0 +1,145 @@
+//! The GPUs of this machine, and one sentence for each reason why there is none.
+
+use candle_core::Device;
+
+use crate::error::Error;
+
+/// An NVIDIA GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CudaDeviceInfo {
+    /// Its number, from 0 on.
+    pub ordinal: usize,
+    /// What it is sold as.
+    pub name: String,
+    /// The generation of its instructions: 9.0 for an H100.
+    pub compute_capability: (u32, u32),
+    /// Bytes of memory, and of those the free ones.
+    pub memory: usize,
+    /// As above.
+    pub free_memory: usize,
+    /// How many multiprocessors it has.
+    pub multiprocessors: usize,
+    /// Why this program cannot compute on it, if it cannot.
+    pub unusable: Option<String>,
+}
+
+/// The GPUs of this machine.
+///
+/// # Errors
+/// [`Error::Gpu`]: this build is without the feature `cuda`; there is no driver, or one that is too old; there is no GPU.
+pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, Error> {
+    imp::devices()
+}
+
+/// The GPU with this number, with a stream of its own on which all its work is queued.
+///
+/// # Errors
+/// As [`cuda_devices`]; there is no such GPU, or it is too old for this build, or it cannot be opened.
+pub fn cuda_device(ordinal: usize) -> Result<Device, Error> {
+    let devices = cuda_devices()?;
+    let Some(device) = devices.iter().find(|device| device.ordinal == ordinal) else {
+        let names: Vec<String> = devices.iter().map(|d| format!("{}, {}", d.ordinal, d.name)).collect();
+        return gpu(format!("there is no GPU {ordinal}; this machine has {}: {}", devices.len(), names.join("; ")));
+    };
+    if let Some(reason) = &device.unusable {
+        return gpu(format!("GPU {ordinal}, {}, {reason}", device.name));
+    }
+    Device::new_cuda_with_stream(ordinal).or_else(|e| gpu(format!("GPU {ordinal}, {}: {e}", device.name)))
+}
+
+fn gpu<T>(what: String) -> Result<T, Error> {
+    Err(Error::Gpu { what })
+}
+
+#[cfg(not(feature = "cuda"))]
+mod imp {
+    use super::{CudaDeviceInfo, Error, gpu};
+
+    pub(super) fn devices() -> Result<Vec<CudaDeviceInfo>, Error> {
+        gpu("this program was built without support for NVIDIA GPUs; build it with --features cuda".into())
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod imp {
+    use candle_core::cuda_backend::cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
+    use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
+
+    use super::{CudaDeviceInfo, Error, gpu};
+
+    /// The oldest generation that this build has code for: `build.rs`.
+    const BUILT_FOR: &str = env!("ALEXNET_COMPUTE_CAPABILITY");
+
+    pub(super) fn devices() -> Result<Vec<CudaDeviceInfo>, Error> {
+        let count = match CudaContext::device_count() {
+            Ok(0) | Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => {
+                return gpu("NVIDIA's driver finds no GPU in this machine".into());
+            }
+            Ok(count) => count as usize,
+            Err(error) => return gpu(format!("NVIDIA's driver does not start: {}", described(error))),
+        };
+        let (driver, built) = (driver_version(), sys::CUDA_VERSION as i32);
+        if driver / 1000 < built / 1000 {
+            let version = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
+            return gpu(format!(
+                "NVIDIA's driver is for CUDA {} at most, but this program was built with CUDA {}; update the driver",
+                version(driver),
+                version(built)
+            ));
+        }
+        (0..count).map(|ordinal| info(ordinal).or_else(|e| gpu(format!("GPU {ordinal}: {}", described(e))))).collect()
+    }
+
+    fn info(ordinal: usize) -> Result<CudaDeviceInfo, DriverError> {
+        let context = CudaContext::new(ordinal)?;
+        let (major, minor) = context.compute_capability()?;
+        let (free_memory, memory) = context.mem_get_info()?;
+        let capability = major as u32 * 10 + minor as u32;
+        let needed = BUILT_FOR.parse::<u32>().unwrap_or_default();
+        let unusable = (capability < needed).then(|| {
+            let (needed, below) = (needed / 10, needed % 10);
+            format!(
+                "has compute capability {major}.{minor}, but this program was built for {needed}.{below} and later; \
+                 build it with CUDA_COMPUTE_CAP={capability}"
+            )
+        });
+        Ok(CudaDeviceInfo {
+            ordinal,
+            name: context.name()?,
+            compute_capability: (major as u32, minor as u32),
+            memory,
+            free_memory,
+            multiprocessors: context.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
+            unusable,
+        })
+    }
+
+    /// The newest CUDA that the driver knows, as 13000 for 13.0; 0 if it does not say.
+    fn driver_version() -> i32 {
+        let mut version = 0;
+        // SAFETY: the driver writes one number to the address of one.
+        let result = unsafe { sys::cuDriverGetVersion(&mut version) };
+        if result == CUresult::CUDA_SUCCESS { version } else { 0 }
+    }
+
+    /// The driver's own words.
+    fn described(error: DriverError) -> String {
+        match error.error_string() {
+            Ok(text) => text.to_string_lossy().into_owned(),
+            Err(_) => format!("{:?}", error.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_build_without_gpus_says_so() {
+        let message = cuda_device(0).unwrap_err().to_string();
+        assert!(message.contains("--features cuda"), "{message}");
+    }
+}
