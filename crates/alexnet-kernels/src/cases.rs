@@ -9,7 +9,7 @@ use std::fmt;
 use candle_core::{Device, Result, Tensor};
 use serde_json::Value;
 
-pub(crate) use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, seed_of, uniform};
+pub(crate) use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, seed_of, skip, uniform};
 
 use crate::backend::CpuIsa;
 use crate::cuda::host::Host;
@@ -175,13 +175,6 @@ pub(crate) fn for_each_device(f: impl Fn(Backend)) {
         }
         Err(error) => skip("cuda", &format!("no GPU: {error}")),
     }
-}
-
-/// Says that a backend is missing, and fails where it must not be.
-fn skip(name: &str, why: &str) {
-    println!("SKIPPED: {name}: {why}");
-    let required = std::env::var("ALEXNET_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|required| required == name), "ALEXNET_REQUIRE names {name}, but {why}");
 }
 
 /// Runs `f` on a pool of its own.

@@ -6,9 +6,11 @@
 mod close;
 mod golden;
 mod gradient;
+mod skip;
 mod values;
 
 pub use close::{assert_close, assert_same_bits};
 pub use golden::Golden;
 pub use gradient::assert_gradient;
+pub use skip::skip;
 pub use values::{seed_of, uniform};

@@ -1,5 +1,6 @@
 //! The kernels on the CPU: the same files, translated by a C++ compiler, so that a wrong index or a wrong parameter does
-//! not wait for a GPU. Tensors are copied into buffers between pages that nobody may touch.
+//! not wait for a GPU. Tensors are copied into buffers between pages that nobody may touch. For the tests of this crate
+//! and, with the feature `host-kernels`, of those that stand on it.
 
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
@@ -26,6 +27,13 @@ pub(crate) struct Host {
 /// What the calling thread's operations run on instead of the CPU's own code.
 pub(crate) fn forced() -> Option<Host> {
     FORCED.get()
+}
+
+/// Runs `f` with the GPU's kernels for everything that the calling thread asks of CPU tensors, threads and blocks in
+/// their order or `reversed`; `None` if this machine has no C++ compiler.
+#[cfg(feature = "host-kernels")]
+pub fn with_host_kernels<R>(reversed: bool, f: impl FnOnce() -> R) -> Option<R> {
+    Host { reversed }.force(f)
 }
 
 impl Host {
@@ -142,9 +150,11 @@ impl Queue for Host {
         };
         match status {
             0 => Ok(()),
-            1 => panic!("there is no kernel {kernel}"),
-            2 => panic!("kernel {kernel} has other parameters than {arguments:?}"),
-            _ => panic!("kernel {kernel}: some threads of a block end before a barrier that others wait at"),
+            1 => candle_core::bail!("there is no kernel {kernel}"),
+            2 => candle_core::bail!("kernel {kernel} has other parameters than {arguments:?}"),
+            _ => {
+                candle_core::bail!("kernel {kernel}: some threads of a block end before a barrier that others wait at")
+            }
         }
     }
 
@@ -197,6 +207,8 @@ impl Queue for Host {
     }
 }
 
+const IN_HOST_H: &str = "host.h defines it";
+
 type Launch = unsafe extern "C" fn(
     *const c_char,
     *const u32,
@@ -237,15 +249,15 @@ fn compile(name: &str, option: Option<&str>) -> Option<Library> {
     assert!(ran.status.success(), "{compiler} {}: {}", source.display(), String::from_utf8_lossy(&ran.stderr));
     // SAFETY: the library has just been made from our own source; its initialisers fill a table of kernels.
     let library = unsafe { libloading::Library::new(&output) };
-    std::fs::remove_file(&output).unwrap();
+    let _ = std::fs::remove_file(&output);
     // For the life of the process.
-    let library = Box::leak(Box::new(library.unwrap()));
+    let library = Box::leak(Box::new(library.expect("the compiler has just written it")));
     // SAFETY: the signatures are those in host.h.
     unsafe {
         Some(Library {
-            launch: *library.get(b"alexnet_launch").unwrap(),
-            allocate: *library.get(b"alexnet_allocate").unwrap(),
-            free: *library.get(b"alexnet_free").unwrap(),
+            launch: *library.get(b"alexnet_launch").expect(IN_HOST_H),
+            allocate: *library.get(b"alexnet_allocate").expect(IN_HOST_H),
+            free: *library.get(b"alexnet_free").expect(IN_HOST_H),
         })
     }
 }

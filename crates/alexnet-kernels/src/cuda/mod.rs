@@ -4,11 +4,14 @@
 //! (`gpu.rs`, with the feature `cuda`) or, in tests, that of a machine without one (`host.rs`). It is compiled in every
 //! build, so that it is checked everywhere; [`run`] finds nothing to do where there is no GPU.
 
-#![cfg_attr(not(any(feature = "cuda", test)), expect(dead_code, reason = "no queue reads what it is told"))]
+#![cfg_attr(
+    not(any(feature = "cuda", feature = "host-kernels", test)),
+    expect(dead_code, reason = "no queue reads what it is told")
+)]
 
 #[cfg(feature = "cuda")]
 mod gpu;
-#[cfg(test)]
+#[cfg(any(test, feature = "host-kernels"))]
 pub(crate) mod host;
 mod product;
 
@@ -187,7 +190,7 @@ pub(crate) fn run<const R: usize, const W: usize>(
     writes: [Named<'_>; W],
     f: impl FnOnce(&dyn Queue, [Address; R], [Address; W]) -> Result<()>,
 ) -> Option<Result<()>> {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "host-kernels"))]
     if let Some(host) = host::forced() {
         return Some(host.run(op, reads, writes, f));
     }
