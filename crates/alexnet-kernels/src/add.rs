@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::cuda::{self, Address, Queue, arguments, common_real};
+use crate::cuda::{self, Address, Queue, Real, arguments, common_real};
 use crate::parallel::{self, Shared};
 use crate::tensor::{self, read, write};
 
@@ -31,7 +31,8 @@ pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
     map(x, sum, |x, sum| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x))
 }
 
-/// Overwrites `y` with `factor · x`, both contiguous `f32` of one shape.
+/// Overwrites `y` with `factor · x`, both contiguous `f32` of one shape. On a GPU either may be `bf16`: with the factor 1
+/// it is the change of precision.
 ///
 /// # Errors
 /// As [`accumulate_into`].
@@ -44,8 +45,13 @@ pub fn scale_into(x: &Tensor, factor: f32, y: &Tensor) -> Result<()> {
 
 /// On the GPU: y = factor · x.
 pub(crate) fn scale_on(queue: &dyn Queue, op: &'static str, x: Address, factor: f32, y: Address) -> Result<()> {
-    let (real, count) = (common_real(op, [("x", x), ("y", y)])?, x.count(op)?);
-    queue.for_each(real, "scale", count, arguments![x, y, count, factor])
+    let (from, to, count) = (x.real(op, "x")?, y.real(op, "y")?, x.count(op)?);
+    let (real, kernel) = match (from, to) {
+        (Real::F32, Real::Bf16) => (to, "scale_from_f32"),
+        (Real::Bf16, Real::F32) => (from, "scale_to_f32"),
+        _ => (from, "scale"),
+    };
+    queue.for_each(real, kernel, count, arguments![x, y, count, factor])
 }
 
 fn on_gpu(x: &Tensor, y: &Tensor, f: impl FnOnce(&dyn Queue, Address, Address) -> Result<()>) -> Option<Result<()>> {

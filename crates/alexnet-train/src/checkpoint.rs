@@ -115,6 +115,7 @@ pub(crate) fn load(path: &Path, network: &Network, solver: &Solver, config: &Tra
             alexnet_kernels::add::scale_into(&from.load(to.device())?, 1.0, to)?;
         }
     }
+    network.refresh_copies()?;
     Ok(state)
 }
 

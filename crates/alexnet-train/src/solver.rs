@@ -1,6 +1,6 @@
 //! The solver: who moves, how far, and with which velocity.
 
-use alexnet_kernels::sgd::{SgdParams, update};
+use alexnet_kernels::sgd::{SgdParams, update_with_copy};
 use alexnet_model::{Network, ParameterSpec, Role};
 use candle_core::Tensor;
 
@@ -98,7 +98,8 @@ impl Solver {
             momentum: self.config.momentum as f32,
             weight_decay: (self.config.weight_decay * weight_decay) as f32,
         };
-        update(&network.parameters()[index].var, &self.velocities[index], grad, &params)
+        let parameter = &network.parameters()[index];
+        update_with_copy(&parameter.var, &self.velocities[index], grad, &params, parameter.copy.as_ref())
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) fn update(
     weight: Address,
     velocity: Address,
     grad: Address,
+    copy: Address,
     params: &SgdParams,
 ) -> Result<()> {
     let SgdParams { rule, learning_rate, momentum, weight_decay } = *params;
@@ -17,7 +18,12 @@ pub(super) fn update(
     weight.expect(OP, "weight", DType::F32)?;
     velocity.expect(OP, "velocity", DType::F32)?;
     let in_velocity = rule == SgdRule::RateInVelocity;
-    let (copy, rate) = (Address::NONE, learning_rate);
-    let arguments = arguments![weight, velocity, grad, copy, count, in_velocity, rate, momentum, weight_decay];
+    if copy.is_some() {
+        grad.expect(OP, "grad", DType::F32)?;
+        let rate = learning_rate;
+        let arguments = arguments![weight, velocity, grad, copy, count, in_velocity, rate, momentum, weight_decay];
+        return queue.for_each(copy.real(OP, "copy")?, "sgd_update_copy", count, arguments);
+    }
+    let arguments = arguments![weight, velocity, grad, count, in_velocity, learning_rate, momentum, weight_decay];
     queue.for_each(real, "sgd_update", count, arguments)
 }

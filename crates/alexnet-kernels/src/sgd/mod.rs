@@ -60,6 +60,21 @@ pub struct SgdParams {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn update(weight: &Tensor, velocity: &Tensor, grad: &Tensor, params: &SgdParams) -> Result<()> {
+    update_with_copy(weight, velocity, grad, params, None)
+}
+
+/// As [`update`], and writes the new weights into `copy` in the same pass: the `bf16` weights that a network in mixed
+/// precision computes with. A copy needs a GPU.
+///
+/// # Errors
+/// As [`update`]; a `copy` of another shape or on the CPU.
+pub fn update_with_copy(
+    weight: &Tensor,
+    velocity: &Tensor,
+    grad: &Tensor,
+    params: &SgdParams,
+    copy: Option<&Tensor>,
+) -> Result<()> {
     let SgdParams { learning_rate, momentum, weight_decay, .. } = *params;
     if ![learning_rate, momentum, weight_decay].iter().all(|v| v.is_finite()) {
         let rule = format!(
@@ -68,12 +83,18 @@ pub fn update(weight: &Tensor, velocity: &Tensor, grad: &Tensor, params: &SgdPar
         return Ok(error::parameter(OP, rule)?);
     }
     tensor::same_shape(OP, weight, &[("velocity", velocity), ("grad", grad)])?;
-    tensor::distinct(OP, &[Some(grad)], &[Some(weight), Some(velocity)])?;
-    let (reads, writes) = ([("grad", Some(grad))], [("weight", Some(weight)), ("velocity", Some(velocity))]);
-    if let Some(done) = device::run(OP, reads, writes, |queue, [grad], [weight, velocity]| {
-        cuda::update(queue, weight, velocity, grad, params)
+    if let Some(copy) = copy {
+        tensor::same_shape(OP, weight, &[("copy", copy)])?;
+    }
+    tensor::distinct(OP, &[Some(grad)], &[Some(weight), Some(velocity), copy])?;
+    let writes = [("weight", Some(weight)), ("velocity", Some(velocity)), ("copy", copy)];
+    if let Some(done) = device::run(OP, [("grad", Some(grad))], writes, |queue, [grad], [weight, velocity, copy]| {
+        cuda::update(queue, weight, velocity, grad, copy, params)
     }) {
         return done;
+    }
+    if copy.is_some() {
+        return Ok(error::parameter(OP, "a copy of the weights is written on a GPU only")?);
     }
     read(OP, "grad", grad, |grad| {
         write(OP, "weight", weight, |weight| {

@@ -35,7 +35,9 @@ impl ModuleT for Network {
         for (index, layer) in self.spec.layers().iter().enumerate() {
             let device = self.device_of(index);
             let input = |i: usize| values[self.spec.inputs(index)[i]].to_device(device);
-            let [weight, bias] = self.weight_and_bias(index);
+            // Gradients go to the variables, not to their copies.
+            let [weight, bias] =
+                self.of_layer[index].map(|index| index.map(|index| self.parameters[index].var.as_tensor()));
             let y = match &layer.kind {
                 LayerKind::Input { .. } => channels_last(&x.to_device(device)?)?,
                 LayerKind::Conv2d(conv) => {

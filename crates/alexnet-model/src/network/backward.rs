@@ -32,7 +32,7 @@ impl Network {
         };
         let layers = self.spec.layers().len();
         let mut grads: Vec<Option<Tensor>> = vec![None; layers];
-        let first = tape.take(grad_logits.dims(), DType::F32, self.device_of(layers - 1))?;
+        let first = tape.take(grad_logits.dims(), self.precision.dtype(), self.device_of(layers - 1))?;
         add::scale_into(&grad_logits.contiguous()?, 1.0, &first)?;
         grads[layers - 1] = Some(first);
         for layer in (0..layers).rev() {
@@ -154,7 +154,7 @@ impl Network {
             return Ok(None);
         }
         let n = tape.batch();
-        tape.take(&self.spec.shapes()[input].batch(n), DType::F32, self.device_of(layer)).map(Some)
+        tape.take(&self.spec.shapes()[input].batch(n), self.precision.dtype(), self.device_of(layer)).map(Some)
     }
 
     /// Passes complete gradients on and takes their buffers back.

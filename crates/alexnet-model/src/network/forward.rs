@@ -34,14 +34,15 @@ impl Network {
     ) -> Result<Tensor> {
         let n = self.batch_of(x)?;
         let layers = self.spec.layers().len();
+        let dtype = self.precision.dtype();
         tape.start(layers, n, mode);
         for layer in 0..layers {
             let dims = self.spec.shapes()[layer].batch(n);
             let y = if layer + 1 == layers {
                 // Never a pooled buffer: it is handed out.
-                Tensor::zeros(dims, DType::F32, self.device_of(layer))?
+                Tensor::zeros(dims, dtype, self.device_of(layer))?
             } else {
-                tape.take(&dims, DType::F32, self.device_of(layer))?
+                tape.take(&dims, dtype, self.device_of(layer))?
             };
             let prepared = prepared.get(layer).and_then(Option::as_ref);
             self.compute(layer, x, &y, mode, tape, prepared)?;
@@ -55,7 +56,7 @@ impl Network {
             }
         }
         let logits = tape.values[layers - 1].clone();
-        Ok(logits.expect("the loop has stored the last layer's result, and no layer reads it"))
+        full(&logits.expect("the loop has stored the last layer's result, and no layer reads it"))
     }
 
     /// Writes the result of one layer into `y`.
@@ -146,9 +147,10 @@ impl Network {
         let mut results = vec![None; layers.len()];
         self.walk(x, Mode::Test, &mut Tape::new(), &[], |layer, value| {
             for (result, _) in results.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted == layer) {
+                let value = full(value)?;
                 let value = match self.spec.shapes()[layer] {
                     Shape::Map(_) => value.permute((0, 3, 1, 2))?,
-                    Shape::Vector(_) => value.clone(),
+                    Shape::Vector(_) => value,
                 };
                 // A copy: the buffer goes back to the tape.
                 *result = Some(value.force_contiguous()?);
@@ -157,4 +159,14 @@ impl Network {
         })?;
         Ok(results.into_iter().flatten().collect())
     }
+}
+
+/// In `f32`, which is what leaves a network.
+fn full(value: &Tensor) -> Result<Tensor> {
+    if value.dtype() == DType::F32 {
+        return Ok(value.clone());
+    }
+    let full = Tensor::zeros(value.shape(), DType::F32, value.device())?;
+    add::scale_into(value, 1.0, &full)?;
+    Ok(full)
 }

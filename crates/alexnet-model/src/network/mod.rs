@@ -9,7 +9,9 @@ mod tests;
 
 use std::sync::atomic::AtomicU32;
 
-use candle_core::{Device, Tensor, Var};
+use alexnet_kernels::add;
+use candle_core::{DType, Device, Tensor, Var};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layer::LayerKind;
@@ -24,6 +26,30 @@ pub struct Parameter {
     pub spec: ParameterSpec,
     /// The values. Whoever updates them in place updates the network.
     pub var: Var,
+    /// In mixed precision, the copy that the network computes with. Whoever updates the values updates it too
+    /// ([`alexnet_kernels::sgd::update_with_copy`], [`Network::refresh_copies`]).
+    pub copy: Option<Tensor>,
+}
+
+/// What a network computes with. Parameters and their gradients are `f32` in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Everything in `f32`.
+    #[default]
+    F32,
+    /// Activations, their gradients and a copy of the weights in bfloat16; sums, biases and the loss in `f32`. On GPUs.
+    Bf16,
+}
+
+impl Precision {
+    /// The type of activations.
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
 }
 
 /// A network that computes.
@@ -37,6 +63,7 @@ pub struct Network {
     spec: Specification,
     parameters: Vec<Parameter>,
     devices: Vec<Device>,
+    precision: Precision,
     /// The parameters of each layer: weight, bias.
     of_layer: Vec<[Option<usize>; 2]>,
     /// The last layer that reads each layer's result.
@@ -82,7 +109,7 @@ impl Network {
             let device = &devices[spec.layers()[parameter.layer].device];
             let var = Var::from_tensor(&value(index, parameter, device)?)?;
             of_layer[parameter.layer][usize::from(parameter.role == Role::Bias)] = Some(index);
-            parameters.push(Parameter { spec: parameter.clone(), var });
+            parameters.push(Parameter { spec: parameter.clone(), var, copy: None });
         }
         let mut last_reader: Vec<usize> = (0..layers).collect();
         let mut kept: Vec<bool> = spec.layers().iter().map(|layer| layer.activation.is_some()).collect();
@@ -102,6 +129,7 @@ impl Network {
             spec,
             parameters,
             devices: devices.to_vec(),
+            precision: Precision::F32,
             of_layer,
             last_reader,
             kept,
@@ -135,8 +163,44 @@ impl Network {
         &self.devices[self.spec.layers()[layer].device]
     }
 
+    /// What the network computes with.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Computes with another precision from now on.
+    ///
+    /// # Errors
+    /// A device that is out of memory; [`Precision::Bf16`] on the CPU.
+    pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
+        for parameter in &mut self.parameters {
+            let copied = precision == Precision::Bf16 && parameter.spec.role == Role::Weight;
+            let copy = || Tensor::zeros(parameter.var.shape(), precision.dtype(), parameter.var.device());
+            parameter.copy = copied.then(copy).transpose()?;
+        }
+        self.precision = precision;
+        self.refresh_copies()
+    }
+
+    /// Brings the copies of [`Precision::Bf16`] up to date with the parameters' values.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn refresh_copies(&self) -> Result<()> {
+        for parameter in &self.parameters {
+            if let Some(copy) = &parameter.copy {
+                add::scale_into(parameter.var.as_tensor(), 1.0, copy)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a layer computes with.
     fn weight_and_bias(&self, layer: usize) -> [Option<&Tensor>; 2] {
-        self.of_layer[layer].map(|index| index.map(|index| self.parameters[index].var.as_tensor()))
+        self.of_layer[layer].map(|index| {
+            let parameter = &self.parameters[index?];
+            Some(parameter.copy.as_ref().unwrap_or(parameter.var.as_tensor()))
+        })
     }
 
     /// The number of images in `x`, or what is wrong with its shape.
