@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use alexnet_data::OnBadSample;
-use alexnet_model::VARIANTS;
+use alexnet_model::{Precision, VARIANTS};
 use alexnet_train::{Schedule, TrainConfig};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -269,6 +269,8 @@ impl TrainArgs {
         if let Some(kind) = self.schedule {
             (config.schedule, config.bias_schedule) = kind.schedules(config.epochs);
         }
+        set(&mut config.precision, &self.machine.precision.map(Precision::from));
+        config.tf32 |= self.machine.tf32;
         self.augment.apply(&mut config);
         config
     }

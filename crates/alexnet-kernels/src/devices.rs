@@ -48,6 +48,15 @@ pub fn cuda_device(ordinal: usize) -> Result<Device, Error> {
     Device::new_cuda_with_stream(ordinal).or_else(|e| gpu(format!("GPU {ordinal}, {}: {e}", device.name)))
 }
 
+/// Whether `f32` products and convolutions on GPUs may take tensor cores, which read eleven bits of each factor (TF32).
+/// They may not unless this was called. For the whole process.
+pub fn allow_tf32(allowed: bool) {
+    #[cfg(feature = "cuda")]
+    candle_core::cuda_backend::set_gemm_reduced_precision_f32(allowed);
+    #[cfg(not(feature = "cuda"))]
+    let _ = allowed;
+}
+
 fn gpu<T>(what: String) -> Result<T, Error> {
     Err(Error::Gpu { what })
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alexnet_data::{Augment, ColourJitter, Mixing, OnBadSample, RandomErasing, RandomResizedCrop};
 use alexnet_kernels::sgd::SgdRule;
+use alexnet_model::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, io};
@@ -26,6 +27,12 @@ pub struct TrainConfig {
     /// The share of each label that is spread evenly over all classes while training. 0 in 2012.
     #[serde(default)]
     pub label_smoothing: f32,
+    /// What the network computes with.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Whether `f32` products on a GPU may be rounded to TF32.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tf32: bool,
     /// The images.
     pub data: DataConfig,
     /// The update.
@@ -174,6 +181,8 @@ impl TrainConfig {
             batch_size: if torchvision { 256 } else { 128 },
             checkpoint_steps: 1000,
             label_smoothing: 0.0,
+            precision: Precision::F32,
+            tf32: false,
             data: DataConfig {
                 path: data,
                 hold_out: 0.1,

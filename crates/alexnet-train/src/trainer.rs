@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use alexnet_data::{BadSample, BadSampleBudget, Batch, Loader, LoaderConfig, Order};
-use alexnet_kernels::softmax_cross_entropy;
-use alexnet_model::{Mode, Model, Network, Tape, build};
+use alexnet_kernels::{allow_tf32, softmax_cross_entropy};
+use alexnet_model::{Mode, Model, Network, Precision, Tape, build};
 use candle_core::{DType, Device, Tensor};
 
 use crate::checkpoint::{self, State};
@@ -116,13 +116,19 @@ impl Trainer {
         on_event: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Self> {
         config.validate()?;
+        if config.precision == Precision::Bf16 && device.is_cpu() {
+            let rule = "the CPU computes in f32; choose that, or a GPU".into();
+            return Err(Error::Config { what: "precision".into(), found: "bf16".into(), rule });
+        }
         // The variant's preprocessing does not depend on the classes, so an unknown name is found before the data is.
         let input = build(&config.arch, 2)?.input_spec().clone();
         let data = RunData::open(&config.data, &input, workers, &|done, total| {
             on_event(Event::Statistics { done, total });
         })?;
         let spec = build(&config.arch, data.classes.len())?;
-        let network = Network::new(spec, config.seed, std::slice::from_ref(device))?;
+        allow_tf32(config.tf32);
+        let mut network = Network::new(spec, config.seed, std::slice::from_ref(device))?;
+        network.set_precision(config.precision)?;
         let solver = Solver::new(&config.solver, &network)?;
         let images = [data.train.len(), data.val.len()];
         let mut state = State { images, classes: data.classes.clone(), ..State::default() };
@@ -227,11 +233,12 @@ impl Trainer {
         let labels = labels.to_device(logits.device())?;
         let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
         softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
+        network.backward(tape, &grad, |index, gradient| Ok(self.solver.update(network, index, gradient, rates)?))?;
+        // Only now, when all work is queued, is a GPU waited for.
         let losses: Vec<f64> = losses.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
         let loss = losses.iter().sum::<f64>() / n as f64;
         let (epoch, step) = (self.state.epoch + 1, self.state.step + 1);
         self.require_finite("the loss", loss, step)?;
-        network.backward(tape, &grad, |index, gradient| Ok(self.solver.update(network, index, gradient, rates)?))?;
 
         for ((loss, scores), &label) in losses.iter().zip(logits.to_vec2::<f32>()?).zip(&batch.labels) {
             self.state.train.add(*loss, &scores, label);

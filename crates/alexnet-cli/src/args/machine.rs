@@ -3,11 +3,23 @@
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
+use alexnet_model::Precision;
+use clap::ValueEnum;
+
 #[derive(Debug, clap::Args)]
 pub struct MachineArgs {
     /// Where to compute: cpu, or an NVIDIA GPU as cuda or cuda:N; `alexnet info --devices` lists what is there.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
+
+    /// What to compute with: f32, or on a GPU bf16, in which activations and a copy of the weights have 8 bits of precision
+    /// and sums, parameters and the loss all of them [default: f32].
+    #[arg(long, value_name = "TYPE")]
+    pub precision: Option<PrecisionChoice>,
+
+    /// Let tensor cores compute f32 products on a GPU from factors rounded to 11 bits.
+    #[arg(long)]
+    pub tf32: bool,
 
     /// Threads for computing and for reading images; how many changes no result [default: all cores].
     #[arg(long, value_name = "N")]
@@ -16,6 +28,23 @@ pub struct MachineArgs {
     /// Print only JSON on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionChoice {
+    /// Single precision.
+    F32,
+    /// Mixed precision in bfloat16.
+    Bf16,
+}
+
+impl From<PrecisionChoice> for Precision {
+    fn from(choice: PrecisionChoice) -> Self {
+        match choice {
+            PrecisionChoice::F32 => Self::F32,
+            PrecisionChoice::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,8 @@ use crate::args::EvalArgs;
 use crate::output::{self, say};
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
-    let device = args.machine.device()?;
     let threads = args.machine.threads();
-    let model = args.weights.load(&device)?;
+    let model = args.weights.load(&args.machine)?;
     let (images, is_split) = evaluation_images(&args.data, &model.classes)?;
     if !is_split {
         eprintln!(

@@ -7,7 +7,7 @@ pub mod train;
 
 use std::path::{Path, PathBuf};
 
-use alexnet_model::Model;
+use alexnet_model::{Model, Precision};
 use alexnet_train::RunDir;
 use anyhow::{Context, bail};
 use candle_core::Device;
@@ -32,9 +32,24 @@ impl MachineArgs {
     }
 }
 
+/// Before anything is written.
+fn check_precision(precision: Precision, device: &Device) -> anyhow::Result<()> {
+    if precision == Precision::Bf16 && device.is_cpu() {
+        bail!("precision bf16: the CPU computes in f32; choose that, or a GPU with --device");
+    }
+    Ok(())
+}
+
 impl WeightsArgs {
-    fn load(&self, device: &Device) -> anyhow::Result<Model> {
-        Ok(Model::load(&model_file(&self.weights)?, self.arch.as_deref(), device)?)
+    /// The model on this machine's device, to compute as asked.
+    fn load(&self, machine: &MachineArgs) -> anyhow::Result<Model> {
+        let device = machine.device()?;
+        let precision = machine.precision.map_or(Precision::F32, Precision::from);
+        check_precision(precision, &device)?;
+        alexnet_kernels::allow_tf32(machine.tf32);
+        let mut model = Model::load(&model_file(&self.weights)?, self.arch.as_deref(), &device)?;
+        model.network.set_precision(precision)?;
+        Ok(model)
     }
 }
 

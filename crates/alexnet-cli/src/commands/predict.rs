@@ -23,8 +23,7 @@ struct Prediction {
 }
 
 pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
-    let device = args.machine.device()?;
-    let model = args.weights.load(&device)?;
+    let model = args.weights.load(&args.machine)?;
     let pipeline = model_pipeline(&model)?;
     let mut inference = model.network.inference();
     let mut failed = 0;

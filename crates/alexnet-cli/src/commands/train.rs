@@ -20,6 +20,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     };
     config.validate()?;
     let device = args.machine.device()?;
+    super::check_precision(config.precision, &device)?;
     let threads = args.machine.threads();
     let view = TrainView::new(args.machine.json, config.epochs);
     if config.data.path == Path::new(SHAPES) {
