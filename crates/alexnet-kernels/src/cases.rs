@@ -128,19 +128,22 @@ pub(crate) fn layouts(x: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
 pub(crate) enum Backend {
     /// The CPU's own code.
     Cpu(CpuIsa),
-    /// The GPU's kernels on the CPU; with `true`, threads and blocks in reverse order.
-    Host(bool),
-    /// The GPU's kernels on a GPU.
-    Cuda,
+    /// The GPU's kernels on the CPU.
+    Host(Host),
+    /// A GPU, with its library for convolutions or without.
+    Cuda(bool),
 }
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu(isa) => isa.fmt(f),
-            Self::Host(false) => f.write_str("host"),
-            Self::Host(true) => f.write_str("host, reversed"),
-            Self::Cuda => f.write_str("cuda"),
+            Self::Host(Host { reversed, library }) => match (reversed, library) {
+                (false, false) => f.write_str("host"),
+                (true, _) => f.write_str("host, reversed"),
+                (_, true) => f.write_str("host with a library"),
+            },
+            Self::Cuda(library) => write!(f, "cuda{}", if *library { "" } else { " without cuDNN" }),
         }
     }
 }
@@ -162,15 +165,21 @@ pub(crate) fn for_each_isa(f: impl Fn(CpuIsa)) {
 
 /// The same with the GPU's kernels only.
 pub(crate) fn for_each_device(f: impl Fn(Backend)) {
-    for reversed in [false, true] {
-        if (Host { reversed }).force(|| f(Backend::Host(reversed))).is_none() {
+    for (reversed, library) in [(false, false), (true, false), (false, true)] {
+        let host = Host { reversed, library };
+        if host.force(|| f(Backend::Host(host))).is_none() {
             skip("host", "this machine has no C++ compiler");
         }
     }
     match Device::new_cuda(0) {
         Ok(device) => {
             DEVICE.set(device);
-            f(Backend::Cuda);
+            // With cuDNN where the build has it, and without.
+            for library in [true, false] {
+                crate::use_cudnn(library);
+                f(Backend::Cuda(library));
+            }
+            crate::use_cudnn(true);
             DEVICE.set(Device::Cpu);
         }
         Err(error) => skip("cuda", &format!("no GPU: {error}")),

@@ -57,6 +57,24 @@ pub fn allow_tf32(allowed: bool) {
     let _ = allowed;
 }
 
+/// Whether convolutions on GPUs go by cuDNN where this build has it (the feature `cudnn`), which they do unless this was
+/// called, or by this crate's own kernels and cuBLAS. For the whole process.
+pub fn use_cudnn(used: bool) {
+    #[cfg(feature = "cudnn")]
+    crate::cuda::cudnn::enable(used);
+    #[cfg(not(feature = "cudnn"))]
+    let _ = used;
+}
+
+/// Whether cuDNN may take algorithms that add up in another order each time. They may not unless this was called; they can
+/// be faster. For the whole process.
+pub fn allow_nondeterministic(allowed: bool) {
+    #[cfg(feature = "cudnn")]
+    crate::cuda::cudnn::allow_any_algorithm(allowed);
+    #[cfg(not(feature = "cudnn"))]
+    let _ = allowed;
+}
+
 fn gpu<T>(what: String) -> Result<T, Error> {
     Err(Error::Gpu { what })
 }
@@ -141,12 +159,11 @@ mod imp {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "cuda")))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(not(feature = "cuda"))]
     fn a_build_without_gpus_says_so() {
         let message = cuda_device(0).unwrap_err().to_string();
         assert!(message.contains("--features cuda"), "{message}");

@@ -27,3 +27,9 @@ KERNEL(transpose_from_f32)(const float* x, real* y, u32 rows, u32 columns) {
     transpose_into(x, y, rows, columns, square);
 }
 EXPORT(transpose_from_f32)
+
+KERNEL(transpose_to_f32)(const real* x, float* y, u32 rows, u32 columns) {
+    __shared__ float square[SQUARE][SQUARE + 1];
+    transpose_into(x, y, rows, columns, square);
+}
+EXPORT(transpose_to_f32)

@@ -120,7 +120,7 @@ fn sides(to: MemoryFormat, pixels: usize, channels: usize) -> (usize, usize) {
     }
 }
 
-/// On the GPU: transposes `n` matrices of `rows` by `columns`, which are of one type or `f32` to begin with.
+/// On the GPU: transposes `n` matrices of `rows` by `columns`; the type may change.
 pub(crate) fn transpose_on(
     queue: &dyn Queue,
     op: &'static str,
@@ -133,13 +133,10 @@ pub(crate) fn transpose_on(
     const SQUARE: usize = 32;
     const THREADS: [u32; 3] = [32, 8, 1];
     const MOST: usize = 65_535;
-    let real = y.real(op, "y")?;
-    let kernel = match (x.real(op, "x")?, real) {
-        (Real::F32, Real::Bf16) => "transpose_from_f32",
-        _ => {
-            x.expect(op, "x", y.dtype)?;
-            "transpose"
-        }
+    let (real, kernel) = match (x.real(op, "x")?, y.real(op, "y")?) {
+        (Real::F32, Real::Bf16) => (Real::Bf16, "transpose_from_f32"),
+        (Real::Bf16, Real::F32) => (Real::Bf16, "transpose_to_f32"),
+        (real, _) => (real, "transpose"),
     };
     count(op, n * rows * columns)?;
     if rows * columns == 0 {

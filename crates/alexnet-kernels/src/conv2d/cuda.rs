@@ -1,12 +1,13 @@
-//! The GPU without cuDNN: a row for each output pixel holding what its window sees, times the weight.
+//! The GPU: by cuDNN where there is one ([`Library`]), else a row for each output pixel holding what its window sees, times the weight.
 //!
 //! The images of a batch go in parts, so that the rows stay within [`ROW_BYTES`]; groups are a batch of products.
 
 use candle_core::{DType, Result};
 
+use super::library::Library;
 use super::{Conv2dShape, OP, Padding};
 use crate::bias_relu;
-use crate::cuda::{Address, Argument, Gemm, Matrix, Queue, Real, arguments, common_real};
+use crate::cuda::{Address, Argument, Gemm, Matrix, Pass, Queue, Real, arguments, common_real};
 use crate::layout;
 
 /// Memory for the rows of a part of the batch, unless one image needs more.
@@ -20,8 +21,12 @@ pub(super) fn forward(
     y: Address,
 ) -> Result<()> {
     let real = common_real(OP, [("x", x), ("weight", weight), ("y", y)])?;
-    let parts = Parts::new(shape, real)?;
     y.count(OP)?;
+    x.count(OP)?;
+    if Library::new(shape, real).run(queue, Pass::Forward, [x, weight, y])? {
+        return bias_relu::add_bias(queue, OP, y, bias, shape.out_channels, relu);
+    }
+    let parts = Parts::new(shape, real)?;
     queue.with_scratch(parts.bytes(), &mut |scratch| {
         let (rows, packed) = parts.divide(scratch);
         parts.pack_weight(queue, weight, packed)?;
@@ -45,12 +50,13 @@ pub(super) fn backward(
     [grad_x, grad_weight, grad_bias]: [Address; 3],
 ) -> Result<()> {
     let real = common_real(OP, [("x", x), ("weight", weight), ("grad_y", grad_y), ("grad_x", grad_x)])?;
-    let parts = Parts::new(shape, real)?;
     grad_y.count(OP)?;
+    x.count(OP)?;
     if grad_bias.is_some() {
         bias_relu::sum_rows(queue, OP, grad_y, grad_bias)?;
     }
-    if grad_x.is_some() {
+    let (library, parts) = (Library::new(shape, real), Parts::new(shape, real)?);
+    if grad_x.is_some() && !library.run(queue, Pass::Input, [grad_x, weight, grad_y])? {
         queue.with_scratch(parts.bytes(), &mut |scratch| {
             let (rows, packed) = parts.divide(scratch);
             parts.pack_weight(queue, weight, packed)?;
@@ -63,7 +69,7 @@ pub(super) fn backward(
             Ok(())
         })?;
     }
-    if grad_weight.is_some() {
+    if grad_weight.is_some() && !library.run(queue, Pass::Weight, [x, grad_weight, grad_y])? {
         queue.with_scratch(parts.bytes(), &mut |scratch| {
             let (rows, packed) = parts.divide(scratch);
             // The sum over the parts of the batch is kept in `f32`.
@@ -97,7 +103,6 @@ impl<'a> Parts<'a> {
         let most = (ROW_BYTES / real.bytes()).min((1 << 31) - 1);
         let parts = Self { shape, real, images: (most / image).clamp(1, shape.n.max(1)) };
         crate::cuda::count(OP, image)?;
-        crate::cuda::count(OP, shape.n * shape.h * shape.w * shape.in_channels)?;
         Ok(parts)
     }
 

@@ -4,6 +4,7 @@ mod cpu;
 mod cuda;
 mod custom_op;
 mod direct;
+mod library;
 mod prepared;
 pub mod reference;
 #[cfg(test)]

@@ -270,6 +270,16 @@ impl Queue for Gpu {
         Ok(())
     }
 
+    #[cfg(feature = "cudnn")]
+    fn has_convolutions(&self) -> bool {
+        super::cudnn::enabled()
+    }
+
+    #[cfg(feature = "cudnn")]
+    fn convolve(&self, convolution: &super::Convolution) -> Result<bool> {
+        super::cudnn::convolve(&self.device, convolution)
+    }
+
     fn with_scratch(&self, bytes: usize, f: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         thread_local! {
             // A thread's work is queued on one stream, so that what comes later finds the scratch free again.

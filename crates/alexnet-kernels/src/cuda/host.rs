@@ -2,6 +2,8 @@
 //! not wait for a GPU. Tensors are copied into buffers between pages that nobody may touch. For the tests of this crate
 //! and, with the feature `host-kernels`, of those that stand on it.
 
+mod library;
+
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use std::sync::OnceLock;
 use candle_core::{DType, Result, Tensor};
 use half::bf16;
 
-use super::{Address, Argument, Gemm, Grid, Matrix, Named, Queue, Real};
+use super::{Address, Argument, Convolution, Gemm, Grid, Matrix, Named, Queue, Real};
 use crate::tensor;
 
 thread_local! {
@@ -22,6 +24,8 @@ thread_local! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host {
     pub(crate) reversed: bool,
+    /// Whether there is a library for convolutions: plain loops in the place of cuDNN.
+    pub(crate) library: bool,
 }
 
 /// What the calling thread's operations run on instead of the CPU's own code.
@@ -33,7 +37,7 @@ pub(crate) fn forced() -> Option<Host> {
 /// their order or `reversed`; `None` if this machine has no C++ compiler.
 #[cfg(feature = "host-kernels")]
 pub fn with_host_kernels<R>(reversed: bool, f: impl FnOnce() -> R) -> Option<R> {
-    Host { reversed }.force(f)
+    Host { reversed, library: false }.force(f)
 }
 
 impl Host {
@@ -199,6 +203,15 @@ impl Queue for Host {
             }
         }
         Ok(())
+    }
+
+    fn has_convolutions(&self) -> bool {
+        self.library
+    }
+
+    fn convolve(&self, convolution: &Convolution) -> Result<bool> {
+        library::convolve(convolution);
+        Ok(true)
     }
 
     fn with_scratch(&self, bytes: usize, f: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {

@@ -9,6 +9,9 @@
     expect(dead_code, reason = "no queue reads what it is told")
 )]
 
+mod convolution;
+#[cfg(feature = "cudnn")]
+pub(crate) mod cudnn;
 #[cfg(feature = "cuda")]
 mod gpu;
 #[cfg(any(test, feature = "host-kernels"))]
@@ -18,6 +21,7 @@ mod product;
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Tensor};
 
 use crate::error::{self, Error};
+pub(crate) use convolution::{Convolution, Pass, Sizes};
 pub(crate) use product::{Gemm, Matrix};
 
 /// The element type of activations and gradients, `real` in the kernels.
@@ -165,7 +169,18 @@ pub(crate) trait Queue {
     /// A matrix product.
     fn gemm(&self, product: &Gemm) -> Result<()>;
 
-    /// Calls `f` with the address of so many bytes, whose content is left over and which are gone after the call.
+    /// Whether there is a library for convolutions.
+    fn has_convolutions(&self) -> bool {
+        false
+    }
+
+    /// A convolution by the library; false if it has no way of doing this one.
+    fn convolve(&self, _: &Convolution) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Calls `f` with the address of so many bytes, whose content is left over and which are gone after the call. Not to
+    /// be called again by `f`.
     fn with_scratch(&self, bytes: usize, f: &mut dyn FnMut(u64) -> Result<()>) -> Result<()>;
 }
 

@@ -1,0 +1,272 @@
+//! Convolutions by cuDNN. What it says of a shape, descriptors and the algorithm to take, is asked once and kept.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::cuda_backend::cudarc::cudnn::{CudnnError, result, sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtrMut};
+use candle_core::cuda_backend::{DeviceId, WrapErr, gemm_reduced_precision_f32};
+use candle_core::{CudaDevice, Error, Result};
+
+use super::{Convolution, Pass, Real, Sizes};
+
+/// The most memory an algorithm may work in.
+const WORKSPACE: usize = 1 << 30;
+
+static ENABLED: AtomicBool = AtomicBool::new(true);
+static ANY_ALGORITHM: AtomicBool = AtomicBool::new(false);
+
+/// Whether convolutions go by cuDNN.
+pub(super) fn enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+pub(crate) fn enable(enabled: bool) {
+    ENABLED.store(enabled, Ordering::Relaxed);
+}
+
+pub(crate) fn allow_any_algorithm(allowed: bool) {
+    ANY_ALGORITHM.store(allowed, Ordering::Relaxed);
+}
+
+/// What an answer of cuDNN depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Question {
+    pass: Pass,
+    bf16: bool,
+    sizes: Sizes,
+    tf32: bool,
+    any_algorithm: bool,
+}
+
+/// A thread's cuDNN on one GPU; its handles must not be shared.
+struct Library {
+    handle: sys::cudnnHandle_t,
+    plans: HashMap<Question, Option<Plan>>,
+    workspace: Option<CudaSlice<u8>>,
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        self.plans.clear();
+        // SAFETY: nothing uses the handle any more.
+        let _ = unsafe { result::destroy_handle(self.handle) };
+    }
+}
+
+/// Runs a convolution; false if cuDNN has no algorithm for it.
+pub(super) fn convolve(device: &CudaDevice, convolution: &Convolution) -> Result<bool> {
+    thread_local! {
+        static LIBRARIES: RefCell<HashMap<DeviceId, Library>> = RefCell::default();
+    }
+    let stream = device.cuda_stream();
+    stream.context().bind_to_thread().w()?;
+    LIBRARIES.with_borrow_mut(|libraries| {
+        let library = match libraries.entry(device.id()) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let handle = result::create_handle().map_err(cudnn)?;
+                // SAFETY: the handle has just been made; the stream lives as long as the device.
+                unsafe { result::set_stream(handle, stream.cu_stream() as *mut _) }.map_err(cudnn)?;
+                entry.insert(Library { handle, plans: HashMap::new(), workspace: None })
+            }
+        };
+        library.run(device, convolution)
+    })
+}
+
+impl Library {
+    fn run(&mut self, device: &CudaDevice, convolution: &Convolution) -> Result<bool> {
+        let question = Question {
+            pass: convolution.pass,
+            bf16: convolution.real == Real::Bf16,
+            sizes: convolution.sizes,
+            tf32: gemm_reduced_precision_f32(),
+            any_algorithm: ANY_ALGORITHM.load(Ordering::Relaxed),
+        };
+        let handle = self.handle;
+        let plan = match self.plans.entry(question) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Plan::new(handle, &question).map_err(cudnn)?)
+            }
+        };
+        let Some(plan) = plan else { return Ok(false) };
+        if self.workspace.as_ref().is_none_or(|space| space.len() < plan.workspace) {
+            self.workspace = None;
+            // SAFETY: cuDNN writes it before it reads it.
+            self.workspace = Some(unsafe { device.alloc::<u8>(plan.workspace.max(1))? });
+        }
+        let stream = device.cuda_stream();
+        let Some(space) = self.workspace.as_mut() else { return Ok(false) };
+        let (space, _hold) = space.device_ptr_mut(&stream);
+        let (one, zero) = (1f32, 0f32);
+        let [one, zero] = [&one, &zero].map(|value| std::ptr::from_ref(value).cast::<c_void>());
+        let [x, w, y] = [convolution.x, convolution.weight, convolution.y].map(|tensor| tensor.at as *mut c_void);
+        let (space, bytes) = (space as *mut c_void, plan.workspace);
+        let Plan { x: xd, y: yd, w: wd, conv, .. } = plan;
+        // SAFETY: the descriptors say how large the tensors are, whose locks the caller holds; the workspace has as many
+        // bytes as the algorithm asked for; both factors live through the call.
+        unsafe {
+            match plan.algorithm {
+                Algorithm::Forward(algorithm) => result::convolution_forward(
+                    handle, one, xd.0, x, wd.0, w, conv.0, algorithm, space, bytes, zero, yd.0, y,
+                ),
+                Algorithm::Input(algorithm) => result::convolution_backward_data(
+                    handle, one, wd.0, w, yd.0, y, conv.0, algorithm, space, bytes, zero, xd.0, x,
+                ),
+                Algorithm::Weight(algorithm) => result::convolution_backward_filter(
+                    handle, one, xd.0, x, yd.0, y, conv.0, algorithm, space, bytes, zero, wd.0, w,
+                ),
+            }
+        }
+        .map_err(cudnn)?;
+        Ok(true)
+    }
+}
+
+fn cudnn(error: CudnnError) -> Error {
+    Error::Msg(format!("conv2d: cuDNN: {:?}", error.0))
+}
+
+macro_rules! descriptor {
+    ($name:ident, $type:ty, $create:path, $destroy:path) => {
+        struct $name($type);
+        impl $name {
+            fn new() -> std::result::Result<Self, CudnnError> {
+                $create().map(Self)
+            }
+        }
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: made in `new` and nowhere else.
+                let _ = unsafe { $destroy(self.0) };
+            }
+        }
+    };
+}
+descriptor!(Tensor, sys::cudnnTensorDescriptor_t, result::create_tensor_descriptor, result::destroy_tensor_descriptor);
+descriptor!(Filter, sys::cudnnFilterDescriptor_t, result::create_filter_descriptor, result::destroy_filter_descriptor);
+descriptor!(
+    Convolved,
+    sys::cudnnConvolutionDescriptor_t,
+    result::create_convolution_descriptor,
+    result::destroy_convolution_descriptor
+);
+
+#[derive(Clone, Copy)]
+enum Algorithm {
+    Forward(sys::cudnnConvolutionFwdAlgo_t),
+    Input(sys::cudnnConvolutionBwdDataAlgo_t),
+    Weight(sys::cudnnConvolutionBwdFilterAlgo_t),
+}
+
+/// How one convolution is done.
+struct Plan {
+    x: Tensor,
+    y: Tensor,
+    w: Filter,
+    conv: Convolved,
+    algorithm: Algorithm,
+    workspace: usize,
+}
+
+impl Plan {
+    /// The first algorithm of cuDNN's list that has a result of its own, fits the workspace, gives the same bits each
+    /// time (unless any may be taken) and rounds no factor that may not be rounded.
+    fn new(handle: sys::cudnnHandle_t, question: &Question) -> std::result::Result<Option<Self>, CudnnError> {
+        use sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
+        use sys::cudnnDataType_t::{CUDNN_DATA_BFLOAT16, CUDNN_DATA_FLOAT};
+        use sys::cudnnMathType_t::{CUDNN_DEFAULT_MATH, CUDNN_FMA_MATH, CUDNN_TENSOR_OP_MATH};
+        use sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
+        let Question { pass, bf16, sizes: s, tf32, any_algorithm } = *question;
+        let dtype = if bf16 { CUDNN_DATA_BFLOAT16 } else { CUDNN_DATA_FLOAT };
+        let math = match (bf16, tf32) {
+            (true, _) => CUDNN_TENSOR_OP_MATH,
+            (false, true) => CUDNN_DEFAULT_MATH,
+            (false, false) => CUDNN_FMA_MATH,
+        };
+        let (x, y, w, conv) = (Tensor::new()?, Tensor::new()?, Filter::new()?, Convolved::new()?);
+        let int = |values: [usize; 4]| values.map(|value| value as i32);
+        let [pad_h, pad_w] = s.padding.map(|zeros| zeros as i32);
+        let stride = s.stride.min(i32::MAX as usize) as i32;
+        // SAFETY: the descriptors have just been made.
+        unsafe {
+            let format = CUDNN_TENSOR_NHWC;
+            result::set_tensor4d_descriptor(x.0, format, dtype, int([s.n, s.in_channels, s.h, s.w]))?;
+            result::set_tensor4d_descriptor(y.0, format, dtype, int([s.n, s.out_channels, s.oh, s.ow]))?;
+            let weight = int([s.out_channels, s.in_channels / s.groups, s.kh, s.kw]);
+            result::set_filter4d_descriptor(w.0, dtype, format, weight)?;
+            let (mode, compute) = (CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT);
+            result::set_convolution2d_descriptor(conv.0, pad_h, pad_w, stride, stride, 1, 1, mode, compute)?;
+            result::set_convolution_group_count(conv.0, s.groups as i32)?;
+            result::set_convolution_math_type(conv.0, math)?;
+        }
+        macro_rules! choose {
+            ($answer:ty, $ask:path, $found:path, $($descriptor:expr),*) => {{
+                let mut answers = [const { MaybeUninit::<$answer>::zeroed() }; 16];
+                let mut count = 0;
+                // SAFETY: cuDNN writes at most as many answers as there is room for, and how many.
+                let asked = unsafe {
+                    let (most, room) = (answers.len() as i32, answers.as_mut_ptr().cast());
+                    $ask(handle, $($descriptor),*, most, &mut count, room)
+                };
+                let count = if asked.is_ok() { count as usize } else { 0 };
+                answers[..count].iter().find_map(|answer| {
+                    // SAFETY: one of the first `count`, which cuDNN has written.
+                    let answer = unsafe { answer.assume_init_ref() };
+                    let same_bits = answer.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
+                    let exact = bf16 || tf32 || [CUDNN_FMA_MATH, CUDNN_DEFAULT_MATH].contains(&answer.mathType);
+                    let fits = answer.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS && answer.memory <= WORKSPACE;
+                    let taken = fits && exact && (same_bits || any_algorithm);
+                    taken.then(|| ($found(answer.algo), answer.memory, answer.mathType))
+                })
+            }};
+        }
+        let chosen = match pass {
+            Pass::Forward => {
+                choose!(
+                    sys::cudnnConvolutionFwdAlgoPerf_t,
+                    result::get_convolution_forward_algorithm,
+                    Algorithm::Forward,
+                    x.0,
+                    w.0,
+                    conv.0,
+                    y.0
+                )
+            }
+            Pass::Input => {
+                choose!(
+                    sys::cudnnConvolutionBwdDataAlgoPerf_t,
+                    result::get_convolution_backward_data_algorithm,
+                    Algorithm::Input,
+                    w.0,
+                    y.0,
+                    conv.0,
+                    x.0
+                )
+            }
+            Pass::Weight => {
+                choose!(
+                    sys::cudnnConvolutionBwdFilterAlgoPerf_t,
+                    result::get_convolution_backward_filter_algorithm,
+                    Algorithm::Weight,
+                    x.0,
+                    y.0,
+                    conv.0,
+                    w.0
+                )
+            }
+        };
+        let Some((algorithm, workspace, found)) = chosen else { return Ok(None) };
+        // In f32 without TF32 the descriptor keeps the math that rules it out.
+        if bf16 || tf32 {
+            // SAFETY: as above.
+            unsafe { result::set_convolution_math_type(conv.0, found)? };
+        }
+        Ok(Some(Self { x, y, w, conv, algorithm, workspace }))
+    }
+}
