@@ -1,12 +1,15 @@
-"""PyTorch's side of `cargo xtask bench cpu --vs-torch`: the same networks, the same work, the same output.
+"""PyTorch's side of `cargo xtask bench cpu --vs-torch` and of the GPU kit: the same networks, the same work, the same
+output.
 
     python xtask/bench/twin.py train|infer ARCH BATCH SECONDS [--threads N] [--compile] [--channels-last]
+        [--device cuda] [--precision f32|tf32|bf16]
 
 Dropout is off in all but torchvision's network, which spares PyTorch a little work.
 """
 
 import argparse
 import json
+import math
 import pathlib
 import resource
 import statistics
@@ -31,41 +34,59 @@ def main():
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision == "tf32"
+    torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
     make, size = NETWORKS[args.arch]
-    network = make(CLASSES).train(args.work == "train")
-    images = torch.randn(args.batch, 3, size, size) * 50
+    network = make(CLASSES).train(args.work == "train").to(args.device)
+    images = torch.randn(args.batch, 3, size, size, device=args.device) * 50
     if args.channels_last:
         network, images = network.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     call = torch.compile(network) if args.compile else network
-    labels = torch.arange(args.batch) * 7 % CLASSES
+    labels = torch.arange(args.batch, device=args.device) * 7 % CLASSES
+    mixed = torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16")
     # `foreach` updates all parameters in a few calls: PyTorch's fastest on the CPU.
     solver = torch.optim.SGD(network.parameters(), lr=1e-8, momentum=0.9, weight_decay=5e-4, foreach=True)
 
     def train():
-        solver.zero_grad(set_to_none=False)
-        F.cross_entropy(call(images), labels).backward()
+        solver.zero_grad(set_to_none=args.device != "cpu")
+        with mixed:
+            loss = F.cross_entropy(call(images), labels)
+        loss.backward()
         solver.step()
 
     def infer():
-        with torch.inference_mode():
+        with torch.inference_mode(), mixed:
             call(images)
 
     step = train if args.work == "train" else infer
-    for _ in range(2):
-        step()
+
+    def several(runs):
+        before = time.perf_counter()
+        for _ in range(runs):
+            step()
+        if args.device != "cpu":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - before) / runs
+
+    for _ in range(2 if args.device == "cpu" else 5):
+        several(1)
+    # On a GPU, work is queued for 20 ms at a time, and the time is that of its share.
+    runs = 1 if args.device == "cpu" else max(1, min(1000, math.ceil(0.02 / several(1))))
     times, start = [], time.perf_counter()
     while len(times) < 3 or time.perf_counter() - start < args.seconds:
-        before = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - before)
+        times.append(several(runs))
     seconds = statistics.median(times)
     print(json.dumps({
         "work": args.work, "arch": args.arch, "batch": args.batch, "n": len(times), "seconds": seconds,
         "images_per_second": args.batch / seconds,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "precision": args.precision,
+        "peak_memory_mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if args.device == "cpu"
+                            else torch.cuda.max_memory_allocated() / 2**20),
         "torch": torch.__version__, "compile": args.compile, "channels_last": args.channels_last,
     }))
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod golden;
+mod gpu_kit;
 mod hub;
 mod prepare_imagenet;
 mod tidy;
@@ -27,6 +28,7 @@ enum Chore {
     /// Measure speed, alone or beside PyTorch.
     Bench(bench::BenchArgs),
     PrepareImagenet(prepare_imagenet::PrepareArgs),
+    GpuKit(gpu_kit::KitArgs),
     /// Make the golden files anew: what PyTorch, torchvision, Pillow and OpenCV say.
     Golden(golden::GoldenArgs),
 }
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(&root()),
         Chore::Bench(args) => bench::run(&root(), &args),
         Chore::PrepareImagenet(args) => prepare_imagenet::run(&root(), &args),
+        Chore::GpuKit(args) => gpu_kit::run(&root(), &args),
         Chore::Golden(args) => golden::run(&root(), &args),
     };
     match result {

@@ -20,7 +20,7 @@ const OP: &str = "add";
 /// ```
 ///
 /// # Errors
-/// Different shapes, a tensor that is not contiguous `f32` on the CPU, or the two share their storage.
+/// Different shapes, a tensor that is not contiguous, or of another element type, or the two share their storage.
 pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
     if let Some(done) = on_gpu(x, sum, |queue, x, sum| {
         let (real, count) = (common_real(OP, [("x", x), ("sum", sum)])?, x.count(OP)?);

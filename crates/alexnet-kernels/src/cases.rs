@@ -15,21 +15,25 @@ use crate::backend::CpuIsa;
 use crate::cuda::host::Host;
 use crate::layout::{MemoryFormat, convert};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+/// In this crate, wherever it lies when the tests run: a GPU machine may have got them without it.
+fn folder() -> String {
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    format!("{here}/golden")
+}
 
 /// One case of the table.
 pub(crate) struct Case(Value);
 
 /// The cases of an operation.
 pub(crate) fn cases(op: &str) -> Vec<Case> {
-    let text = std::fs::read_to_string(format!("{FOLDER}/cases.json")).unwrap();
+    let text = std::fs::read_to_string(format!("{}/cases.json", folder())).unwrap();
     let table: Value = serde_json::from_str(&text).unwrap();
     let cases = table[op].as_array().unwrap_or_else(|| panic!("no cases for {op}"));
     cases.iter().cloned().map(Case).collect()
 }
 
 pub(crate) fn golden() -> Golden {
-    Golden::open(format!("{FOLDER}/kernels.safetensors"))
+    Golden::open(format!("{}/kernels.safetensors", folder()))
 }
 
 impl Case {

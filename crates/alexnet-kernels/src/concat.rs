@@ -29,7 +29,7 @@ const OP: &str = "concat";
 /// ```
 ///
 /// # Errors
-/// The other dimensions differ, the widths do not add up, or a tensor is not contiguous `f32` on the CPU.
+/// The other dimensions differ, the widths do not add up, or a tensor is not contiguous or of another element type.
 pub fn forward_into(xs: &[&Tensor], y: &Tensor) -> Result<()> {
     let inputs: Vec<Option<&Tensor>> = xs.iter().map(|x| Some(*x)).collect();
     tensor::distinct(OP, &inputs, &[Some(y)])?;

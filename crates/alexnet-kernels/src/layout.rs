@@ -43,7 +43,7 @@ impl MemoryFormat {
 /// ```
 ///
 /// # Errors
-/// `x` does not have four dimensions, or is not `f32` on the CPU.
+/// `x` does not have four dimensions, or is of another element type.
 pub fn channels_last(x: &Tensor) -> Result<Tensor> {
     to_nhwc("channels_last", x)?.0.permute((0, 3, 1, 2))
 }
@@ -73,7 +73,7 @@ pub(crate) fn from_nhwc(y: &Tensor, format: MemoryFormat) -> Result<Tensor> {
 /// Writes `x`, a contiguous `[n, c, h, w]`, into `y`, a contiguous `[n, h, w, c]`.
 ///
 /// # Errors
-/// The shapes do not correspond, or a tensor is not contiguous `f32` on the CPU.
+/// The shapes do not correspond, or a tensor is not contiguous or of another element type.
 pub fn channels_last_into(x: &Tensor, y: &Tensor) -> Result<()> {
     convert_into("channels_last_into", x, y, MemoryFormat::ChannelsLast)
 }

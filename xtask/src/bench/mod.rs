@@ -1,7 +1,7 @@
 //! `cargo xtask bench cpu`: how fast, how far from what the machine can do, and how far from PyTorch. `cargo xtask bench
 //! check` fails where a kernel has become slow, `bench data` measures loading and preparing.
 //!
-//! Every number is measured by a process of its own: `bench_cpu` of `alexnet-train`, and `xtask/bench/twin.py` for
+//! Every number is measured by a process of its own: `bench_compute` of `alexnet-train`, and `xtask/bench/twin.py` for
 //! PyTorch, which does the same work. The two run in turn, round by round, and a ratio is taken within a round, so that
 //! a machine that slows down slows both.
 
@@ -103,11 +103,11 @@ const BATCHES: [usize; 6] = [1, 4, 16, 64, 128, 256];
 #[derive(Serialize)]
 struct Results {
     machine: process::Machine,
-    /// Of the processor, one line of `bench_cpu peak` per number of threads.
+    /// Of the processor, one line of `bench_compute peak` per number of threads.
     peak: Vec<Value>,
     layers: Vec<Value>,
     work: Vec<Compared>,
-    /// Training `alexnet-paper`: a line of `bench_cpu train` per batch, and one for a single thread.
+    /// Training `alexnet-paper`: a line of `bench_compute train` per batch, and one for a single thread.
     batches: Vec<Value>,
     one_thread: Option<Value>,
 }

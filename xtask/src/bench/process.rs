@@ -16,7 +16,7 @@ pub struct Ours {
 impl Ours {
     /// Builds it with what cargo is told beside.
     pub fn build(root: &Path, threads: usize, options: &[&str]) -> anyhow::Result<Self> {
-        Ok(Self { program: build_example(root, "bench_cpu", options)?, threads })
+        Ok(Self { program: build_example(root, "bench_compute", options)?, threads })
     }
 
     fn command(&self, threads: usize) -> Command {
@@ -27,7 +27,7 @@ impl Ours {
 
     pub fn peak(&self, threads: usize) -> anyhow::Result<Value> {
         let lines = json_lines(&output(self.command(threads).arg("peak"))?)?;
-        lines.into_iter().next().context("bench_cpu peak prints nothing")
+        lines.into_iter().next().context("bench_compute peak prints nothing")
     }
 
     /// Whether the kernels are as near to the peak as they should be, on one thread.

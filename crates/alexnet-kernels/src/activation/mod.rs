@@ -60,7 +60,7 @@ pub fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
 /// Applies `activation` to a contiguous tensor in place.
 ///
 /// # Errors
-/// A tensor that is not contiguous `f32` on the CPU.
+/// A tensor that is not contiguous, or of another element type.
 pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
     if let Some(done) = device::run(OP, [], [("x", Some(x))], |queue, [], [x]| cuda::forward(queue, x, activation)) {
         return done;
@@ -74,7 +74,7 @@ pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
 /// Turns `grad_y` into the gradient of x, in place; `y` is the forward's result.
 ///
 /// # Errors
-/// Different shapes; a tensor that is not contiguous `f32` on the CPU.
+/// Different shapes; a tensor that is not contiguous, or of another element type.
 pub fn backward_in_place(y: &Tensor, grad_y: &Tensor, activation: Activation) -> Result<()> {
     tensor::same_shape(OP, y, &[("grad_y", grad_y)])?;
     tensor::distinct(OP, &[Some(y)], &[Some(grad_y)])?;

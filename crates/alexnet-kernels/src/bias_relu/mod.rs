@@ -55,7 +55,7 @@ pub fn bias_relu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
 /// Adds the bias to `x`, whose last dimension is the channels, and rectifies, in place.
 ///
 /// # Errors
-/// A bias whose length is not the last dimension; a tensor that is not contiguous `f32` on the CPU.
+/// A bias whose length is not the last dimension; a tensor that is not contiguous, or of another element type.
 pub fn forward_in_place(x: &Tensor, bias: &Tensor) -> Result<()> {
     check(x.dims(), bias.dims())?;
     tensor::distinct(OP, &[Some(bias)], &[Some(x)])?;

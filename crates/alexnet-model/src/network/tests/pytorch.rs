@@ -5,7 +5,9 @@ use super::*;
 const SCALE: f32 = 64.0;
 
 fn golden() -> Golden {
-    Golden::open(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/networks.safetensors"))
+    // In this crate, wherever it lies when the tests run.
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    Golden::open(format!("{here}/golden/networks.safetensors"))
 }
 
 /// The variant without dropout, with the weights of the Python script.

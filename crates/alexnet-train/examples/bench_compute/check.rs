@@ -10,8 +10,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alexnet_kernels::{CpuIsa, measure_peak};
+use alexnet_model::Precision;
+use candle_core::Device;
 
-use crate::{Result, layers};
+use crate::{Result, Target, layers};
+
+const CPU: Target = Target { device: Device::Cpu, precision: Precision::F32 };
 
 /// Rounds after which a kernel is slow: one second each on a quiet machine, up to seven beside work on all cores.
 const ROUNDS: usize = 90;
@@ -80,7 +84,7 @@ fn rounds() -> Result<()> {
 
 fn measure(best: &mut Best) -> Result<()> {
     let fastest = |times: Vec<f64>| times.into_iter().fold(f64::INFINITY, f64::min);
-    for layer in layers::measure_all("alexnet-paper", BATCH, Duration::ZERO, fastest)? {
+    for layer in layers::measure_all(&CPU, "alexnet-paper", BATCH, Duration::ZERO, fastest)? {
         for what in OF {
             if let (Some(name), Some(gflops)) = (layer["layer"].as_str(), layer[format!("{what}_gflops")].as_f64()) {
                 let best = best.entry((name.to_owned(), what)).or_insert(0f64);

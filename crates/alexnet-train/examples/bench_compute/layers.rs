@@ -6,29 +6,33 @@ use alexnet_kernels::conv2d::Conv2dGrads;
 use alexnet_kernels::linear::LinearGrads;
 use alexnet_kernels::{avg_pool2d, conv2d, linear, lrn, lrn_same_map, max_pool2d};
 use alexnet_model::{Conv2d, LayerKind, Shape, build};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
 
-use crate::{Result, median, seconds};
+use crate::{Result, Target, median};
 
-const CPU: Device = Device::Cpu;
-
-pub fn run(arch: &str, batch: usize, time: Duration) -> Result<()> {
-    for layer in measure_all(arch, batch, time, median)? {
+pub fn run(target: &Target, arch: &str, batch: usize, time: Duration) -> Result<()> {
+    for layer in measure_all(target, arch, batch, time, median)? {
         println!("{layer}");
     }
     Ok(())
 }
 
 /// One object per layer; `statistic` makes one time of several.
-pub fn measure_all(arch: &str, batch: usize, time: Duration, statistic: fn(Vec<f64>) -> f64) -> Result<Vec<Value>> {
+pub fn measure_all(
+    target: &Target,
+    arch: &str,
+    batch: usize,
+    time: Duration,
+    statistic: fn(Vec<f64>) -> f64,
+) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     let spec = build(arch, 1000)?;
     for (index, layer) in spec.layers().iter().enumerate().skip(1) {
         let input = spec.inputs(index)[0];
-        let (x, y) = (random(spec.shapes()[input], batch)?, random(spec.shapes()[index], batch)?);
+        let (x, y) = (random(target, spec.shapes()[input], batch)?, random(target, spec.shapes()[index], batch)?);
         let first = matches!(spec.layers()[input].kind, LayerKind::Input { .. });
-        let Some([forward, grad_x, grad_weight]) = measure(&layer.kind, &x, &y, first, time, statistic)? else {
+        let Some([forward, grad_x, grad_weight]) = measure(target, &layer.kind, &x, &y, first, time, statistic)? else {
             continue;
         };
         let (macs, ms) = (spec.layer_macs(index), |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3));
@@ -44,15 +48,17 @@ pub fn measure_all(arch: &str, batch: usize, time: Duration, statistic: fn(Vec<f
 }
 
 /// A batch as it lies inside the network: channels last.
-fn random(shape: Shape, n: usize) -> Result<Tensor> {
-    Ok(match shape {
-        Shape::Map([c, h, w]) => Tensor::randn(0f32, 1., (n, h, w, c), &CPU)?,
-        Shape::Vector(features) => Tensor::randn(0f32, 1., (n, features), &CPU)?,
-    })
+fn random(target: &Target, shape: Shape, n: usize) -> Result<Tensor> {
+    let values = match shape {
+        Shape::Map([c, h, w]) => Tensor::randn(0f32, 1., (n, h, w, c), &target.device)?,
+        Shape::Vector(features) => Tensor::randn(0f32, 1., (n, features), &target.device)?,
+    };
+    Ok(values.to_dtype(target.dtype())?)
 }
 
 /// Seconds of forward, of the gradient of the input and of that of the weight.
 fn measure(
+    target: &Target,
     kind: &LayerKind,
     x: &Tensor,
     y: &Tensor,
@@ -61,14 +67,16 @@ fn measure(
     statistic: fn(Vec<f64>) -> f64,
 ) -> Result<Option<[Option<f64>; 3]>> {
     let time_of = |work: &mut dyn FnMut() -> candle_core::Result<()>| -> Result<Option<f64>> {
-        Ok(Some(statistic(seconds(time / 3, || Ok(work()?))?)))
+        Ok(Some(statistic(target.seconds(time / 3, || Ok(work()?))?)))
     };
     let (grad_y, grad_x) = (y.copy()?, x.zeros_like()?);
     Ok(Some(match kind {
         LayerKind::Conv2d(conv) => {
-            let weight = conv_weight(conv, x.dims()[3])?;
-            let bias = Tensor::zeros(conv.out_channels, DType::F32, &CPU)?;
-            let (grad_weight, grad_bias) = (weight.zeros_like()?, bias.zeros_like()?);
+            let weight = conv_weight(target, conv, x.dims()[3])?;
+            let bias = Tensor::zeros(conv.out_channels, DType::F32, &target.device)?;
+            // Gradients of parameters are f32 in any case.
+            let grad_weight = Tensor::zeros(weight.shape(), DType::F32, &target.device)?;
+            let grad_bias = bias.zeros_like()?;
             let forward = time_of(&mut || conv2d::forward_into(x, &weight, Some(&bias), &conv.params, true, y))?;
             let back = |grads| time_of(&mut || conv2d::backward_into(x, &weight, &grad_y, &conv.params, grads));
             let of_weight = Conv2dGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
@@ -77,16 +85,19 @@ fn measure(
             [forward, if first { None } else { back(of_x)? }, back(of_weight)?]
         }
         LayerKind::Linear(layer) => {
-            let weight = Tensor::randn(0f32, 0.01, (layer.out_features, x.dims()[1]), &CPU)?;
-            let bias = Tensor::zeros(layer.out_features, DType::F32, &CPU)?;
-            let (grad_weight, grad_bias) = (weight.zeros_like()?, bias.zeros_like()?);
+            let weight = Tensor::randn(0f32, 0.01, (layer.out_features, x.dims()[1]), &target.device)?;
+            let weight = weight.to_dtype(target.dtype())?;
+            let bias = Tensor::zeros(layer.out_features, DType::F32, &target.device)?;
+            // Gradients of parameters are f32 in any case.
+            let grad_weight = Tensor::zeros(weight.shape(), DType::F32, &target.device)?;
+            let grad_bias = bias.zeros_like()?;
             let forward = time_of(&mut || linear::forward_into(x, &weight, Some(&bias), true, y))?;
             let back = |grads| time_of(&mut || linear::backward_into(x, &weight, &grad_y, grads));
             let of_weight = LinearGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
             [forward, back(LinearGrads { x: Some(&grad_x), ..Default::default() })?, back(of_weight)?]
         }
         LayerKind::MaxPool2d(params) => {
-            let indices = Tensor::zeros(y.dims(), max_pool2d::index_dtype(params), &CPU)?;
+            let indices = Tensor::zeros(y.dims(), max_pool2d::index_dtype(params), &target.device)?;
             let forward = time_of(&mut || max_pool2d::forward_into(x, params, y, Some(&indices)))?;
             [forward, time_of(&mut || max_pool2d::backward_into(&grad_y, &indices, params, &grad_x))?, None]
         }
@@ -106,7 +117,8 @@ fn measure(
     }))
 }
 
-fn conv_weight(conv: &Conv2d, in_channels: usize) -> Result<Tensor> {
+fn conv_weight(target: &Target, conv: &Conv2d, in_channels: usize) -> Result<Tensor> {
     let [kh, kw] = conv.kernel_size;
-    Ok(Tensor::randn(0f32, 0.05, (conv.out_channels, in_channels / conv.params.groups, kh, kw), &CPU)?)
+    let dims = (conv.out_channels, in_channels / conv.params.groups, kh, kw);
+    Ok(Tensor::randn(0f32, 0.05, dims, &target.device)?.to_dtype(target.dtype())?)
 }

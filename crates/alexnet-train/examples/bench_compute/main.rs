@@ -1,0 +1,124 @@
+//! Measures this machine, a network's layers and the whole of it; `cargo xtask bench cpu` runs it and PyTorch in turn, and
+//! so does the script of `cargo xtask gpu-kit` on a GPU.
+//!
+//! ```text
+//! bench_compute check                           are the layers as near to the peak as they should be?
+//! bench_compute peak                            what the processor can do
+//! bench_compute layers ARCH BATCH SECONDS       each layer, forward and backward
+//! bench_compute train  ARCH BATCH SECONDS       steps of training: forward, loss, backward, update
+//! bench_compute infer  ARCH BATCH SECONDS       forward passes
+//! ```
+//! One line of JSON for each result. `RAYON_NUM_THREADS` sets the threads, `ALEXNET_ISA` (`portable`, `avx2`, `avx512`) the
+//! instruction set, `ALEXNET_GPU` the number of a GPU to compute on instead, and then `ALEXNET_PRECISION` (`f32`, `tf32`,
+//! `bf16`) with what and `ALEXNET_CUDNN=0` without cuDNN.
+
+#![allow(unreachable_pub)] // A program has no outside.
+
+mod check;
+mod layers;
+mod network;
+
+use std::time::{Duration, Instant};
+
+use alexnet_kernels::{CpuIsa, cuda_device, measure_peak};
+use alexnet_model::Precision;
+use candle_core::{DType, Device};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// What is measured.
+struct Target {
+    device: Device,
+    precision: Precision,
+}
+
+impl Target {
+    fn from_environment() -> Result<Self> {
+        let variable = |name| std::env::var(name).ok();
+        let device = match variable("ALEXNET_GPU") {
+            Some(number) => cuda_device(number.parse()?)?,
+            None => Device::Cpu,
+        };
+        alexnet_kernels::use_cudnn(variable("ALEXNET_CUDNN").as_deref() != Some("0"));
+        let precision = match variable("ALEXNET_PRECISION").as_deref() {
+            None | Some("f32") => Precision::F32,
+            Some("tf32") => {
+                alexnet_kernels::allow_tf32(true);
+                Precision::F32
+            }
+            Some("bf16") => Precision::Bf16,
+            Some(other) => return Err(format!("ALEXNET_PRECISION is {other}, not f32, tf32 or bf16").into()),
+        };
+        Ok(Self { device, precision })
+    }
+
+    /// The type of activations.
+    fn dtype(&self) -> DType {
+        match self.precision {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        }
+    }
+
+    /// Seconds of each run of `work`, after two to warm up, for `time` or three runs, whichever is longer. On a GPU, work
+    /// is queued for 20 ms at a time before it is waited for, and the seconds are those of its share.
+    fn seconds(&self, time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+        let mut several = |runs: u32| -> Result<f64> {
+            let start = Instant::now();
+            for _ in 0..runs {
+                work()?;
+            }
+            self.device.synchronize()?;
+            Ok(start.elapsed().as_secs_f64() / f64::from(runs))
+        };
+        several(1)?;
+        let once = several(1)?;
+        let runs = if self.device.is_cpu() { 1 } else { (0.02 / once).ceil().clamp(1.0, 1000.0) as u32 };
+        let (start, mut all) = (Instant::now(), Vec::new());
+        while all.len() < 3 || start.elapsed() < time {
+            all.push(several(runs)?);
+        }
+        Ok(all)
+    }
+}
+
+fn main() -> Result<()> {
+    let Ok(wanted) = std::env::var("ALEXNET_ISA") else {
+        return measure();
+    };
+    let isa = CpuIsa::available().into_iter().find(|isa| isa.to_string() == wanted);
+    let isa = isa.ok_or_else(|| format!("ALEXNET_ISA is {wanted}, this processor has {:?}", CpuIsa::available()))?;
+    isa.force(measure).ok_or("it is one of those available")?
+}
+
+fn measure() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["peak"] => {
+            let isa = CpuIsa::current();
+            let flops = measure_peak(isa, Duration::from_secs(1));
+            let threads = rayon::current_num_threads();
+            println!("{}", serde_json::json!({ "isa": isa.to_string(), "threads": threads, "gflops": flops / 1e9 }));
+            Ok(())
+        }
+        ["check"] => check::run(),
+        [what, arch, batch, seconds] => {
+            let target = Target::from_environment()?;
+            let (batch, time) = (batch.parse()?, Duration::from_secs_f64(seconds.parse()?));
+            match what {
+                "layers" => layers::run(&target, arch, batch, time),
+                "train" => network::train(&target, arch, batch, time),
+                "infer" => network::infer(&target, arch, batch, time),
+                _ => Err(format!("{what} is none of peak, layers, train, infer").into()),
+            }
+        }
+        _ => Err("arguments: check, peak, or layers|train|infer ARCH BATCH SECONDS".into()),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}

@@ -1,0 +1,188 @@
+"""Runs a GPU kit: correctness, speed, and PyTorch's figures from the same run, as one JSON document.
+
+    python3 run.py [--parts devices,tests,training,bench,layers,sanitize] [--output FILE] [--seconds S] [--batch N]
+
+Needs an NVIDIA GPU and a Python with torch 2.11, whose CUDA libraries the programs use; no Rust. Made by
+`cargo xtask gpu-kit`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import site
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+PARTS = ["devices", "tests", "training", "bench", "layers", "sanitize"]
+
+
+def environment():
+    """The programs' own, with the CUDA libraries of PyTorch."""
+    folders = []
+    for root in [*site.getsitepackages(), *sys.path]:
+        for library in pathlib.Path(root or ".").glob("nvidia/**/lib"):
+            if str(library) not in folders:
+                folders.append(str(library))
+    variables = dict(os.environ)
+    variables["LD_LIBRARY_PATH"] = ":".join(folders + [variables.get("LD_LIBRARY_PATH", "")])
+    return variables
+
+
+def run(command, timeout=580, **variables):
+    """Exit code, standard output and error."""
+    start = time.time()
+    try:
+        done = subprocess.run([str(part) for part in command], env={**ENVIRONMENT, **variables}, capture_output=True,
+                              text=True, timeout=timeout)
+        return done.returncode, done.stdout, done.stderr, time.time() - start
+    except subprocess.TimeoutExpired as error:
+        return 124, (error.stdout or b"").decode(), f"ran longer than {timeout} s", time.time() - start
+
+
+def devices(_):
+    code, output, error, _ = run([BIN / "alexnet", "info", "--devices", "--json"])
+    return json.loads(output) if code == 0 else {"failed": error.strip()}
+
+
+def tests(_, tool=()):
+    """The operations' tests on the GPU, each case against the plain reference, and one thing that must fail."""
+    results = {}
+    for name in ["alexnet_kernels", "alexnet_model"]:
+        command = [*tool, BIN / f"{name}_tests", "--test-threads", "1"]
+        code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / name.replace("_", "-")),
+                                           ALEXNET_REQUIRE="cuda")
+        results[name] = {
+            "exit_code": code,
+            "seconds": round(seconds, 1),
+            "result": next((line for line in output.splitlines() if line.startswith("test result")), error[-500:]),
+            "failed": re.findall(r"^test (\S+) \.\.\. FAILED", output, re.M),
+            "messages": re.findall(r"panicked at [^\n]*\n([^\n]*)", output + error)[:20],
+        }
+    return results
+
+
+def sanitize(args):
+    """The operations' tests under compute-sanitizer: out-of-bounds accesses, then races."""
+    results = {}
+    for tool in ["memcheck", "racecheck"]:
+        prefix = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
+        command = [*prefix, BIN / "alexnet_kernels_tests", "--test-threads", "1", "--skip", "conv2d", "--skip", "linear"]
+        code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / "alexnet-kernels"))
+        summary = [line for line in (output + error).splitlines() if "ERROR SUMMARY" in line or "RACECHECK" in line]
+        results[tool] = {"exit_code": code, "seconds": round(seconds, 1), "summary": summary[-3:], "tail": output[-600:]}
+    return results
+
+
+def training(_):
+    """The same run on the CPU and on the GPU in both precisions: one epoch of the built-in shapes."""
+    curves = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, options in [
+            ("cpu", ["--device", "cpu"]),
+            ("f32", ["--device", "cuda"]),
+            ("tf32", ["--device", "cuda", "--tf32"]),
+            ("bf16", ["--device", "cuda", "--precision", "bf16"]),
+        ]:
+            out = pathlib.Path(folder) / name
+            start = time.time()
+            done = subprocess.run([str(BIN / "alexnet"), "train", "--epochs", "1", "--batch-size", "32", "--output", out,
+                                   *options], env=ENVIRONMENT, cwd=folder, capture_output=True, text=True)
+            curves[name] = {"exit_code": done.returncode, "seconds": round(time.time() - start, 1)}
+            if done.returncode != 0:
+                curves[name]["error"] = done.stderr[-500:]
+                continue
+            lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+            curves[name]["losses"] = [line["loss"] for line in lines if "loss" in line]
+            curves[name]["last"] = lines[-1]
+    base = curves["cpu"].get("losses", [])
+    for name in ["f32", "tf32", "bf16"]:
+        losses = curves[name].get("losses", [])
+        pairs = list(zip(losses[:100], base[:100]))
+        if pairs:
+            curves[name]["largest_difference_from_cpu_in_100_steps"] = max(abs(a - b) / max(abs(b), 1e-3) for a, b in pairs)
+            curves[name]["mean_difference_from_cpu"] = statistics.mean(a - b for a, b in pairs)
+    return curves
+
+
+def ours(work, arch, batch, seconds, precision, **more):
+    code, output, error, _ = run([BIN / "bench_compute", work, arch, batch, seconds], ALEXNET_GPU="0",
+                                 ALEXNET_PRECISION=precision, **more)
+    if code != 0:
+        return [{"failed": error.strip()[-400:]}]
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def torch(work, arch, batch, seconds, precision, *options):
+    command = [sys.executable, HERE / "bench/twin.py", work, arch, batch, seconds, "--device", "cuda", "--precision",
+               precision, *options]
+    code, output, error, _ = run(command)
+    return json.loads(output.splitlines()[-1]) if code == 0 else {"failed": error.strip()[-400:]}
+
+
+def bench(args):
+    """Whole networks, ours and PyTorch's in turn, in rounds; ratios are taken within a round."""
+    rows = []
+    for work, arch, batch, precision in [
+        ("train", "alexnet", args.batch, "bf16"),
+        ("train", "alexnet-paper", args.batch, "bf16"),
+        ("train", "alexnet-torchvision", args.batch, "bf16"),
+        ("train", "alexnet-paper", args.batch, "f32"),
+        ("infer", "alexnet-torchvision", 1, "bf16"),
+        ("infer", "alexnet-torchvision", 512, "bf16"),
+    ]:
+        row = {"work": work, "arch": arch, "batch": batch, "precision": precision, "rounds": []}
+        for _ in range(args.rounds):
+            theirs = torch(work, arch, batch, args.seconds, precision, "--compile", "--channels-last")
+            found = {"ours": ours(work, arch, batch, args.seconds, precision)[0], "torch": theirs}
+            if precision != "f32":
+                found["ours_without_cudnn"] = ours(work, arch, batch, args.seconds, precision, ALEXNET_CUDNN="0")[0]
+            row["rounds"].append(found)
+        rate = [(r["ours"].get("images_per_second"), r["torch"].get("images_per_second")) for r in row["rounds"]]
+        ratios = sorted(a / b for a, b in rate if a and b)
+        if ratios:
+            row["ratio"] = {"median": statistics.median(ratios), "lowest": ratios[0], "highest": ratios[-1],
+                            "n": len(ratios)}
+        print(json.dumps({k: v for k, v in row.items() if k != "rounds"}), file=sys.stderr)
+        rows.append(row)
+    return rows
+
+
+def layers(args):
+    return {arch: ours("layers", arch, args.batch, 0.3, "bf16") for arch in ["alexnet", "alexnet-torchvision"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", default="devices,tests,training,bench,layers")
+    parser.add_argument("--output", type=pathlib.Path)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=512)
+    args = parser.parse_args()
+    unknown = set(args.parts.split(",")) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown parts {sorted(unknown)}; there are {PARTS}")
+    if not BIN.exists():
+        with tarfile.open(HERE / "programs.tar.xz") as archive:
+            archive.extractall(HERE, filter="data")
+    result = {"kit": json.loads((HERE / "kit.json").read_text())}
+    for part in args.parts.split(","):
+        result[part] = globals()[part](args)
+        # What is done is kept if the rest runs out of time.
+        text = json.dumps(result, indent=1)
+        if args.output:
+            args.output.write_text(text)
+    print(text)
+
+
+BIN = HERE / "programs"
+ENVIRONMENT = environment()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+//! `cargo xtask gpu-kit`: what a machine with a GPU but without Rust needs to test and measure this workspace.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::Value;
+
+/// What a kit may weigh.
+const MOST_BYTES: u64 = 60 << 20;
+
+/// Bundle tests, benchmark, command line and PyTorch's twin for a GPU machine that has PyTorch but no Rust.
+///
+/// Builds with the features cuda and cudnn, so a CUDA toolkit is needed here. There: `python3 run.py`, which prints one JSON
+/// document with correctness, speed and PyTorch's figures.
+#[derive(Args)]
+pub struct KitArgs {
+    /// Where the kit goes; replaced if it is one.
+    #[arg(long, default_value = "target/gpu-kit", value_name = "DIR")]
+    output: PathBuf,
+
+    /// Where cargo builds it.
+    #[arg(long, default_value = "target/cuda", value_name = "DIR")]
+    target_dir: PathBuf,
+}
+
+pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
+    let kit = root.join(&args.output);
+    if kit.exists() && !kit.join("kit.json").exists() {
+        bail!("{} is there and is no kit", kit.display());
+    }
+    let build = |arguments: &[&str]| -> anyhow::Result<Vec<(String, PathBuf)>> {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(root).args(arguments).args(["--release", "--message-format", "json-render-diagnostics"]);
+        command.arg("--target-dir").arg(&args.target_dir).env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+        let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot run cargo")?;
+        if !output.status.success() {
+            bail!("cargo {} failed", arguments.join(" "));
+        }
+        let lines = String::from_utf8(output.stdout).context("what cargo prints")?;
+        let messages = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let program = |message: Value| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        };
+        Ok(messages.filter_map(program).collect())
+    };
+    // One build for all, so that the dependencies have the same features and are built once.
+    let mut programs = build(&[
+        "build",
+        "-p",
+        "alexnet-cli",
+        "-p",
+        "alexnet-train",
+        "--bin",
+        "alexnet",
+        "--example",
+        "bench_compute",
+        "--features",
+        "alexnet-cli/cudnn,alexnet-train/cudnn",
+    ])?;
+    let tests = build(&[
+        "test",
+        "--no-run",
+        "-p",
+        "alexnet-kernels",
+        "-p",
+        "alexnet-model",
+        "--lib",
+        "--features",
+        "alexnet-kernels/cudnn,alexnet-model/cudnn",
+    ])?;
+    programs.extend(tests.into_iter().map(|(name, file)| (format!("{name}_tests"), file)));
+
+    if kit.exists() {
+        fs::remove_dir_all(&kit).with_context(|| format!("cannot replace {}", kit.display()))?;
+    }
+    let copy = |from: &Path, to: &Path| -> anyhow::Result<()> {
+        let to = kit.join(to);
+        let parent = to.parent().context("a file of the kit lies in it")?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+        Ok(())
+    };
+    for (name, file) in &programs {
+        copy(file, &Path::new("programs").join(name))?;
+    }
+    for file in [
+        "crates/alexnet-kernels/golden/cases.json",
+        "crates/alexnet-kernels/golden/kernels.safetensors",
+        "crates/alexnet-model/golden/networks.safetensors",
+    ] {
+        copy(&root.join(file), Path::new(file.trim_start_matches("crates/")))?;
+    }
+    copy(&root.join("xtask/bench/gpu_kit.py"), Path::new("run.py"))?;
+    copy(&root.join("xtask/bench/twin.py"), Path::new("bench/twin.py"))?;
+    copy(&root.join("xtask/golden/networks.py"), Path::new("golden/networks.py"))?;
+    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(root).output();
+    let commit = commit.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let names: Vec<&String> = programs.iter().map(|(name, _)| name).collect();
+    let description = serde_json::json!({ "commit": commit, "programs": names });
+    fs::write(kit.join("kit.json"), description.to_string()).context("cannot write kit.json")?;
+
+    // The programs share most of what they hold, which one archive says once.
+    let mut tar = Command::new("tar");
+    tar.current_dir(&kit).env("XZ_OPT", "-6 -T0").args(["cJf", "programs.tar.xz", "programs"]);
+    if !tar.status().context("cannot run tar")?.success() {
+        bail!("tar failed in {}", kit.display());
+    }
+    fs::remove_dir_all(kit.join("programs")).context("cannot remove what is packed")?;
+    let bytes = size(&kit)?;
+    if bytes > MOST_BYTES {
+        bail!("{} has {} MiB, at most {} were wanted", kit.display(), bytes >> 20, MOST_BYTES >> 20);
+    }
+    println!("{}: {:.1} MiB, {}", kit.display(), bytes as f64 / f64::from(1 << 20), names.len());
+    println!("on the GPU machine: python3 run.py --output result.json");
+    Ok(())
+}
+
+/// Bytes of all files in a folder.
+fn size(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { size(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
+}
