@@ -153,13 +153,52 @@ impl pulp::WithSimd for Write<'_> {
     }
 }
 
+/// What makes of the bytes of one view what a network sees, all in the order of its channels.
+///
+/// Channel c at (row, column) is `byte · scale[c] + offset[c]`, where the column is counted from the right if `flip`; less,
+/// where a mean image is subtracted, `mean[c, mean_at[1] + row, mean_at[0] + column] / divisor`, whose column is counted from
+/// the right if `flip_mean`. The mean image is [`Pipeline::scaled_mean`](crate::Pipeline::scaled_mean).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ViewNumbers {
+    /// What bytes are multiplied with.
+    pub scale: [f32; 3],
+    /// What is added to them.
+    pub offset: [f32; 3],
+    /// What the mean image is divided by.
+    pub divisor: f32,
+    /// Column and row of the mean image where the view's part begins.
+    pub mean_at: [u32; 2],
+    /// Whether left and right of the view are exchanged.
+    pub flip: bool,
+    /// Whether those of the mean image are.
+    pub flip_mean: bool,
+}
+
 impl Normalizer {
+    /// The numbers of a view.
+    pub(crate) fn numbers(&self, view: &View) -> ViewNumbers {
+        let (shift, divisor) = view.colour_shift.map_or(([0.0; 3], 1.0), |noise| (noise.shift, noise.divisor));
+        let at_crop = self.mean.as_ref().is_some_and(|mean| mean.at_crop);
+        let centre = self.mean.as_ref().map_or(0, |mean| mean.centre as u32);
+        ViewNumbers {
+            scale: self.gain.map(|gain| gain / divisor),
+            offset: [0, 1, 2].map(|c| (self.offset[c] + shift[self.source_channel[c]] * self.gain[c]) / divisor),
+            divisor,
+            mean_at: if at_crop && view.resized_crop.is_none() { [view.x, view.y] } else { [centre; 2] },
+            flip: view.flip,
+            flip_mean: view.flip && at_crop,
+        }
+    }
+
+    /// The mean image, `[3, size, size]`, in the network's channel order and on its scale, and its size.
+    pub(crate) fn scaled_mean(&self) -> Option<(&[f32], usize)> {
+        self.mean.as_ref().map(|mean| (mean.values.as_slice(), mean.size))
+    }
+
     #[inline(always)]
     fn write_rows(&self, square: &Square<'_>, [x, y]: [usize; 2], view: &View, output: &mut [f32]) {
         let crop = self.crop_size;
-        let (shift, divisor) = view.colour_shift.map_or(([0.0; 3], 1.0), |noise| (noise.shift, noise.divisor));
-        let gain = self.gain.map(|gain| gain / divisor);
-        let offset = [0, 1, 2].map(|c| (self.offset[c] + shift[self.source_channel[c]] * self.gain[c]) / divisor);
+        let ViewNumbers { scale, offset, divisor, mean_at, flip, flip_mean } = self.numbers(view);
         // Each order of the channels is its own inverse: the plane of red is where red's channel is listed.
         let [red, green, blue] = self.source_channel;
         let mut planes = [[].as_mut_slice(), [].as_mut_slice(), [].as_mut_slice()];
@@ -173,19 +212,16 @@ impl Normalizer {
             if red != 0 {
                 colours.swap(0, 2);
             }
-            let scales = [red, green, blue].map(|c| (gain[c], offset[c]));
+            let scales = [red, green, blue].map(|c| (scale[c], offset[c]));
             deinterleave(square.row(y + row, x, crop), colours.map(|line| &mut **line), scales);
-            if view.flip {
+            if flip {
                 lines.iter_mut().for_each(|line| line.reverse());
             }
             let Some(mean) = &self.mean else { continue };
-            let (mean_x, mean_y) = match mean.at_crop && view.resized_crop.is_none() {
-                true => (view.x as usize, view.y as usize),
-                false => (mean.centre, mean.centre),
-            };
+            let [mean_x, mean_y] = mean_at.map(|at| at as usize);
             for (c, line) in lines.iter_mut().enumerate() {
                 let part = &mean.values[(c * mean.size + mean_y + row) * mean.size + mean_x..][..crop];
-                if view.flip && mean.at_crop {
+                if flip_mean {
                     line.iter_mut().rev().zip(part).for_each(|(out, mean)| *out -= mean / divisor);
                 } else {
                     line.iter_mut().zip(part).for_each(|(out, mean)| *out -= mean / divisor);

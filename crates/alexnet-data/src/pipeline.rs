@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::augment::resized_crop::ResizedCrop;
 use crate::augment::{Augment, View};
-use crate::normalize::Normalizer;
+use crate::normalize::{Normalizer, ViewNumbers};
 use crate::resize::{Resizer, Window};
 use crate::sources::Location;
 use crate::{Error, MeanImage, Preprocess, RgbImage8};
@@ -192,6 +192,55 @@ impl Pipeline {
         scratch: &mut Scratch,
         output: &mut [f32],
     ) -> Result<(), Error> {
+        self.render(from, views, scratch, output, |square, at, view, output| {
+            self.normalizer.write(square, at, view, output);
+            if let Some(erased) = &view.erased {
+                erased.apply(output, self.preprocess.crop_size as usize);
+            }
+        })
+    }
+
+    /// Writes the views of an image as bytes to `output`, `[views, crop_size, crop_size, 3]`, red, green and blue, not yet
+    /// flipped; [`Pipeline::numbers`] tells what is to be made of them. Nothing is erased: that is done to what comes after.
+    ///
+    /// # Errors
+    /// As [`Pipeline::load_into`].
+    pub fn load_bytes_into(
+        &self,
+        from: &Location,
+        views: &[View],
+        scratch: &mut Scratch,
+        output: &mut [u8],
+    ) -> Result<(), Error> {
+        let side = self.preprocess.crop_size as usize;
+        self.render(from, views, scratch, output, |square, [x, y], _, output| {
+            for (row, line) in output.chunks_exact_mut(3 * side).enumerate() {
+                line.copy_from_slice(square.row(y + row, x, side));
+            }
+        })
+    }
+
+    /// What makes of the bytes of a view what [`Pipeline::load_into`] writes.
+    pub fn numbers(&self, view: &View) -> ViewNumbers {
+        self.normalizer.numbers(view)
+    }
+
+    /// The mean image that is subtracted, if one is: `[3, size, size]` in the network's channel order and on its scale, and
+    /// its size.
+    pub fn scaled_mean(&self) -> Option<(&[f32], usize)> {
+        self.normalizer.scaled_mean()
+    }
+
+    /// Makes the views of an image, one after the other, and calls `write` with the square that each is cut from, where it
+    /// begins (column, row) and its part of `output`.
+    fn render<T>(
+        &self,
+        from: &Location,
+        views: &[View],
+        scratch: &mut Scratch,
+        output: &mut [T],
+        write: impl Fn(&Square<'_>, [usize; 2], &View, &mut [T]),
+    ) -> Result<(), Error> {
         let (length, border) = (self.preprocess.view_len(), self.preprocess.border());
         if output.len() != length * views.len() {
             let rule = format!("{} views of {length} numbers are to be written", views.len());
@@ -225,10 +274,7 @@ impl Pipeline {
                 view.colour_changes.iter().flatten().for_each(|change| change.apply(&mut pixels.pixels));
             }
             let source = source.unwrap_or(Square { image: pixels, x: 0, y: 0 });
-            self.normalizer.write(&source, from, view, output);
-            if let Some(erased) = &view.erased {
-                erased.apply(output, side as usize);
-            }
+            write(&source, from, view, output);
         }
         Ok(())
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alexnet_data::{
-    Augment, BadSampleBudget, Batch, ColourNoise, Error, Loader, LoaderConfig, Mean, Mode, OnBadSample, Order,
-    Pipeline, Preprocess, ResizeRule, Sample, Share, Split, View,
+    Augment, BadSampleBudget, Batch, ColourNoise, Error, Loader, LoaderConfig, Mean, Mixing, Mode, OnBadSample, Order,
+    Pipeline, Pixels, Preprocess, ResizeRule, Sample, Share, Split, View, ViewNumbers,
 };
 
 fn samples(folder: &Path) -> Arc<[Sample]> {
@@ -34,6 +34,47 @@ fn all(samples: &Arc<[Sample]>, config: LoaderConfig) -> Vec<Batch> {
     let loader = Loader::new(samples.clone(), pipeline(), config).unwrap();
     assert_eq!(loader.remaining(), loader.map(Result::unwrap).collect::<Vec<_>>().len());
     Loader::new(samples.clone(), pipeline(), config).unwrap().map(Result::unwrap).collect()
+}
+
+/// What [`alexnet_data::ViewNumbers`] says becomes of bytes, where no mean image is subtracted.
+fn floats_of(batch: &Batch, side: usize) -> Vec<f32> {
+    let views = batch.bytes.pixels.chunks_exact(3 * side * side).zip(&batch.bytes.numbers);
+    let plane = |pixels: &[u8], numbers: &ViewNumbers, c: usize| -> Vec<f32> {
+        let column = |j: usize| if numbers.flip { side - 1 - j } else { j };
+        let byte = |i: usize| f32::from(pixels[(i / side * side + column(i % side)) * 3 + c]);
+        (0..side * side).map(|i| byte(i) * numbers.scale[c] + numbers.offset[c]).collect()
+    };
+    views.flat_map(|(pixels, numbers)| (0..3).flat_map(|c| plane(pixels, numbers, c)).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn bytes_and_their_numbers_make_the_floats() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(&pictures::write_set(folder.path(), 3, 9, 20));
+    for config in [LoaderConfig::train(4, 11, 2), LoaderConfig { mode: Mode::TenViews, ..LoaderConfig::eval(5) }] {
+        let bytes = LoaderConfig { pixels: Pixels::Bytes, ..config };
+        let found = all(&samples, bytes);
+        for (bytes, floats) in found.iter().zip(&all(&samples, config)) {
+            assert!(bytes.images.is_empty() && floats.bytes.pixels.is_empty() && floats.bytes.numbers.is_empty());
+            assert_eq!((&bytes.labels, &bytes.indices), (&floats.labels, &floats.indices));
+            assert_eq!(floats_of(bytes, 16), floats.images);
+        }
+        assert_eq!(all(&samples, LoaderConfig { workers: 5, ..bytes }), found);
+        // Memory that comes back is used again, whatever was in it.
+        let mut loader =
+            Loader::new(samples.clone(), pipeline(), LoaderConfig { workers: 1, prefetch: 1, ..bytes }).unwrap();
+        for expected in &found {
+            let batch = loader.next().unwrap().unwrap();
+            assert_eq!(&batch, expected);
+            loader.recycle_bytes(batch.bytes.pixels.iter().map(|byte| !byte).chain([1; 999]).collect());
+        }
+    }
+    let mixed = Augment { mixing: Mixing { mixup: Some(0.2), cutmix: None }, ..Augment::NONE };
+    let mixed = Arc::new(Pipeline::new(*pipeline().preprocess(), mixed, None).unwrap());
+    let config = LoaderConfig { pixels: Pixels::Bytes, ..LoaderConfig::train(4, 0, 0) };
+    let message = Loader::new(samples.clone(), mixed.clone(), config).err().unwrap().to_string();
+    assert!(message.contains("delivered as floats"), "{message}");
+    assert!(Loader::new(samples, mixed, LoaderConfig { mode: Mode::Eval, ..config }).is_ok());
 }
 
 #[test]

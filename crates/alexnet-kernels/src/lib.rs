@@ -22,6 +22,7 @@ pub mod lrn_same_map;
 pub mod max_pool2d;
 mod parallel;
 mod peak;
+pub mod pixels;
 mod pool2d;
 mod scratch;
 pub mod sgd;

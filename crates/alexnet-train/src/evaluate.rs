@@ -4,12 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use alexnet_data::{BadSample, BadSampleBudget, Batch, Loader, LoaderConfig, Pipeline, Sample};
+use alexnet_data::{BadSample, BadSampleBudget, Batch, LoaderConfig, Pipeline, Sample};
 use alexnet_kernels::softmax_cross_entropy;
 use alexnet_model::{Mode, Network, Tape};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use crate::error::Result;
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 
 /// What came out.
@@ -45,16 +46,17 @@ pub fn evaluate(
     let mut budget = BadSampleBudget::one_percent(samples.len());
     let mut bad = Vec::new();
     let mut done = 0;
-    let mut loader = Loader::new(samples.clone(), pipeline.clone(), config)?;
+    let mut feed = Feed::new(network, pipeline, config.mode)?;
+    let mut loader = feed.loader(samples.clone(), pipeline.clone(), config)?;
     while let Some(batch) = loader.next() {
-        let batch = batch?;
+        let mut batch = batch?;
         done += batch.labels.len() + batch.bad.len();
         budget.spend(&batch.bad)?;
         bad.extend(batch.bad.iter().cloned());
         if !batch.labels.is_empty() {
-            add_batch(network, &batch, tape, &mut metrics)?;
+            let images = feed.images(network, &mut batch, &mut loader)?;
+            add_batch(network, &batch, &images, tape, &mut metrics)?;
         }
-        loader.recycle(batch.images);
         if progress(done, samples.len()).is_break() {
             return Ok(None);
         }
@@ -63,11 +65,9 @@ pub fn evaluate(
     Ok(Some(Evaluation { metrics, views: config.mode.views(), images_per_second, bad }))
 }
 
-fn add_batch(network: &Network, batch: &Batch, tape: &mut Tape, metrics: &mut Metrics) -> Result<()> {
+fn add_batch(network: &Network, batch: &Batch, images: &Tensor, tape: &mut Tape, metrics: &mut Metrics) -> Result<()> {
     let (n, views) = (batch.labels.len(), batch.views);
-    let [c, h, w] = network.spec().input_size();
-    let images = Tensor::from_slice(&batch.images, (n * views, c, h, w), &Device::Cpu)?;
-    let logits = network.forward(&images, Mode::Test, tape)?;
+    let logits = network.forward(images, Mode::Test, tape)?;
     if views == 1 {
         let labels = Tensor::from_slice(&batch.labels, n, logits.device())?;
         let losses = Tensor::zeros(n, DType::F32, logits.device())?;
@@ -109,6 +109,7 @@ pub fn probabilities(logits: &Tensor, views: usize) -> Result<Vec<Vec<f32>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
 
     #[test]
     fn probabilities_are_averaged_not_logits() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use alexnet_data::{BadSample, BadSampleBudget, Batch, Loader, LoaderConfig, Order};
+use alexnet_data::{BadSample, BadSampleBudget, Batch, LoaderConfig, Order};
 use alexnet_kernels::{allow_tf32, softmax_cross_entropy};
 use alexnet_model::{Mode, Model, Network, Precision, Tape, build};
 use candle_core::{DType, Device, Tensor};
@@ -15,6 +15,7 @@ use crate::config::TrainConfig;
 use crate::data::{self, RunData};
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::plot;
 use crate::record::{EpochRecord, RunDir, StepRecord};
@@ -180,12 +181,13 @@ impl Trainer {
     /// The rest of the epoch under way. False where it was asked to stop.
     fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<bool> {
         let mut budget = BadSampleBudget::one_percent(self.data.train.len()).resumed(self.state.bad);
-        let mut loader = Loader::new(self.data.train.clone(), self.data.pipeline.clone(), self.loader())?;
+        let mut feed = Feed::new(&self.model.network, &self.data.pipeline, self.loader().mode)?;
+        let mut loader = feed.loader(self.data.train.clone(), self.data.pipeline.clone(), self.loader())?;
         loop {
             let asked = Instant::now();
             let Some(batch) = loader.next() else { return Ok(true) };
             self.state.wait_seconds += asked.elapsed().as_secs_f64();
-            let batch = batch?;
+            let mut batch = batch?;
             self.state.bad += batch.bad.len();
             if !batch.bad.is_empty() {
                 self.run.add_bad(&batch.bad)?;
@@ -193,7 +195,13 @@ impl Trainer {
                 budget.spend(&batch.bad)?;
             }
             let images = batch.labels.len();
-            let record = if images > 0 { Some(self.step(batch, tape)?) } else { None };
+            let record = match images {
+                0 => None,
+                _ => {
+                    let images = feed.images(&self.model.network, &mut batch, &mut loader)?;
+                    Some(self.step(&batch, &images, tape)?)
+                }
+            };
             self.state.batch += 1;
             if let Some(record) = record {
                 if record.step.is_multiple_of(RECORDED_STEPS) {
@@ -211,9 +219,8 @@ impl Trainer {
     }
 
     /// One step: forward, loss, backward, each parameter updated as soon as its gradient is there.
-    fn step(&mut self, batch: Batch, tape: &mut Tape) -> Result<StepRecord> {
-        let network = &self.model.network;
-        let (n, [c, h, w]) = (batch.labels.len(), network.spec().input_size());
+    fn step(&mut self, batch: &Batch, images: &Tensor, tape: &mut Tape) -> Result<StepRecord> {
+        let (network, n) = (&self.model.network, batch.labels.len());
         let rates = self.rates();
         let learning_rate = self.config.solver.learning_rate * rates.weight;
         self.state.learning_rate = learning_rate;
@@ -226,10 +233,9 @@ impl Trainer {
                 Tensor::from_vec(batch.targets(classes, self.config.label_smoothing)?, (n, classes), &Device::Cpu)?
             }
         };
-        let images = Tensor::from_vec(batch.images, (n, c, h, w), &Device::Cpu)?;
 
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
-        let logits = network.forward(&images, mode, tape)?;
+        let logits = network.forward(images, mode, tape)?;
         let labels = labels.to_device(logits.device())?;
         let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
         softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;

@@ -101,6 +101,11 @@ impl Augment {
     /// Random crops and flips, with nothing done to the colours: the paper's, but for its colour noise.
     pub const CROP_AND_FLIP: Self = Self { random_crop: true, flip: true, ..Self::NONE };
 
+    /// Whether nothing is done to an image but what can be done to bytes or said in [`ViewNumbers`](crate::ViewNumbers).
+    pub fn ends_in_bytes(&self) -> bool {
+        self.erasing.is_none() && self.mixing.mixup.is_none() && self.mixing.cutmix.is_none()
+    }
+
     /// # Errors
     /// [`Error::Setting`] for the first number that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {

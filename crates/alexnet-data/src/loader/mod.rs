@@ -14,11 +14,31 @@ mod ordered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::normalize::ViewNumbers;
 use crate::order::{Batching, EpochOrder, Order, Share};
 use crate::pipeline::{Mode, Pipeline, Scratch};
 use crate::sources::Sample;
 use crate::{BadSample, Error, OnBadSample};
 use ordered::{Job, Ordered};
+
+/// As what the images of a batch are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// The numbers that a network sees.
+    Floats,
+    /// Bytes, a quarter of the memory, and what makes those numbers of them: for a GPU, which does it while they are read.
+    /// What is done to images after that, erasing and mixing, is not to be had.
+    Bytes,
+}
+
+/// The images of a batch as bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bytes {
+    /// `[n, views, crop_size, crop_size, 3]`: red, green and blue.
+    pub pixels: Vec<u8>,
+    /// What makes of each view what a network sees.
+    pub numbers: Vec<ViewNumbers>,
+}
 
 /// What a [`Loader`] delivers, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +61,8 @@ pub struct LoaderConfig {
     pub share: Share,
     /// What is made of each image.
     pub mode: Mode,
+    /// As what it is delivered.
+    pub pixels: Pixels,
     /// What happens when a file is not the image it should be.
     pub on_bad_sample: OnBadSample,
     /// Whether a last, smaller batch is left out.
@@ -60,6 +82,7 @@ impl LoaderConfig {
             start_sample: 0,
             share: Share::WHOLE,
             mode: Mode::Train,
+            pixels: Pixels::Floats,
             on_bad_sample: OnBadSample::Skip,
             drop_last: false,
         }
@@ -90,8 +113,10 @@ impl LoaderConfig {
 /// Some samples of an epoch, ready for the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// `[n, views, 3, crop_size, crop_size]`, contiguous.
+    /// `[n, views, 3, crop_size, crop_size]`, contiguous; empty where they are delivered as bytes.
     pub images: Vec<f32>,
+    /// The same with [`Pixels::Bytes`], else empty.
+    pub bytes: Bytes,
     /// The n classes.
     pub labels: Vec<u32>,
     /// The n samples' indices in the list given to the loader.
@@ -137,7 +162,7 @@ impl Batch {
 ///
 /// Dropping it early ends the workers, after the image each is at.
 pub struct Loader {
-    batches: Ordered<Batch>,
+    batches: Ordered<Batch, Buffer>,
 }
 
 impl Loader {
@@ -149,6 +174,9 @@ impl Loader {
         let len = u32::try_from(samples.len());
         let len = len.map_err(|_| Error::setting("number of samples", samples.len(), "it must fit in 32 bits"))?;
         config.validate(samples.len())?;
+        if config.pixels == Pixels::Bytes && config.mode == Mode::Train && !pipeline.augment().ends_in_bytes() {
+            return Err(Error::setting("pixels", "bytes", "images that are erased or mixed are delivered as floats"));
+        }
         let LoaderConfig { order, seed, epoch, batch_size, start_sample, share, drop_last, .. } = config;
         let batching = Batching { batch_size, start_sample, share, drop_last };
         let order = Arc::new(EpochOrder::new(order, len, seed, epoch, batching));
@@ -160,7 +188,7 @@ impl Loader {
                 config,
                 scratch: Scratch::default(),
             };
-            move |job: Job<'_>| filler.fill(job)
+            move |job: Job<'_, Buffer>| filler.fill(job)
         })?;
         Ok(Self { batches })
     }
@@ -169,7 +197,12 @@ impl Loader {
     /// clearing tens of megabytes per batch. What waits to be used again comes on top of [`LoaderConfig::prefetch`], at
     /// most as much once more.
     pub fn recycle(&mut self, images: Vec<f32>) {
-        self.batches.recycle(images);
+        self.batches.recycle(Buffer { floats: images, ..Buffer::default() });
+    }
+
+    /// As [`Loader::recycle`], for [`Bytes::pixels`].
+    pub fn recycle_bytes(&mut self, pixels: Vec<u8>) {
+        self.batches.recycle(Buffer { bytes: pixels, ..Buffer::default() });
     }
 
     /// Batches still to come.
@@ -186,6 +219,13 @@ impl Iterator for Loader {
     }
 }
 
+/// Memory of an earlier batch.
+#[derive(Default)]
+struct Buffer {
+    floats: Vec<f32>,
+    bytes: Vec<u8>,
+}
+
 /// What one worker needs.
 struct Filler {
     samples: Arc<[Sample]>,
@@ -196,12 +236,13 @@ struct Filler {
 }
 
 impl Filler {
-    fn fill(&mut self, job: Job<'_>) -> Result<Batch, Error> {
-        let LoaderConfig { mode, seed, epoch, on_bad_sample, .. } = self.config;
+    fn fill(&mut self, job: Job<'_, Buffer>) -> Result<Batch, Error> {
+        let LoaderConfig { mode, pixels, seed, epoch, on_bad_sample, .. } = self.config;
         let positions = self.order.batch(job.number);
         let length = mode.views() * self.pipeline.preprocess().view_len();
         let mut batch = Batch {
-            images: job.buffer,
+            images: job.buffer.floats,
+            bytes: Bytes { pixels: job.buffer.bytes, numbers: Vec::new() },
             labels: Vec::with_capacity(positions.len()),
             indices: Vec::with_capacity(positions.len()),
             views: mode.views(),
@@ -209,16 +250,29 @@ impl Filler {
             own_share: None,
         };
         // Clears only what an earlier batch did not have: everything that stays is overwritten below.
-        batch.images.resize(positions.len() * length, 0.0);
+        match pixels {
+            Pixels::Floats => batch.images.resize(positions.len() * length, 0.0),
+            Pixels::Bytes => batch.bytes.pixels.resize(positions.len() * length, 0),
+        }
         for index in positions {
             if stopped(job.stop) {
                 break;
             }
             let sample = &self.samples[index as usize];
             let views = self.pipeline.views(mode, seed, epoch, index);
-            let output = &mut batch.images[batch.labels.len() * length..][..length];
-            match self.pipeline.load_into(&sample.location, &views, &mut self.scratch, output) {
+            let (from, place) = (&sample.location, batch.labels.len() * length..(batch.labels.len() + 1) * length);
+            let loaded = match pixels {
+                Pixels::Floats => self.pipeline.load_into(from, &views, &mut self.scratch, &mut batch.images[place]),
+                Pixels::Bytes => {
+                    let output = &mut batch.bytes.pixels[place];
+                    self.pipeline.load_bytes_into(from, &views, &mut self.scratch, output)
+                }
+            };
+            match loaded {
                 Ok(()) => {
+                    if pixels == Pixels::Bytes {
+                        batch.bytes.numbers.extend(views.iter().map(|view| self.pipeline.numbers(view)));
+                    }
                     batch.labels.push(sample.label);
                     batch.indices.push(index);
                 }
@@ -230,6 +284,7 @@ impl Filler {
             }
         }
         batch.images.truncate(batch.labels.len() * length);
+        batch.bytes.pixels.truncate(batch.labels.len() * length);
         if mode == Mode::Train {
             let side = self.pipeline.preprocess().crop_size;
             let position = self.order.position(job.number) as u32;

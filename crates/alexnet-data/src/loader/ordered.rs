@@ -12,11 +12,11 @@ use crate::Error;
 use crate::decode::panic_message;
 
 /// What a job is told.
-pub(super) struct Job<'a> {
+pub(super) struct Job<'a, B> {
     /// Its number.
     pub(super) number: usize,
     /// A buffer to fill, perhaps with an earlier job's leftovers.
-    pub(super) buffer: Vec<f32>,
+    pub(super) buffer: B,
     /// Becomes true when nobody wants the result any more.
     pub(super) stop: &'a AtomicBool,
 }
@@ -26,21 +26,21 @@ pub(super) struct Job<'a> {
 /// A thread that wants to begin a job takes a buffer first, then the next number. There are `window` buffers, and one
 /// goes back when a result is handed out, so at most `window` jobs are running or waiting to be handed out. The lowest
 /// number not yet handed out always belongs to a thread that has its buffer: nothing can wait for itself.
-pub(super) struct Ordered<T> {
+pub(super) struct Ordered<T, B> {
     next: usize,
     end: usize,
     /// Results that came before their turn; at most `window`.
     early: BTreeMap<usize, Result<T, Error>>,
     results: Receiver<(usize, Result<T, Error>)>,
     /// `None` once everything has been handed out: the threads end when they ask for the next buffer.
-    buffers: Option<Sender<Vec<f32>>>,
-    recycled: Vec<Vec<f32>>,
+    buffers: Option<Sender<B>>,
+    recycled: Vec<B>,
     window: usize,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<T: Send + 'static> Ordered<T> {
+impl<T: Send + 'static, B: Default + Send + 'static> Ordered<T, B> {
     /// Starts `threads` threads, each with a job function of its own from `make_work`.
     pub(super) fn start<F>(
         first: usize,
@@ -50,7 +50,7 @@ impl<T: Send + 'static> Ordered<T> {
         make_work: impl Fn() -> F,
     ) -> Result<Self, Error>
     where
-        F: FnMut(Job<'_>) -> Result<T, Error> + Send + 'static,
+        F: FnMut(Job<'_, B>) -> Result<T, Error> + Send + 'static,
     {
         // More than there are jobs, or threads than buffers, would only take memory.
         let window = window.min(end.saturating_sub(first)).max(1);
@@ -93,7 +93,7 @@ impl<T: Send + 'static> Ordered<T> {
     }
 
     /// Gives a buffer back for a later job; beyond `window` of them it is freed.
-    pub(super) fn recycle(&mut self, buffer: Vec<f32>) {
+    pub(super) fn recycle(&mut self, buffer: B) {
         if self.recycled.len() < self.window {
             self.recycled.push(buffer);
         }
@@ -113,7 +113,7 @@ impl<T: Send + 'static> Ordered<T> {
     }
 }
 
-impl<T: Send + 'static> Iterator for Ordered<T> {
+impl<T: Send + 'static, B: Default + Send + 'static> Iterator for Ordered<T, B> {
     type Item = Result<T, Error>;
 
     /// The next result, in order. After an error, nothing follows.
@@ -139,7 +139,7 @@ impl<T: Send + 'static> Iterator for Ordered<T> {
     }
 }
 
-impl<T> Ordered<T> {
+impl<T, B> Ordered<T, B> {
     /// Ends the threads, each after what it is at, and waits for that.
     fn close(&mut self) {
         self.next = self.end;
@@ -152,22 +152,22 @@ impl<T> Ordered<T> {
     }
 }
 
-impl<T> Drop for Ordered<T> {
+impl<T, B> Drop for Ordered<T, B> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-struct Worker<T> {
+struct Worker<T, B> {
     counter: Arc<AtomicUsize>,
     end: usize,
     stop: Arc<AtomicBool>,
-    buffers: Receiver<Vec<f32>>,
+    buffers: Receiver<B>,
     results: Sender<(usize, Result<T, Error>)>,
 }
 
-impl<T> Worker<T> {
-    fn run(self, mut work: impl FnMut(Job<'_>) -> Result<T, Error>) {
+impl<T, B> Worker<T, B> {
+    fn run(self, mut work: impl FnMut(Job<'_, B>) -> Result<T, Error>) {
         for buffer in self.buffers {
             let number = self.counter.fetch_add(1, Ordering::Relaxed);
             if number >= self.end || self.stop.load(Ordering::Relaxed) {
@@ -190,14 +190,14 @@ mod tests {
 
     use super::*;
 
-    fn collect(ordered: Ordered<usize>) -> Vec<Result<usize, String>> {
+    fn collect(ordered: Ordered<usize, Vec<f32>>) -> Vec<Result<usize, String>> {
         ordered.map(|result| result.map_err(|error| error.to_string())).collect()
     }
 
     #[test]
     fn results_come_in_order_whoever_is_slow() {
         let slow_first = || {
-            |job: Job<'_>| {
+            |job: Job<'_, Vec<f32>>| {
                 std::thread::sleep(Duration::from_millis([9, 1, 5, 0][job.number % 4]));
                 Ok(job.number)
             }
@@ -215,7 +215,7 @@ mod tests {
         let begun = Arc::new(AtomicUsize::new(0));
         let count = || {
             let begun = begun.clone();
-            move |job: Job<'_>| {
+            move |job: Job<'_, Vec<f32>>| {
                 begun.fetch_add(1, Ordering::SeqCst);
                 Ok(job.number)
             }
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_the_end() {
         let panics = || {
-            |job: Job<'_>| match job.number {
+            |job: Job<'_, Vec<f32>>| match job.number {
                 3 => panic!("number 3"),
                 number => Ok(number),
             }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn dropping_stops_jobs_that_listen() {
         let forever = || {
-            |job: Job<'_>| {
+            |job: Job<'_, Vec<f32>>| {
                 while !job.stop.load(Ordering::Relaxed) {
                     std::thread::sleep(Duration::from_millis(1));
                 }

@@ -119,6 +119,12 @@ static bool run_block(unsigned count, bool reversed) {
     }
 }
 
+// Rounded one by one: a C++ compiler for a processor without fused operations has no choice.
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+
 // The kernels by name, with the sizes of their parameters.
 struct Kernel {
     void (*call)(void**);

@@ -254,7 +254,17 @@ fn compile(name: &str, option: Option<&str>) -> Option<Library> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let mut command = Command::new(&compiler);
     // A fortified longjmp refuses to change stacks.
-    command.args(["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-shared", "-fPIC", "-DALEXNET_HOST", "-x", "c++"]);
+    command.args([
+        "-std=c++17",
+        "-O1",
+        "-U_FORTIFY_SOURCE",
+        "-ffp-contract=off",
+        "-shared",
+        "-fPIC",
+        "-DALEXNET_HOST",
+        "-x",
+        "c++",
+    ]);
     command.args(option);
     let ran = match command.arg(&source).arg("-o").arg(&output).output() {
         Ok(ran) => ran,

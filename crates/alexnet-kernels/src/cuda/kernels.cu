@@ -14,5 +14,6 @@
 #include "../lrn/lrn.cu"
 #include "../lrn_same_map/lrn_same_map.cu"
 #include "../max_pool2d/max_pool2d.cu"
+#include "../pixels/pixels.cu"
 #include "../sgd/sgd.cu"
 #include "../softmax_cross_entropy/softmax_cross_entropy.cu"

@@ -2,7 +2,9 @@
 
 use alexnet_kernels::activation::{self, Activation};
 use alexnet_kernels::conv2d::PreparedWeight;
-use alexnet_kernels::{add, avg_pool2d, channels_first_into, channels_last_into, concat, conv2d, dropout, linear};
+use alexnet_kernels::{
+    MemoryFormat, add, avg_pool2d, channels_first_into, channels_last_into, concat, conv2d, dropout, linear,
+};
 use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
@@ -12,7 +14,8 @@ use crate::layer::{LayerKind, Shape};
 use crate::tape::{Mode, Tape};
 
 impl Network {
-    /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`.
+    /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`: in any memory format, as `f32` or,
+    /// channels last, in the network's precision.
     ///
     /// In [`Mode::Train`], `tape` keeps what [`Network::backward`] needs. In [`Mode::Test`] it only lends buffers.
     ///
@@ -81,8 +84,14 @@ impl Network {
         let mut activation_is_done = false;
         match &entry.kind {
             LayerKind::Input { .. } => {
-                let images = images.to_device(device)?.to_dtype(DType::F32)?;
-                channels_last_into(&images.contiguous()?, y)?;
+                let images = images.to_device(device)?;
+                match MemoryFormat::of(&images) {
+                    // They may be in the network's precision already.
+                    MemoryFormat::ChannelsLast => add::scale_into(&images.permute((0, 2, 3, 1))?, 1.0, y)?,
+                    MemoryFormat::ChannelsFirst => {
+                        channels_last_into(&images.to_dtype(DType::F32)?.contiguous()?, y)?;
+                    }
+                }
             }
             LayerKind::Conv2d(conv) => {
                 let weight = weight.expect("a convolution has a weight");

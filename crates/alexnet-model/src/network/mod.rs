@@ -44,7 +44,7 @@ pub enum Precision {
 
 impl Precision {
     /// The type of activations.
-    pub(crate) fn dtype(self) -> DType {
+    pub fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
             Self::Bf16 => DType::BF16,
@@ -157,6 +157,11 @@ impl Network {
     /// All parameters as Candle variables, for its optimisers.
     pub fn vars(&self) -> Vec<Var> {
         self.parameters.iter().map(|parameter| parameter.var.clone()).collect()
+    }
+
+    /// Where the images go.
+    pub fn input_device(&self) -> &Device {
+        self.device_of(0)
     }
 
     fn device_of(&self, layer: usize) -> &Device {

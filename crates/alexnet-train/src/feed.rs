@@ -1,0 +1,150 @@
+//! How the images of a batch come to a network: as floats to a processor, as bytes to a GPU.
+//!
+//! A GPU makes of bytes what the network sees while it reads them, where a processor would need memory for four times as
+//! much and the bus time to carry it.
+
+use std::sync::Arc;
+
+use alexnet_data::{Batch, ChannelOrder, Loader, LoaderConfig, Mode, Pipeline, Pixels, Sample, ViewNumbers};
+use alexnet_kernels::pixels::{NUMBERS, PixelsParams, normalize_into};
+use alexnet_model::Network;
+use candle_core::{Device, Tensor};
+
+use crate::error::Result;
+
+/// The way from a loader to one network.
+#[derive(Debug)]
+pub struct Feed {
+    pixels: Pixels,
+    device: Device,
+    channels: [usize; 3],
+    mean: Option<Tensor>,
+    /// The last batch's images.
+    images: Option<Tensor>,
+}
+
+impl Feed {
+    /// The way that suits the network's device and what is done to the images.
+    ///
+    /// # Errors
+    /// A device that is out of memory.
+    pub fn new(network: &Network, pipeline: &Pipeline, mode: Mode) -> Result<Self> {
+        let bytes = mode != Mode::Train || pipeline.augment().ends_in_bytes();
+        let pixels = if bytes && !network.input_device().is_cpu() { Pixels::Bytes } else { Pixels::Floats };
+        Self::with(network, pipeline, pixels)
+    }
+
+    fn with(network: &Network, pipeline: &Pipeline, pixels: Pixels) -> Result<Self> {
+        let device = network.input_device().clone();
+        let mean = match pixels {
+            Pixels::Floats => None,
+            Pixels::Bytes => pipeline.scaled_mean(),
+        };
+        Ok(Self {
+            pixels,
+            channels: match pipeline.preprocess().channel_order {
+                ChannelOrder::Rgb => [0, 1, 2],
+                ChannelOrder::Bgr => [2, 1, 0],
+            },
+            mean: mean.map(|(values, size)| Tensor::from_slice(values, (3, size, size), &device)).transpose()?,
+            device,
+            images: None,
+        })
+    }
+
+    /// A loader of what this takes.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn loader(&self, samples: Arc<[Sample]>, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Loader> {
+        Ok(Loader::new(samples, pipeline, LoaderConfig { pixels: self.pixels, ..config })?)
+    }
+
+    /// The images of a batch for the network, `[n · views, 3, height, width]`. The batch's bytes go back to `loader`. On
+    /// a GPU the tensor is written anew in the next call.
+    ///
+    /// # Errors
+    /// A device that is out of memory.
+    pub fn images(&mut self, network: &Network, batch: &mut Batch, loader: &mut Loader) -> Result<Tensor> {
+        let n = batch.labels.len() * batch.views;
+        let [c, h, w] = network.spec().input_size();
+        if self.pixels == Pixels::Floats {
+            // On a processor this takes the loader's memory as it is.
+            return Ok(Tensor::from_vec(std::mem::take(&mut batch.images), (n, c, h, w), &self.device)?);
+        }
+        let bytes = Tensor::from_slice(&batch.bytes.pixels, (n, h, w, c), &self.device)?;
+        loader.recycle_bytes(std::mem::take(&mut batch.bytes.pixels));
+        let numbers: Vec<f32> = batch.bytes.numbers.iter().flat_map(row).collect();
+        let numbers = Tensor::from_vec(numbers, (n, NUMBERS), &self.device)?;
+        let images = match self.images.take().filter(|images| images.dims() == [n, h, w, c]) {
+            Some(images) => images,
+            None => Tensor::zeros((n, h, w, c), network.precision().dtype(), &self.device)?,
+        };
+        let params = PixelsParams { channels: self.channels, mean: self.mean.as_ref() };
+        normalize_into(&bytes, &numbers, &params, &images)?;
+        self.images = Some(images.clone());
+        Ok(images.permute((0, 3, 1, 2))?)
+    }
+}
+
+/// The numbers of a view as the kernel has them.
+fn row(numbers: &ViewNumbers) -> [f32; NUMBERS] {
+    let ViewNumbers { scale: [s0, s1, s2], offset: [o0, o1, o2], divisor, mean_at: [x, y], flip, flip_mean } = *numbers;
+    let flag = |set| if set { 1.0 } else { 0.0 };
+    [s0, s1, s2, o0, o1, o2, divisor, x as f32, y as f32, flag(flip), flag(flip_mean)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alexnet_data::{Augment, ColourNoise, DataSet, Mean, MeanAlignment, MeanImage, Preprocess, shapes};
+    use alexnet_kernels::with_host_kernels;
+    use alexnet_testing::{assert_same_bits, skip, uniform};
+
+    /// Every kind of mean, of channel order and of view: bytes through the GPU's kernel are the floats of the loader.
+    #[test]
+    fn bytes_become_the_very_floats() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = shapes::ShapesConfig { train: 20, val: 10, ..Default::default() };
+        shapes::prepare(folder.path(), &config, 2, &|_, _| {}).unwrap();
+        let samples: Arc<[Sample]> = DataSet::open(folder.path()).unwrap().train.samples.into();
+        let network = Network::new(alexnet_model::build("alexnet", 10).unwrap(), 0, &[Device::Cpu]).unwrap();
+        let image = |size: u32| {
+            let values = uniform("mean image", 0, 3 * (size * size) as usize).into_iter().map(|v| 127.0 * (v + 1.0));
+            Arc::new(MeanImage { size, values: values.collect() })
+        };
+        let noise = Augment { colour_noise: Some(ColourNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
+        let base = Preprocess::ALEXNET_2012;
+        let with_mean = |alignment| Preprocess { mean: Mean::Image { alignment }, ..base };
+        let cases = [
+            ("2012", with_mean(MeanAlignment::Centre), noise, Mode::Train),
+            (
+                "Caffe",
+                Preprocess { channel_order: ChannelOrder::Bgr, ..with_mean(MeanAlignment::AtCrop) },
+                noise,
+                Mode::Train,
+            ),
+            ("channels", Preprocess { mean: Mean::Channels([120.0, 115.0, 100.0]), ..base }, noise, Mode::Train),
+            ("no mean", Preprocess { mean: Mean::None, ..base }, Augment::NONE, Mode::Eval),
+            ("ten views", with_mean(MeanAlignment::AtCrop), Augment::NONE, Mode::TenViews),
+        ];
+        let compared = with_host_kernels(false, || {
+            for (name, preprocess, augment, mode) in cases {
+                let pipeline = Pipeline::new(preprocess, augment, Some(image(preprocess.source_size))).unwrap();
+                let pipeline = Arc::new(pipeline);
+                let [floats, bytes] = [Pixels::Floats, Pixels::Bytes].map(|pixels| {
+                    let mut feed = Feed::with(&network, &pipeline, pixels).unwrap();
+                    let config = LoaderConfig { mode, ..LoaderConfig::train(7, 3, 1) };
+                    let mut loader = feed.loader(samples.clone(), pipeline.clone(), config).unwrap();
+                    let mut batch = loader.next().unwrap().unwrap();
+                    let images = feed.images(&network, &mut batch, &mut loader).unwrap();
+                    images.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                });
+                assert_same_bits(name, &bytes, &floats);
+            }
+        });
+        if compared.is_none() {
+            skip("host", "this machine has no C++ compiler");
+        }
+    }
+}
