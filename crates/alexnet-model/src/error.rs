@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::network::Precision;
+
 /// Everything this crate reports.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +43,23 @@ pub enum Error {
     /// [`crate::Network::backward`] without a forward pass in training mode before it.
     #[error("backward needs a tape on which forward has run in training mode")]
     NothingToBackpropagate,
+    /// A device without memory for a pass.
+    #[error(
+        "layer {layer:?}: no memory for a batch of {batch} in {precision}, whose activations and gradients take \
+         {wanted_mib} MiB in all{fits}"
+    )]
+    OutOfMemory {
+        /// Where it ended.
+        layer: String,
+        /// Images of the batch.
+        batch: usize,
+        /// What the whole pass takes.
+        wanted_mib: usize,
+        /// What it was computed with.
+        precision: Precision,
+        /// How many images would fit, in words, where that is known.
+        fits: String,
+    },
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -45,6 +45,8 @@ pub struct Tape {
     pub(crate) indices: Vec<Option<Tensor>>,
     pub(crate) mode: Option<Mode>,
     batch: usize,
+    /// Of all buffers it has made.
+    bytes: usize,
 }
 
 impl Tape {
@@ -68,6 +70,11 @@ impl Tape {
         self.mode = Some(mode);
     }
 
+    /// Bytes of the buffers it holds, those in use and those that are free.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Images of the last pass.
     pub(crate) fn batch(&self) -> usize {
         self.batch
@@ -75,10 +82,14 @@ impl Tape {
 
     /// A contiguous tensor whose values are left over from whoever had it before.
     pub(crate) fn take(&mut self, dims: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
-        let count = dims.iter().product();
+        let count: usize = dims.iter().product();
         match self.free.get_mut(&(count, dtype, device.location())).and_then(Vec::pop) {
             Some(free) => Ok(free.reshape(dims)?),
-            None => Ok(Tensor::zeros(dims, dtype, device)?),
+            None => {
+                let made = Tensor::zeros(dims, dtype, device)?;
+                self.bytes += count * dtype.size_in_bytes();
+                Ok(made)
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
 use super::Network;
+use super::memory::explained;
 use crate::error::{Error, Result};
 use crate::layer::LayerKind;
 use crate::tape::{Mode, Tape};
@@ -40,7 +41,8 @@ impl Network {
                 if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
                     activation::backward_in_place(y, &grad_y, unit)?;
                 }
-                self.backward_layer(layer, &grad_y, mode, tape, &mut grads, &mut on_gradient)?;
+                let done = self.backward_layer(layer, &grad_y, mode, tape, &mut grads, &mut on_gradient);
+                explained(self, done, layer, tape, mode)?;
                 tape.give(grad_y);
             }
             let (value, indices) = (tape.values[layer].take(), tape.indices[layer].take());

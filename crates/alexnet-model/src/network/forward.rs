@@ -9,6 +9,7 @@ use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
 use super::Network;
+use super::memory::explained;
 use crate::error::Result;
 use crate::layer::{LayerKind, Shape};
 use crate::tape::{Mode, Tape};
@@ -43,12 +44,14 @@ impl Network {
             let dims = self.spec.shapes()[layer].batch(n);
             let y = if layer + 1 == layers {
                 // Never a pooled buffer: it is handed out.
-                Tensor::zeros(dims, dtype, self.device_of(layer))?
+                Tensor::zeros(dims, dtype, self.device_of(layer)).map_err(Into::into)
             } else {
-                tape.take(&dims, dtype, self.device_of(layer))?
+                tape.take(&dims, dtype, self.device_of(layer))
             };
+            let y = explained(self, y, layer, tape, mode)?;
             let prepared = prepared.get(layer).and_then(Option::as_ref);
-            self.compute(layer, x, &y, mode, tape, prepared)?;
+            let done = self.compute(layer, x, &y, mode, tape, prepared);
+            explained(self, done, layer, tape, mode)?;
             show(layer, &y)?;
             tape.values[layer] = Some(y);
             for &input in self.spec.inputs(layer) {

@@ -4,6 +4,7 @@ mod autograd;
 mod backward;
 mod forward;
 mod inference;
+mod memory;
 #[cfg(test)]
 mod tests;
 

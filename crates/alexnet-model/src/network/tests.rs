@@ -196,6 +196,39 @@ fn a_used_tape_gives_the_same_results_as_a_new_one() {
     }
 }
 
+/// What is worked out is what the tape makes, for every variant and way of running.
+#[test]
+fn memory_is_what_was_worked_out() {
+    let all = crate::VARIANTS.iter().map(|variant| build(variant.name, 10).unwrap());
+    for spec in all.chain([branched(0.4, DropoutScaling::AtTest)]) {
+        let [c, h, w] = spec.input_size();
+        let name = spec.arch().to_owned();
+        let network = Network::new(spec, 7, CPU).unwrap();
+        for n in [1, 3] {
+            let x = tensor(&vec![0.5; n * c * h * w], &[n, c, h, w]);
+            let mut tape = Tape::new();
+            network.forward(&x, Mode::Test, &mut tape).unwrap();
+            assert_eq!(network.pass_memory(n, Mode::Test), tape.bytes(), "{name}, testing {n}");
+            let mut tape = Tape::new();
+            run(&network, &x, &vec![1; n], &mut tape);
+            assert_eq!(network.pass_memory(n, TRAIN), tape.bytes(), "{name}, training {n}");
+        }
+    }
+}
+
+#[test]
+fn a_device_without_memory_says_what_was_wanted() {
+    let network = Network::new(branched(0.0, DropoutScaling::AtTest), 7, CPU).unwrap();
+    let mut tape = Tape::new();
+    network.forward(&tensor(&[0.5; 216], &[1, 3, 9, 8]), TRAIN, &mut tape).unwrap();
+    let error = || candle_core::Error::Msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into());
+    let message = network.explain(error().into(), 1, &tape, TRAIN).to_string();
+    let layer = &network.spec().layers()[1].name;
+    assert!(message.contains(&format!("layer {layer:?}: no memory for a batch of 1 in f32")), "{message}");
+    let other = network.explain(candle_core::Error::Msg("else".into()).into(), 1, &tape, TRAIN).to_string();
+    assert!(other.contains("else") && !other.contains("memory"), "{other}");
+}
+
 #[test]
 fn prepared_weights_give_the_same_results() {
     let network = Network::new(crate::build("alexnet", 10).unwrap(), 7, CPU).unwrap();

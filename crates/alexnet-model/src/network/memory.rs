@@ -1,0 +1,131 @@
+//! How much memory a pass takes, worked out without running it.
+
+use std::collections::HashMap;
+
+use alexnet_kernels::max_pool2d::index_dtype;
+use candle_core::{DType, Device};
+
+use super::{Network, Precision};
+use crate::error::{Error, Result};
+use crate::layer::LayerKind;
+use crate::specification::ParameterSpec;
+use crate::tape::{Mode, Tape};
+
+/// What a [`Tape`] does, as counts.
+#[derive(Default)]
+struct Plan {
+    free: HashMap<(usize, DType), usize>,
+    bytes: usize,
+}
+
+impl Plan {
+    fn take(&mut self, count: usize, dtype: DType) {
+        match self.free.get_mut(&(count, dtype)) {
+            Some(free) if *free > 0 => *free -= 1,
+            _ => self.bytes += count * dtype.size_in_bytes(),
+        }
+    }
+
+    fn give(&mut self, count: usize, dtype: DType) {
+        *self.free.entry((count, dtype)).or_default() += 1;
+    }
+}
+
+impl Network {
+    /// Bytes of the buffers that a pass over `batch` images takes from its tape: activations, and in training their
+    /// gradients and those of parameters. Parameters themselves, the solver's velocities and what libraries work in come on
+    /// top. For networks on one device.
+    pub fn pass_memory(&self, batch: usize, mode: Mode) -> usize {
+        let (mut plan, dtype, layers) = (Plan::default(), self.precision.dtype(), self.spec.layers());
+        let count = |layer: usize| self.spec.shapes()[layer].elements() * batch;
+        let indices = |layer: usize| match (&layers[layer].kind, mode) {
+            (LayerKind::MaxPool2d(params), Mode::Train { .. }) => Some(index_dtype(params)),
+            _ => None,
+        };
+        let mut stored = vec![false; layers.len()];
+        for layer in 0..layers.len() {
+            // The last result is not the tape's.
+            if layer + 1 < layers.len() {
+                plan.take(count(layer), dtype);
+                stored[layer] = true;
+            }
+            indices(layer).into_iter().for_each(|indices| plan.take(count(layer), indices));
+            for &input in self.spec.inputs(layer) {
+                let later = self.last_reader[input] > layer || mode != Mode::Test && self.kept[input];
+                if !later && std::mem::take(&mut stored[input]) {
+                    plan.give(count(input), dtype);
+                }
+            }
+        }
+        if mode == Mode::Test {
+            return plan.bytes;
+        }
+        let mut has_grad = vec![false; layers.len()];
+        plan.take(count(layers.len() - 1), dtype);
+        has_grad[layers.len() - 1] = true;
+        for layer in (0..layers.len()).rev() {
+            if std::mem::take(&mut has_grad[layer]) {
+                let parameters = self.of_layer[layer].into_iter().flatten();
+                let parameters: Vec<&ParameterSpec> = parameters.map(|i| &self.parameters[i].spec).collect();
+                for &input in self.spec.inputs(layer).iter().filter(|&&input| self.has_gradient[input]) {
+                    plan.take(count(input), dtype);
+                    // A second gradient is added to the first.
+                    if std::mem::replace(&mut has_grad[input], true) {
+                        plan.give(count(input), dtype);
+                    }
+                }
+                parameters.iter().for_each(|parameter| plan.take(parameter.elements(), DType::F32));
+                parameters.iter().for_each(|parameter| plan.give(parameter.elements(), DType::F32));
+                plan.give(count(layer), dtype);
+            }
+            if stored[layer] {
+                plan.give(count(layer), dtype);
+            }
+            indices(layer).into_iter().for_each(|indices| plan.give(count(layer), indices));
+        }
+        plan.bytes
+    }
+
+    /// If `error` is that of a device without memory, one that says where, how much was wanted, and what would fit.
+    pub(super) fn explain(&self, error: Error, layer: usize, tape: &Tape, mode: Mode) -> Error {
+        let text = error.to_string();
+        if !text.contains("OUT_OF_MEMORY") {
+            return error;
+        }
+        let batch = tape.batch();
+        let free = match self.device_of(layer) {
+            Device::Cuda(_) => self.free_memory(layer),
+            _ => None,
+        };
+        let wanted = self.pass_memory(batch, mode);
+        // Without much of the free memory, which libraries want, too.
+        let fits = free.map(|free| (tape.bytes() + free) as f64 * 0.9 / wanted.max(1) as f64 * batch as f64);
+        Error::OutOfMemory {
+            layer: self.spec.layers()[layer].name.clone(),
+            batch,
+            wanted_mib: wanted >> 20,
+            precision: self.precision,
+            fits: fits.map_or(String::new(), |fits| format!("; about {} would fit", fits as usize)),
+        }
+    }
+
+    fn free_memory(&self, layer: usize) -> Option<usize> {
+        let candle_core::DeviceLocation::Cuda { gpu_id } = self.device_of(layer).location() else { return None };
+        let devices = alexnet_kernels::cuda_devices().ok()?;
+        devices.iter().find(|device| device.ordinal == gpu_id).map(|device| device.free_memory)
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+/// Whatever went wrong in a layer, explained.
+pub(super) fn explained<T>(network: &Network, result: Result<T>, layer: usize, tape: &Tape, mode: Mode) -> Result<T> {
+    result.map_err(|error| network.explain(error, layer, tape, mode))
+}
