@@ -3,10 +3,10 @@
 //! `golden/cases.json` lists the cases, `xtask/golden/kernels.py` computes the answers. An operation's reference is held
 //! against the answers, and every fast path against the reference, which sees all values where the file holds samples.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use serde_json::Value;
 
 pub(crate) use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, seed_of, skip, uniform};
@@ -83,24 +83,43 @@ impl Case {
 thread_local! {
     /// Where the calling thread's tensors go ([`for_each_backend`]).
     static DEVICE: RefCell<Device> = const { RefCell::new(Device::Cpu) };
+    /// Whether activations and their gradients are `bf16` ([`in_bf16`]).
+    static HALF: Cell<bool> = const { Cell::new(false) };
 }
 
 fn device() -> Device {
     DEVICE.with_borrow(Device::clone)
 }
 
-/// A tensor on the device that is being tested.
+/// A tensor on the device that is being tested, of the type of activations.
 pub(crate) fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
+    full(values, dims).to_dtype(if HALF.get() { DType::BF16 } else { DType::F32 }).unwrap()
+}
+
+/// A tensor there that is `f32` in any case: a bias, a parameter's gradient.
+pub(crate) fn full(values: &[f32], dims: &[usize]) -> Tensor {
     Tensor::from_slice(values, dims, &device()).unwrap()
 }
 
 pub(crate) fn zeros(dims: &[usize]) -> Tensor {
-    Tensor::zeros(dims, candle_core::DType::F32, &device()).unwrap()
+    Tensor::zeros(dims, DType::F32, &device()).unwrap()
 }
 
 /// The values in logical order.
 pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
+    tensor.to_dtype(DType::F32).and_then(|t| t.flatten_all()).and_then(|t| t.to_vec1()).unwrap()
+}
+
+/// What becomes of values in `bf16`: the nearest, ties to even.
+pub(crate) fn rounded(values: &[f32]) -> Vec<f32> {
+    values.iter().map(|&v| half::bf16::from_f32(v).to_f32()).collect()
+}
+
+/// Runs `f` with [`tensor`]s in `bf16` on every device.
+pub(crate) fn in_bf16(f: impl Fn(Backend)) {
+    HALF.set(true);
+    for_each_device(f);
+    HALF.set(false);
 }
 
 /// An `[n, c, h, w]` batch as channels-last values.

@@ -62,12 +62,13 @@ impl Conv {
         let [_, out, oh, ow] = self.y_dims;
         let x = tensor(&nhwc(&self.x, self.x_dims), &[n, h, w, c]);
         let weight = tensor(&self.weight, &self.weight_dims);
-        let bias = self.bias.as_ref().map(|bias| tensor(bias, &[out]));
-        let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
-        let y = full(&[n, oh, ow, out]);
+        let bias = self.bias.as_ref().map(|bias| full(bias, &[out]));
+        let nans = |dims: &[usize]| vec![f32::NAN; dims.iter().product()];
+        let empty = |dims: &[usize]| full(&nans(dims), dims);
+        let y = tensor(&nans(&[n, oh, ow, out]), &[n, oh, ow, out]);
         forward_into(&x, &weight, bias.as_ref(), &self.params, relu, &y).unwrap();
         let grad_y = tensor(&nhwc(&self.grad_y, self.y_dims), &[n, oh, ow, out]);
-        let (grad_x, grad_weight, grad_bias) = (full(x.dims()), full(weight.dims()), full(&[out]));
+        let (grad_x, grad_weight, grad_bias) = (tensor(&nans(x.dims()), x.dims()), empty(weight.dims()), empty(&[out]));
         let grads = Conv2dGrads { x: Some(&grad_x), weight: Some(&grad_weight), bias: Some(&grad_bias) };
         backward_into(&x, &weight, &grad_y, &self.params, grads).unwrap();
         Answer {
@@ -109,7 +110,7 @@ fn reference_agrees_with_pytorch() {
 }
 
 #[test]
-fn every_instruction_set_agrees_with_the_reference() {
+fn every_backend_agrees_with_the_reference() {
     for conv in convs() {
         let (expected, tolerance) = (conv.reference(), conv.tolerance());
         for_each_backend(|backend| {
@@ -126,6 +127,22 @@ fn every_instruction_set_agrees_with_the_reference() {
 
             let rectified: Vec<f32> = expected.y.iter().map(|&y| y.max(0.0)).collect();
             assert_close(&format!("{name}, {backend}: relu"), &conv.run(true).y, &rectified, tolerance);
+        });
+    }
+}
+
+/// Results have eight bits, so an error of at most 2^-9, or twice that where the bias is added to what was rounded.
+#[test]
+fn bf16_stays_within_its_bounds() {
+    for mut conv in convs() {
+        (conv.x, conv.weight, conv.grad_y) = (rounded(&conv.x), rounded(&conv.weight), rounded(&conv.grad_y));
+        let expected = conv.reference();
+        in_bf16(|backend| {
+            let (actual, name) = (conv.run(false), conv.name());
+            assert_close(&format!("{name}, {backend}: y"), &actual.y, &expected.y, 8e-3);
+            assert_close(&format!("{name}, {backend}: grad_x"), &actual.grad_x, &expected.grad_x, 1e-2);
+            assert_close(&format!("{name}, {backend}: grad_weight"), &actual.grad_weight, &expected.grad_weight, 5e-3);
+            assert_close(&format!("{name}, {backend}: grad_bias"), &actual.grad_bias, &expected.grad_bias, 1e-5);
         });
     }
 }

@@ -38,14 +38,16 @@ impl Product {
     }
 
     fn run(&self, relu: bool) -> Answer {
-        let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
+        let nans = |dims: &[usize]| vec![f32::NAN; dims.iter().product()];
+        let empty = |dims: &[usize]| full(&nans(dims), dims);
         let x = tensor(&self.x, &[self.n, self.in_features]);
         let weight = tensor(&self.weight, &[self.out_features, self.in_features]);
-        let bias = (!self.bias.is_empty()).then(|| tensor(&self.bias, &[self.out_features]));
-        let y = full(&[self.n, self.out_features]);
+        let bias = (!self.bias.is_empty()).then(|| full(&self.bias, &[self.out_features]));
+        let y = tensor(&nans(&[self.n, self.out_features]), &[self.n, self.out_features]);
         forward_into(&x, &weight, bias.as_ref(), relu, &y).unwrap();
         let grad_y = tensor(&self.grad_y, y.dims());
-        let (grad_x, grad_weight, grad_bias) = (full(x.dims()), full(weight.dims()), full(&[self.out_features]));
+        let (grad_x, grad_weight, grad_bias) =
+            (tensor(&nans(x.dims()), x.dims()), empty(weight.dims()), empty(&[self.out_features]));
         let grads = LinearGrads { x: Some(&grad_x), weight: Some(&grad_weight), bias: Some(&grad_bias) };
         backward_into(&x, &weight, &grad_y, grads).unwrap();
         (values(&y), (values(&grad_x), values(&grad_weight), values(&grad_bias)))
@@ -67,7 +69,7 @@ fn reference_agrees_with_pytorch() {
 }
 
 #[test]
-fn every_instruction_set_agrees_with_the_reference() {
+fn every_backend_agrees_with_the_reference() {
     for product in products() {
         let (y, (grad_x, grad_weight, grad_bias)) = product.reference();
         for_each_backend(|backend| {
@@ -125,4 +127,21 @@ fn wrong_calls_say_what_is_wrong() {
     assert!(message(&[2, 3], &[5, 4], None).contains("x must be [n, 4] for a weight of shape [5, 4]"));
     assert!(message(&[2, 4], &[5, 4], Some(&[4])).contains("bias must be [5]"));
     assert!(message(&[2, 4], &[5, 4, 1], None).contains("[out_features, in_features]"));
+}
+
+#[test]
+fn bf16_stays_within_its_bounds() {
+    for mut product in products() {
+        product.x = rounded(&product.x);
+        (product.weight, product.grad_y) = (rounded(&product.weight), rounded(&product.grad_y));
+        let (y, (grad_x, grad_weight, grad_bias)) = product.reference();
+        in_bf16(|backend| {
+            let (name, (actual, grads)) = (product.case.name(), product.run(false));
+            assert_close(&format!("{name}, {backend}: y"), &actual, &y, 8e-3);
+            assert_close(&format!("{name}, {backend}: grad_x"), &grads.0, &grad_x, 5e-3);
+            // Kept in `f32`.
+            assert_close(&format!("{name}, {backend}: grad_weight"), &grads.1, &grad_weight, 1e-5);
+            assert_close(&format!("{name}, {backend}: grad_bias"), &grads.2, &grad_bias, 1e-5);
+        });
+    }
 }

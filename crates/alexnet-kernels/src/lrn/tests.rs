@@ -104,7 +104,7 @@ fn reference_agrees_with_pytorch_and_finite_differences() {
 }
 
 #[test]
-fn every_instruction_set_agrees_with_the_reference() {
+fn every_backend_agrees_with_the_reference() {
     for lrn in lrns() {
         let (y, grad_x) = lrn.reference();
         for_each_backend(|backend| {
@@ -156,4 +156,17 @@ fn wrong_calls_say_what_is_wrong() {
     assert!(message(LrnParams { k: 0.0, ..LrnParams::CAFFE }).contains("k > 0"));
     assert!(message(LrnParams { alpha: f32::NAN, ..LrnParams::CAFFE }).contains("alpha NaN"));
     assert!(message(LrnParams { size: 0, ..LrnParams::CAFFE }).contains("size 0"));
+}
+
+#[test]
+fn bf16_stays_within_its_bounds() {
+    for mut lrn in lrns() {
+        (lrn.x, lrn.grad_y) = (rounded(&lrn.x), rounded(&lrn.grad_y));
+        let (y, grad_x) = lrn.reference();
+        in_bf16(|backend| {
+            let (name, actual) = (lrn.case.name(), lrn.run());
+            assert_close(&format!("{name}, {backend}: y"), &actual.0, &y, 5e-3);
+            assert_close(&format!("{name}, {backend}: grad_x"), &actual.1, &grad_x, 5e-3);
+        });
+    }
 }

@@ -31,6 +31,14 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
             assert_close(&format!("{name}, {backend}: y"), &actual.0, &y, 2e-6);
             assert_close(&format!("{name}, {backend}: grad_x"), &actual.1, &grad_x, 5e-6);
         });
+        let (half_x, half_grad) = (rounded(&x), rounded(&grad_y));
+        let half_y = reference::forward(&half_x, h, w, &params);
+        let half_grad_x = reference::backward(&half_x, &half_grad, h, w, &params);
+        in_bf16(|backend| {
+            let actual = run(&half_x, &half_grad, dims, &params);
+            assert_close(&format!("{name}, {backend}, bf16: y"), &actual.0, &half_y, 5e-3);
+            assert_close(&format!("{name}, {backend}, bf16: grad_x"), &actual.1, &half_grad_x, 1e-2);
+        });
         assert_thread_independent(name, || {
             let (y, grad_x) = run(&x, &grad_y, dims, &params);
             [y, grad_x].concat()

@@ -18,8 +18,8 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
 
         let labels = Tensor::from_vec(labels, n, &Device::Cpu)?;
         let run = || {
-            let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
-            let (out, grad_logits) = (full(&[n]), full(&[n, classes]));
+            let empty = |dims: &[usize]| full(&vec![f32::NAN; dims.iter().product()], dims);
+            let (out, grad_logits) = (empty(&[n]), empty(&[n, classes]));
             forward_into(
                 &tensor(&logits, &[n, classes]),
                 &labels.to_device(out.device()).unwrap(),
@@ -65,8 +65,8 @@ fn weights_agree_with_pytorch_in_every_way() -> Result<()> {
 
         let weights = tensor(&weights, &[n, classes]);
         let run = || {
-            let full = |dims: &[usize]| tensor(&vec![f32::NAN; dims.iter().product()], dims);
-            let (out, grad_logits) = (full(&[n]), full(&[n, classes]));
+            let empty = |dims: &[usize]| full(&vec![f32::NAN; dims.iter().product()], dims);
+            let (out, grad_logits) = (empty(&[n]), empty(&[n, classes]));
             forward_into(
                 &tensor(&logits, &[n, classes]),
                 &weights.to_device(out.device()).unwrap(),

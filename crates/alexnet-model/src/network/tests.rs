@@ -29,7 +29,8 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 fn run(network: &Network, x: &Tensor, labels: &[u32], tape: &mut Tape) -> (f32, Tensor, Vec<Vec<f32>>) {
     let logits = network.forward(x, TRAIN, tape).unwrap();
     let (losses, grad_logits) = (tensor(&vec![0.0; labels.len()], &[labels.len()]), logits.zeros_like().unwrap());
-    let labels = Tensor::from_slice(labels, labels.len(), &Device::Cpu).unwrap();
+    let losses = losses.to_device(logits.device()).unwrap();
+    let labels = Tensor::from_slice(labels, labels.len(), logits.device()).unwrap();
     forward_into(&logits, &labels, &losses, Some(&grad_logits)).unwrap();
     let mut grads = vec![Vec::new(); network.parameters().len()];
     network

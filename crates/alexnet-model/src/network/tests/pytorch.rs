@@ -12,6 +12,10 @@ fn golden() -> Golden {
 
 /// The variant without dropout, with the weights of the Python script.
 fn twin(arch: &str) -> Network {
+    twin_on(arch, &Device::Cpu)
+}
+
+fn twin_on(arch: &str, device: &Device) -> Network {
     let spec = build(arch, 10).unwrap();
     let mut layers = spec.layers().to_vec();
     for layer in &mut layers {
@@ -21,7 +25,7 @@ fn twin(arch: &str) -> Network {
     }
     let last = spec.parameters()[spec.parameters().len() - 2].name.clone();
     let spec = Specification::new(arch, spec.input_spec().clone(), layers).unwrap();
-    Network::with(spec, 0, CPU, |_, parameter, device| {
+    Network::with(spec, 0, std::slice::from_ref(device), |_, parameter, device| {
         let values = match parameter.role {
             Role::Bias => vec![0.5; parameter.elements()],
             Role::Weight => {
@@ -55,6 +59,20 @@ fn assert_parity(golden: &Golden, network: &Network, n: usize) {
     }
     for (parameter, grad) in network.parameters().iter().zip(&grads) {
         golden.assert(&format!("{arch}/{}", parameter.spec.name), grad, 1e-4);
+    }
+}
+
+#[test]
+fn a_gpu_agrees_on_every_variant() {
+    let golden = golden();
+    let device = match alexnet_kernels::cuda_device(0) {
+        Ok(device) => device,
+        Err(error) => return skip("cuda", &error.to_string()),
+    };
+    for variant in crate::VARIANTS {
+        for n in [1, 2] {
+            assert_parity(&golden, &twin_on(variant.name, &device), n);
+        }
     }
 }
 
