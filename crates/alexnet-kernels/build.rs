@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// The oldest GPU that Candle builds for unless told otherwise. A driver makes code for newer ones from it.
+/// The oldest GPU that our kernels are built for unless told otherwise. A driver makes code for newer ones from it.
 const COMPUTE_CAPABILITY: u32 = 80;
 
 fn main() {
@@ -18,17 +18,19 @@ fn main() {
 
 fn compile() -> Result<(), String> {
     println!("cargo::rerun-if-changed=src");
-    for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR", "CUDA_COMPUTE_CAP"] {
+    for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR", "CUDA_COMPUTE_CAP", "PATH"]
+    {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let nvcc = find_nvcc()?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let capability = match env::var("CUDA_COMPUTE_CAP") {
-        Ok(text) => text.parse::<u32>().map_err(|_| format!("CUDA_COMPUTE_CAP must be a number, but is {text:?}"))?,
+    let asked = match env::var("CUDA_COMPUTE_CAP") {
+        Ok(text) => number(&text).ok_or(format!("CUDA_COMPUTE_CAP must be as 80 or 9.0, but is {text:?}"))?,
         Err(_) => COMPUTE_CAPABILITY,
     };
-    let capability = capability.min(COMPUTE_CAPABILITY);
-    println!("cargo::rustc-env=ALEXNET_COMPUTE_CAPABILITY={capability}");
+    let capability = asked.min(COMPUTE_CAPABILITY);
+    // What Candle builds its own kernels for, unless it asks the GPU that is here.
+    println!("cargo::rustc-env=ALEXNET_COMPUTE_CAPABILITY={asked}");
     // PTX runs on its own generation and all later ones, so that of the oldest serves all.
     let arch = format!("-arch=compute_{capability}");
     for (name, option) in [("f32", None), ("bf16", Some("-DREAL_BF16"))] {
@@ -44,17 +46,27 @@ fn compile() -> Result<(), String> {
     Ok(())
 }
 
+/// The capability in any of the ways in which Candle takes it: `80`, `8.0`, `sm_80`, `90a`.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.trim().trim_start_matches("sm_").trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    digits.replace('.', "").parse().ok()
+}
+
 /// The CUDA compiler, or all the places where it is not.
 fn find_nvcc() -> Result<PathBuf, String> {
     let program = format!("nvcc{}", env::consts::EXE_SUFFIX);
     let variable = |name: &str| env::var_os(name).map(|value| (format!("{name}={}", value.display()), value));
     let mut places: Vec<(String, PathBuf)> = Vec::new();
-    places.extend(variable("NVCC").map(|(origin, file)| (origin, PathBuf::from(file))));
+    if let Some((origin, file)) = variable("NVCC") {
+        let found = PathBuf::from(file);
+        return if found.is_file() { Ok(found) } else { Err(format!("{origin} is no file")) };
+    }
+    // As Candle's own build looks for it.
+    let path = env::var_os("PATH").unwrap_or_default();
+    places.extend(env::split_paths(&path).map(|folder| ("PATH".to_owned(), folder.join(&program))));
     for name in ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"] {
         places.extend(variable(name).map(|(origin, root)| (origin, Path::new(&root).join("bin").join(&program))));
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    places.extend(env::split_paths(&path).map(|folder| ("PATH".to_owned(), folder.join(&program))));
     for root in ["/usr/local/cuda", "/opt/cuda"] {
         places.push((root.to_owned(), Path::new(root).join("bin").join(&program)));
     }
@@ -65,7 +77,7 @@ fn find_nvcc() -> Result<PathBuf, String> {
     origins.dedup();
     Err(format!(
         "the feature `cuda` needs NVIDIA's compiler nvcc, of a CUDA toolkit from 12.0 on, which is in none of: {}. \
-         Install the toolkit, or set CUDA_HOME to the folder that it is in.",
+         Install the toolkit and put its bin folder on PATH, where Candle's build looks for nvcc, too.",
         origins.join(", ")
     ))
 }

@@ -35,30 +35,33 @@ def environment():
     return variables
 
 
-def run(command, timeout=580, **variables):
+def run(command, timeout=580, cwd=None, **variables):
     """Exit code, standard output and error."""
     start = time.time()
     try:
         done = subprocess.run([str(part) for part in command], env={**ENVIRONMENT, **variables}, capture_output=True,
-                              text=True, timeout=timeout)
+                              text=True, timeout=timeout, cwd=cwd)
         return done.returncode, done.stdout, done.stderr, time.time() - start
     except subprocess.TimeoutExpired as error:
         return 124, (error.stdout or b"").decode(), f"ran longer than {timeout} s", time.time() - start
+    except OSError as error:
+        return 127, "", str(error), time.time() - start
 
 
-def devices(_):
+def devices(*_):
     code, output, error, _ = run([BIN / "alexnet", "info", "--devices", "--json"])
     return json.loads(output) if code == 0 else {"failed": error.strip()}
 
 
-def tests(_, tool=()):
-    """The operations' tests on the GPU, each case against the plain reference, and one thing that must fail."""
+def tests(*_):
+    """The operations' and networks' tests; without a GPU they fail."""
     results = {}
     for name in ["alexnet_kernels", "alexnet_model"]:
-        command = [*tool, BIN / f"{name}_tests", "--test-threads", "1"]
+        command = [BIN / f"{name}_tests", "--test-threads", "1"]
         code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / name.replace("_", "-")),
                                            ALEXNET_REQUIRE="cuda")
         results[name] = {
+            "passed": code == 0,
             "exit_code": code,
             "seconds": round(seconds, 1),
             "result": next((line for line in output.splitlines() if line.startswith("test result")), error[-500:]),
@@ -68,20 +71,21 @@ def tests(_, tool=()):
     return results
 
 
-def sanitize(args):
+def sanitize(*_):
     """The operations' tests under compute-sanitizer: out-of-bounds accesses, then races."""
     results = {}
     for tool in ["memcheck", "racecheck"]:
         prefix = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
-        command = [*prefix, BIN / "alexnet_kernels_tests", "--test-threads", "1", "--skip", "conv2d", "--skip", "linear"]
+        command = [*prefix, BIN / "alexnet_kernels_tests", "--test-threads", "1", "--skip", "reference_agrees",
+                   "--skip", "threads"]
         code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / "alexnet-kernels"))
         summary = [line for line in (output + error).splitlines() if "ERROR SUMMARY" in line or "RACECHECK" in line]
-        results[tool] = {"exit_code": code, "seconds": round(seconds, 1), "summary": summary[-3:], "tail": output[-600:]}
+        results[tool] = {"passed": code == 0, "exit_code": code, "seconds": round(seconds, 1), "summary": summary[-3:], "tail": output[-600:]}
     return results
 
 
-def training(_):
-    """The same run on the CPU and on the GPU in both precisions: one epoch of the built-in shapes."""
+def training(*_):
+    """The README's run, on the built-in shapes, on the CPU and on the GPU in each precision: all must learn."""
     curves = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, options in [
@@ -91,23 +95,24 @@ def training(_):
             ("bf16", ["--device", "cuda", "--precision", "bf16"]),
         ]:
             out = pathlib.Path(folder) / name
-            start = time.time()
-            done = subprocess.run([str(BIN / "alexnet"), "train", "--epochs", "1", "--batch-size", "32", "--output", out,
-                                   *options], env=ENVIRONMENT, cwd=folder, capture_output=True, text=True)
-            curves[name] = {"exit_code": done.returncode, "seconds": round(time.time() - start, 1)}
-            if done.returncode != 0:
-                curves[name]["error"] = done.stderr[-500:]
+            # 378 steps; on the wrong gradients they end at one in ten.
+            code, _, error, seconds = run([BIN / "alexnet", "train", "--output", out, *options], cwd=folder)
+            curves[name] = {"passed": code == 0, "exit_code": code, "seconds": round(seconds, 1)}
+            if code != 0:
+                curves[name]["error"] = error[-500:]
                 continue
             lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
             curves[name]["losses"] = [line["loss"] for line in lines if "loss" in line]
-            curves[name]["last"] = lines[-1]
+            epochs = [line for line in lines if "val_top1" in line]
+            curves[name]["epochs"] = epochs
+            curves[name]["passed"] = bool(epochs) and epochs[-1]["val_top1"] >= 0.85
     base = curves["cpu"].get("losses", [])
     for name in ["f32", "tf32", "bf16"]:
         losses = curves[name].get("losses", [])
-        pairs = list(zip(losses[:100], base[:100]))
+        # Every tenth step is recorded, so these are the first hundred.
+        pairs = list(zip(losses[:10], base[:10]))
         if pairs:
             curves[name]["largest_difference_from_cpu_in_100_steps"] = max(abs(a - b) / max(abs(b), 1e-3) for a, b in pairs)
-            curves[name]["mean_difference_from_cpu"] = statistics.mean(a - b for a, b in pairs)
     return curves
 
 
@@ -126,9 +131,10 @@ def torch(work, arch, batch, seconds, precision, *options):
     return json.loads(output.splitlines()[-1]) if code == 0 else {"failed": error.strip()[-400:]}
 
 
-def bench(args):
+def bench(args, save):
     """Whole networks, ours and PyTorch's in turn, in rounds; ratios are taken within a round."""
     rows = []
+    save(rows)
     for work, arch, batch, precision in [
         ("train", "alexnet", args.batch, "bf16"),
         ("train", "alexnet-paper", args.batch, "bf16"),
@@ -140,6 +146,10 @@ def bench(args):
         row = {"work": work, "arch": arch, "batch": batch, "precision": precision, "rounds": []}
         for _ in range(args.rounds):
             theirs = torch(work, arch, batch, args.seconds, precision, "--compile", "--channels-last")
+            if "failed" in theirs:
+                # As where there is no compiler for what it generates.
+                theirs = {**torch(work, arch, batch, args.seconds, precision, "--channels-last"),
+                          "compiled": theirs["failed"]}
             found = {"ours": ours(work, arch, batch, args.seconds, precision)[0], "torch": theirs}
             if precision != "f32":
                 found["ours_without_cudnn"] = ours(work, arch, batch, args.seconds, precision, ALEXNET_CUDNN="0")[0]
@@ -151,10 +161,11 @@ def bench(args):
                             "n": len(ratios)}
         print(json.dumps({k: v for k, v in row.items() if k != "rounds"}), file=sys.stderr)
         rows.append(row)
+        save(rows)
     return rows
 
 
-def layers(args):
+def layers(args, _):
     return {arch: ours("layers", arch, args.batch, 0.3, "bf16") for arch in ["alexnet", "alexnet-torchvision"]}
 
 
@@ -173,13 +184,20 @@ def main():
         with tarfile.open(HERE / "programs.tar.xz") as archive:
             archive.extractall(HERE, filter="data")
     result = {"kit": json.loads((HERE / "kit.json").read_text())}
-    for part in args.parts.split(","):
-        result[part] = globals()[part](args)
+
+    def save(part, found):
         # What is done is kept if the rest runs out of time.
-        text = json.dumps(result, indent=1)
+        result[part] = found
         if args.output:
-            args.output.write_text(text)
-    print(text)
+            args.output.write_text(json.dumps(result, indent=1))
+
+    for part in args.parts.split(","):
+        save(part, globals()[part](args, lambda found, part=part: save(part, found)))
+    print(json.dumps(result, indent=1))
+    failed = [f"{part}: {name}" for part in ["tests", "training", "sanitize"] for name, found in result.get(part, {}).items()
+              if not found["passed"]]
+    if failed or "cuda" in result.get("devices", {}) and not result["devices"]["cuda"]:
+        sys.exit(f"failed: {', '.join(failed) or 'there is no GPU'}")
 
 
 BIN = HERE / "programs"

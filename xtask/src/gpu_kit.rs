@@ -35,6 +35,8 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(root).args(arguments).args(["--release", "--message-format", "json-render-diagnostics"]);
         command.arg("--target-dir").arg(&args.target_dir).env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+        // For every GPU from this generation on, whatever is built for otherwise.
+        command.env("CUDA_COMPUTE_CAP", "80");
         let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot run cargo")?;
         if !output.status.success() {
             bail!("cargo {} failed", arguments.join(" "));
@@ -77,6 +79,13 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
     if kit.exists() {
         fs::remove_dir_all(&kit).with_context(|| format!("cannot replace {}", kit.display()))?;
     }
+    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(root).output();
+    let commit = commit.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let names: Vec<&String> = programs.iter().map(|(name, _)| name).collect();
+    let description = serde_json::json!({ "commit": commit, "programs": names });
+    // First, so that what is left of a run that was stopped is known for a kit.
+    fs::create_dir_all(&kit).with_context(|| format!("cannot make {}", kit.display()))?;
+    fs::write(kit.join("kit.json"), description.to_string()).context("cannot write kit.json")?;
     let copy = |from: &Path, to: &Path| -> anyhow::Result<()> {
         let to = kit.join(to);
         let parent = to.parent().context("a file of the kit lies in it")?;
@@ -97,12 +106,6 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
     copy(&root.join("xtask/bench/gpu_kit.py"), Path::new("run.py"))?;
     copy(&root.join("xtask/bench/twin.py"), Path::new("bench/twin.py"))?;
     copy(&root.join("xtask/golden/networks.py"), Path::new("golden/networks.py"))?;
-    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(root).output();
-    let commit = commit.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let names: Vec<&String> = programs.iter().map(|(name, _)| name).collect();
-    let description = serde_json::json!({ "commit": commit, "programs": names });
-    fs::write(kit.join("kit.json"), description.to_string()).context("cannot write kit.json")?;
-
     // The programs share most of what they hold, which one archive says once.
     let mut tar = Command::new("tar");
     tar.current_dir(&kit).env("XZ_OPT", "-6 -T0").args(["cJf", "programs.tar.xz", "programs"]);

@@ -20,3 +20,8 @@ KERNEL(scale_to_f32)(const real* x, float* y, u32 count, float factor) {
     FOR_EACH(i, count) { y[i] = factor * value(x[i]); }
 }
 EXPORT(scale_to_f32)
+
+KERNEL(set_zero)(float* y, u32 count) {
+    FOR_EACH(i, count) { y[i] = 0.0f; }
+}
+EXPORT(set_zero)

@@ -54,6 +54,13 @@ pub(crate) fn scale_on(queue: &dyn Queue, op: &'static str, x: Address, factor: 
     queue.for_each(real, kernel, count, arguments![x, y, count, factor])
 }
 
+/// On the GPU: zeros, in a gradient that is `f32`.
+pub(crate) fn zero_on(queue: &dyn Queue, op: &'static str, y: Address) -> Result<()> {
+    y.expect(op, "the gradient", candle_core::DType::F32)?;
+    let count = y.count(op)?;
+    queue.for_each(Real::F32, "set_zero", count, arguments![y, count])
+}
+
 fn on_gpu(x: &Tensor, y: &Tensor, f: impl FnOnce(&dyn Queue, Address, Address) -> Result<()>) -> Option<Result<()>> {
     if let Err(error) = check(x, y) {
         return Some(Err(error));

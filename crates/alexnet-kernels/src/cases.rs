@@ -5,8 +5,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use serde_json::Value;
 
 pub(crate) use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, seed_of, skip, uniform};
@@ -138,7 +139,7 @@ pub(crate) fn nchw(x: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
 
 /// The same image batch in every way it can lie in memory: contiguous, channels-last, and as a part of a larger tensor
 /// (an offset and gaps).
-pub(crate) fn layouts(x: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+pub(crate) fn layouts(x: &Tensor) -> CandleResult<Vec<(&'static str, Tensor)>> {
     let wide = Tensor::cat(&[x, x, x], 3)?;
     let inside = Tensor::cat(&[&wide, &wide], 0)?;
     let (n, w) = (x.dim(0)?, x.dim(3)?);
@@ -194,9 +195,13 @@ pub(crate) fn for_each_device(f: impl Fn(Backend)) {
             skip("host", "this machine has no C++ compiler");
         }
     }
-    match Device::new_cuda(0) {
+    // One device for all tests, as a program has; and one test at a time, because cuDNN is switched for the process.
+    static GPU: OnceLock<Result<Device, String>> = OnceLock::new();
+    static SWITCH: Mutex<()> = Mutex::new(());
+    match GPU.get_or_init(|| crate::cuda_device(0).map_err(|error| error.to_string())) {
         Ok(device) => {
-            DEVICE.set(device);
+            let _switch = SWITCH.lock().unwrap_or_else(PoisonError::into_inner);
+            DEVICE.set(device.clone());
             // With cuDNN where the build has it, and without.
             for library in [true, false] {
                 crate::use_cudnn(library);
@@ -205,7 +210,7 @@ pub(crate) fn for_each_device(f: impl Fn(Backend)) {
             crate::use_cudnn(true);
             DEVICE.set(Device::Cpu);
         }
-        Err(error) => skip("cuda", &format!("no GPU: {error}")),
+        Err(error) => skip("cuda", error),
     }
 }
 

@@ -37,11 +37,7 @@ pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, Error> {
 /// # Errors
 /// As [`cuda_devices`]; there is no such GPU, or it is too old for this build, or it cannot be opened.
 pub fn cuda_device(ordinal: usize) -> Result<Device, Error> {
-    let devices = cuda_devices()?;
-    let Some(device) = devices.iter().find(|device| device.ordinal == ordinal) else {
-        let names: Vec<String> = devices.iter().map(|d| format!("{}, {}", d.ordinal, d.name)).collect();
-        return gpu(format!("there is no GPU {ordinal}; this machine has {}: {}", devices.len(), names.join("; ")));
-    };
+    let device = imp::device(ordinal)?;
     if let Some(reason) = &device.unusable {
         return gpu(format!("GPU {ordinal}, {}, {reason}", device.name));
     }
@@ -83,8 +79,14 @@ fn gpu<T>(what: String) -> Result<T, Error> {
 mod imp {
     use super::{CudaDeviceInfo, Error, gpu};
 
+    const WITHOUT: &str = "this program was built without support for NVIDIA GPUs; build it with --features cuda";
+
+    pub(super) fn device(_: usize) -> Result<CudaDeviceInfo, Error> {
+        gpu(WITHOUT.into())
+    }
+
     pub(super) fn devices() -> Result<Vec<CudaDeviceInfo>, Error> {
-        gpu("this program was built without support for NVIDIA GPUs; build it with --features cuda".into())
+        gpu(WITHOUT.into())
     }
 }
 
@@ -95,10 +97,26 @@ mod imp {
 
     use super::{CudaDeviceInfo, Error, gpu};
 
-    /// The oldest generation that this build has code for: `build.rs`.
+    /// The generation that this build was made for: `build.rs`.
     const BUILT_FOR: &str = env!("ALEXNET_COMPUTE_CAPABILITY");
 
+    /// All of them; one that does not answer is there, too, and says why.
     pub(super) fn devices() -> Result<Vec<CudaDeviceInfo>, Error> {
+        Ok((0..count()?).map(info).collect())
+    }
+
+    /// This one, and no other is touched.
+    pub(super) fn device(ordinal: usize) -> Result<CudaDeviceInfo, Error> {
+        let count = count()?;
+        if ordinal < count {
+            return Ok(info(ordinal));
+        }
+        let there = devices()?.into_iter().map(|device| format!("{}, {}", device.ordinal, device.name));
+        let there: Vec<String> = there.collect();
+        gpu(format!("there is no GPU {ordinal}; this machine has {count}: {}", there.join("; ")))
+    }
+
+    fn count() -> Result<usize, Error> {
         let count = match CudaContext::device_count() {
             Ok(0) | Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => {
                 return gpu("NVIDIA's driver finds no GPU in this machine".into());
@@ -107,7 +125,8 @@ mod imp {
             Err(error) => return gpu(format!("NVIDIA's driver does not start: {}", described(error))),
         };
         let (driver, built) = (driver_version(), sys::CUDA_VERSION as i32);
-        if driver / 1000 < built / 1000 {
+        // A driver makes nothing of what a newer compiler wrote for it.
+        if driver < built {
             let version = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
             return gpu(format!(
                 "NVIDIA's driver is for CUDA {} at most, but this program was built with CUDA {}; update the driver",
@@ -115,20 +134,34 @@ mod imp {
                 version(built)
             ));
         }
-        (0..count).map(|ordinal| info(ordinal).or_else(|e| gpu(format!("GPU {ordinal}: {}", described(e))))).collect()
+        Ok(count)
     }
 
-    fn info(ordinal: usize) -> Result<CudaDeviceInfo, DriverError> {
+    fn info(ordinal: usize) -> CudaDeviceInfo {
+        read(ordinal).unwrap_or_else(|error| CudaDeviceInfo {
+            ordinal,
+            name: "unknown".into(),
+            compute_capability: (0, 0),
+            memory: 0,
+            free_memory: 0,
+            multiprocessors: 0,
+            unusable: Some(format!("does not answer: {}", described(error))),
+        })
+    }
+
+    fn read(ordinal: usize) -> Result<CudaDeviceInfo, DriverError> {
         let context = CudaContext::new(ordinal)?;
         let (major, minor) = context.compute_capability()?;
         let (free_memory, memory) = context.mem_get_info()?;
         let capability = major as u32 * 10 + minor as u32;
         let needed = BUILT_FOR.parse::<u32>().unwrap_or_default();
-        let unusable = (capability < needed).then(|| {
-            let (needed, below) = (needed / 10, needed % 10);
+        // From 9.0 on Candle builds for one generation alone.
+        let unusable = (capability < needed || needed >= 90 && capability != needed).then(|| {
+            let (whole, part, later) = (needed / 10, needed % 10, if needed < 90 { " and later" } else { "" });
             format!(
-                "has compute capability {major}.{minor}, but this program was built for {needed}.{below} and later; \
-                 build it with CUDA_COMPUTE_CAP={capability}"
+                "has compute capability {major}.{minor}, but this program was built for {whole}.{part}{later}; build it \
+                 with CUDA_COMPUTE_CAP={}",
+                capability.min(80)
             )
         });
         Ok(CudaDeviceInfo {

@@ -153,13 +153,17 @@ pub(crate) fn distinct(op: &'static str, reads: &[Option<&Tensor>], writes: &[Op
     Ok(())
 }
 
-/// Where a storage's values begin; 0 if they are of a type that no operation takes.
+/// Where a storage's values begin; 0 if there are none, or they are of a type that no operation takes.
 fn address(storage: &Storage) -> usize {
+    // All empty vectors begin at the same place.
+    fn begin<T>(values: &[T]) -> usize {
+        if values.is_empty() { 0 } else { values.as_ptr().addr() }
+    }
     match storage {
-        Storage::Cpu(CpuStorage::F32(values)) => values.as_ptr().addr(),
-        Storage::Cpu(CpuStorage::BF16(values)) => values.as_ptr().addr(),
-        Storage::Cpu(CpuStorage::U8(values)) => values.as_ptr().addr(),
-        Storage::Cpu(CpuStorage::U32(values)) => values.as_ptr().addr(),
+        Storage::Cpu(CpuStorage::F32(values)) => begin(values),
+        Storage::Cpu(CpuStorage::BF16(values)) => begin(values),
+        Storage::Cpu(CpuStorage::U8(values)) => begin(values),
+        Storage::Cpu(CpuStorage::U32(values)) => begin(values),
         #[cfg(feature = "cuda")]
         Storage::Cuda(storage) => std::ptr::from_ref(storage).addr(),
         _ => 0,

@@ -227,11 +227,11 @@ impl Trainer {
         // Where labels are mixed or smoothed, the loss needs a weight for each class.
         let plain = batch.own_share.is_none() && self.config.label_smoothing == 0.0;
         let classes = self.model.classes.len();
+        // Before forward is queued, which a copy to a GPU would wait for.
+        let device = network.input_device();
         let labels = match plain {
-            true => Tensor::from_slice(&batch.labels, n, &Device::Cpu)?,
-            false => {
-                Tensor::from_vec(batch.targets(classes, self.config.label_smoothing)?, (n, classes), &Device::Cpu)?
-            }
+            true => Tensor::from_slice(&batch.labels, n, device)?,
+            false => Tensor::from_vec(batch.targets(classes, self.config.label_smoothing)?, (n, classes), device)?,
         };
 
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };

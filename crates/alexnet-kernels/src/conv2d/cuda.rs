@@ -6,9 +6,9 @@ use candle_core::{DType, Result};
 
 use super::library::Library;
 use super::{Conv2dShape, OP, Padding};
-use crate::bias_relu;
 use crate::cuda::{Address, Argument, Gemm, Matrix, Pass, Queue, Real, arguments, common_real};
 use crate::layout;
+use crate::{add, bias_relu};
 
 /// Memory for the rows of a part of the batch, unless one image needs more.
 const ROW_BYTES: usize = 256 << 20;
@@ -23,6 +23,9 @@ pub(super) fn forward(
     let real = common_real(OP, [("x", x), ("weight", weight), ("y", y)])?;
     y.count(OP)?;
     x.count(OP)?;
+    if shape.n == 0 {
+        return Ok(());
+    }
     if Library::new(shape, real).run(queue, Pass::Forward, [x, weight, y])? {
         return bias_relu::add_bias(queue, OP, y, bias, shape.out_channels, relu);
     }
@@ -54,6 +57,10 @@ pub(super) fn backward(
     x.count(OP)?;
     if grad_bias.is_some() {
         bias_relu::sum_rows(queue, OP, grad_y, grad_bias)?;
+    }
+    if shape.n == 0 {
+        // Nothing is added up.
+        return if grad_weight.is_some() { add::zero_on(queue, OP, grad_weight) } else { Ok(()) };
     }
     let (library, parts) = (Library::new(shape, real), Parts::new(shape, real)?);
     if grad_x.is_some() && !library.run(queue, Pass::Input, [grad_x, weight, grad_y])? {

@@ -258,12 +258,15 @@ fn wrong_calls_say_what_is_wrong() {
 }
 
 #[test]
-fn an_empty_batch_has_an_empty_result_and_no_gradient() -> Result<()> {
-    let x = zeros(&[0, 5, 5, 2]);
-    let weight = zeros(&[3, 2, 3, 3]);
-    let grad_weight = tensor(&[f32::NAN; 54], &[3, 2, 3, 3]);
-    let grads = Conv2dGrads { weight: Some(&grad_weight), ..Default::default() };
-    backward_into(&x, &weight, &zeros(&[0, 3, 3, 3]), &Conv2dParams::default(), grads)?;
-    assert_eq!(values(&grad_weight), vec![0.0; 54]);
-    Ok(())
+fn an_empty_batch_has_an_empty_result_and_no_gradient() {
+    for_each_backend(|backend| {
+        let (x, y, params) = (zeros(&[0, 5, 5, 2]), zeros(&[0, 3, 3, 3]), Conv2dParams::default());
+        let (weight, bias) = (zeros(&[3, 2, 3, 3]), zeros(&[3]));
+        let (grad_weight, grad_bias) = (full(&[f32::NAN; 54], &[3, 2, 3, 3]), full(&[f32::NAN; 3], &[3]));
+        forward_into(&x, &weight, Some(&bias), &params, true, &y).unwrap();
+        let grads = Conv2dGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
+        backward_into(&x, &weight, &y, &params, grads).unwrap();
+        assert_eq!(values(&grad_weight), vec![0.0; 54], "{backend}");
+        assert_eq!(values(&grad_bias), vec![0.0; 3], "{backend}");
+    });
 }

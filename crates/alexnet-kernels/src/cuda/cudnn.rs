@@ -88,30 +88,65 @@ impl Library {
             any_algorithm: ANY_ALGORITHM.load(Ordering::Relaxed),
         };
         let handle = self.handle;
-        let plan = match self.plans.entry(question) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Plan::new(handle, &question).map_err(cudnn)?)
+        if !self.plans.contains_key(&question) {
+            self.plans.insert(question, Plan::new(handle, &question).map_err(cudnn)?);
+        }
+        // What is listed may still be refused; then the next is tried, and in the end there is no way.
+        while let Some(Some(plan)) = self.plans.get(&question) {
+            match plan.run(handle, &mut self.workspace, device, convolution) {
+                Ok(()) => return Ok(true),
+                Err(Refusal::Unsupported) => {
+                    let next = self.plans.get_mut(&question).and_then(Option::as_mut).is_some_and(Plan::next);
+                    if !next {
+                        self.plans.insert(question, None);
+                    }
+                }
+                Err(Refusal::Failed(error)) => return Err(error),
             }
-        };
-        let Some(plan) = plan else { return Ok(false) };
-        if self.workspace.as_ref().is_none_or(|space| space.len() < plan.workspace) {
-            self.workspace = None;
+        }
+        Ok(false)
+    }
+}
+
+/// Why an algorithm did not run.
+enum Refusal {
+    Unsupported,
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Plan {
+    fn run(
+        &self,
+        handle: sys::cudnnHandle_t,
+        workspace: &mut Option<CudaSlice<u8>>,
+        device: &CudaDevice,
+        convolution: &Convolution,
+    ) -> std::result::Result<(), Refusal> {
+        let Some(&(algorithm, bytes, math)) = self.algorithms.first() else { return Err(Refusal::Unsupported) };
+        if workspace.as_ref().is_none_or(|space| space.len() < bytes) {
+            *workspace = None;
             // SAFETY: cuDNN writes it before it reads it.
-            self.workspace = Some(unsafe { device.alloc::<u8>(plan.workspace.max(1))? });
+            *workspace = Some(unsafe { device.alloc::<u8>(bytes.max(1))? });
         }
         let stream = device.cuda_stream();
-        let Some(space) = self.workspace.as_mut() else { return Ok(false) };
+        let Some(space) = workspace.as_mut() else { return Err(Refusal::Unsupported) };
         let (space, _hold) = space.device_ptr_mut(&stream);
         let (one, zero) = (1f32, 0f32);
         let [one, zero] = [&one, &zero].map(|value| std::ptr::from_ref(value).cast::<c_void>());
         let [x, w, y] = [convolution.x, convolution.weight, convolution.y].map(|tensor| tensor.at as *mut c_void);
-        let (space, bytes) = (space as *mut c_void, plan.workspace);
-        let Plan { x: xd, y: yd, w: wd, conv, .. } = plan;
+        let space = space as *mut c_void;
+        let Plan { x: xd, y: yd, w: wd, conv, .. } = self;
         // SAFETY: the descriptors say how large the tensors are, whose locks the caller holds; the workspace has as many
         // bytes as the algorithm asked for; both factors live through the call.
-        unsafe {
-            match plan.algorithm {
+        let done = unsafe {
+            result::set_convolution_math_type(conv.0, math).map_err(cudnn)?;
+            match algorithm {
                 Algorithm::Forward(algorithm) => result::convolution_forward(
                     handle, one, xd.0, x, wd.0, w, conv.0, algorithm, space, bytes, zero, yd.0, y,
                 ),
@@ -122,9 +157,17 @@ impl Library {
                     handle, one, xd.0, x, yd.0, y, conv.0, algorithm, space, bytes, zero, wd.0, w,
                 ),
             }
-        }
-        .map_err(cudnn)?;
-        Ok(true)
+        };
+        done.map_err(|error| match error.0 {
+            sys::cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED => Refusal::Unsupported,
+            _ => Refusal::Failed(cudnn(error)),
+        })
+    }
+
+    /// Gives the present algorithm up; false if there is no other.
+    fn next(&mut self) -> bool {
+        self.algorithms.remove(0);
+        !self.algorithms.is_empty()
     }
 }
 
@@ -170,13 +213,13 @@ struct Plan {
     y: Tensor,
     w: Filter,
     conv: Convolved,
-    algorithm: Algorithm,
-    workspace: usize,
+    /// The best first, each with the memory it works in and the arithmetic it was listed with.
+    algorithms: Vec<(Algorithm, usize, sys::cudnnMathType_t)>,
 }
 
 impl Plan {
-    /// The first algorithm of cuDNN's list that has a result of its own, fits the workspace, gives the same bits each
-    /// time (unless any may be taken) and rounds no factor that may not be rounded.
+    /// The algorithms of cuDNN's list that fit the workspace, give the same bits each time (unless any may be taken) and
+    /// round no factor that may not be rounded; `None` if there is none.
     fn new(handle: sys::cudnnHandle_t, question: &Question) -> std::result::Result<Option<Self>, CudnnError> {
         use sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         use sys::cudnnDataType_t::{CUDNN_DATA_BFLOAT16, CUDNN_DATA_FLOAT};
@@ -214,19 +257,26 @@ impl Plan {
                     let (most, room) = (answers.len() as i32, answers.as_mut_ptr().cast());
                     $ask(handle, $($descriptor),*, most, &mut count, room)
                 };
-                let count = if asked.is_ok() { count as usize } else { 0 };
-                answers[..count].iter().find_map(|answer| {
+                let count = match asked {
+                    Ok(()) => count as usize,
+                    Err(CudnnError(sys::cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED)) => 0,
+                    Err(error) => return Err(error),
+                };
+                let usable = answers[..count].iter().filter_map(|answer| {
                     // SAFETY: one of the first `count`, which cuDNN has written.
                     let answer = unsafe { answer.assume_init_ref() };
                     let same_bits = answer.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
                     let exact = bf16 || tf32 || [CUDNN_FMA_MATH, CUDNN_DEFAULT_MATH].contains(&answer.mathType);
                     let fits = answer.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS && answer.memory <= WORKSPACE;
                     let taken = fits && exact && (same_bits || any_algorithm);
-                    taken.then(|| ($found(answer.algo), answer.memory, answer.mathType))
-                })
+                    // In f32 without TF32 the arithmetic stays the one that rules it out.
+                    let found = if bf16 || tf32 { answer.mathType } else { math };
+                    taken.then(|| ($found(answer.algo), answer.memory, found))
+                });
+                usable.collect::<Vec<_>>()
             }};
         }
-        let chosen = match pass {
+        let algorithms = match pass {
             Pass::Forward => {
                 choose!(
                     sys::cudnnConvolutionFwdAlgoPerf_t,
@@ -261,12 +311,6 @@ impl Plan {
                 )
             }
         };
-        let Some((algorithm, workspace, found)) = chosen else { return Ok(None) };
-        // In f32 without TF32 the descriptor keeps the math that rules it out.
-        if bf16 || tf32 {
-            // SAFETY: as above.
-            unsafe { result::set_convolution_math_type(conv.0, found)? };
-        }
-        Ok(Some(Self { x, y, w, conv, algorithm, workspace }))
+        Ok((!algorithms.is_empty()).then_some(Self { x, y, w, conv, algorithms }))
     }
 }

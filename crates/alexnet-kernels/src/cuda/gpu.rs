@@ -54,9 +54,10 @@ impl Gpu {
                 return Err(Error::Device { op, name, found }.into());
             }
         }
+        let stream = self.device.cuda_stream();
+        stream.context().bind_to_thread().w()?;
         // The locks on what is read are held until the work is queued.
         let guards = reads.map(|(name, tensor)| tensor.map(|tensor| (name, tensor.storage_and_layout())));
-        let stream = self.device.cuda_stream();
         let mut held = Vec::with_capacity(R + W);
         let mut inputs = [Address::NONE; R];
         for (input, guard) in inputs.iter_mut().zip(&guards) {
@@ -128,6 +129,7 @@ pub(super) fn apply<const R: usize>(
 ) -> Result<(CudaStorage, Shape)> {
     let device = inputs[0].1.device().clone();
     let stream = device.cuda_stream();
+    stream.context().bind_to_thread().w()?;
     let mut held = Vec::with_capacity(R + 1);
     let mut addresses = [Address::NONE; R];
     for (to, (name, storage, layout)) in addresses.iter_mut().zip(inputs) {
@@ -235,8 +237,8 @@ impl Queue for Gpu {
         let reduced = real == Real::F32 && gemm_reduced_precision_f32();
         let compute = if reduced { CUBLAS_COMPUTE_32F_FAST_TF32 } else { CUBLAS_COMPUTE_32F };
         let (alpha, beta) = (1f32, if accumulate { 1f32 } else { 0f32 });
-        let stream = self.device.cuda_stream();
-        stream.context().bind_to_thread().w()?;
+        // A step of 0 is refused, even in a batch of one.
+        let step = |matrix: Matrix| matrix.step.max(1) as i64;
         // cuBLAS sees columns where we have rows: it computes the transpose of C, Bᵀ·Aᵀ.
         // SAFETY: the matrices lie in the caller's buffers, whose locks it holds; alpha and beta live through the call.
         unsafe {
@@ -251,16 +253,16 @@ impl Queue for Gpu {
                 b.at as *const _,
                 element(real),
                 b.row as i32,
-                b.step as i64,
+                step(b),
                 a.at as *const _,
                 element(real),
                 a.row as i32,
-                a.step as i64,
+                step(a),
                 std::ptr::from_ref(&beta).cast(),
                 c.at as *mut _,
                 element(result),
                 c.row as i32,
-                c.step as i64,
+                step(c),
                 batch as i32,
                 compute,
                 CUBLAS_GEMM_DFALT,

@@ -3,8 +3,8 @@
 use candle_core::{DType, Result};
 
 use super::{LinearShape, OP};
-use crate::bias_relu;
 use crate::cuda::{Address, Gemm, Matrix, Queue, common_real};
+use crate::{add, bias_relu};
 
 fn matrix(address: Address, row: usize, transposed: bool) -> Matrix {
     Matrix { at: address.at, row, step: 0, transposed }
@@ -58,7 +58,10 @@ pub(super) fn backward(
     if grad_x.is_some() {
         queue.gemm(&product)?;
     }
-    if grad_weight.is_some() {
+    if grad_weight.is_some() && n == 0 {
+        // Nothing is added up.
+        add::zero_on(queue, OP, grad_weight)?;
+    } else if grad_weight.is_some() {
         let (a, b) = (matrix(grad_y, out_features, true), matrix(x, in_features, false));
         let c = matrix(grad_weight, in_features, false);
         let result = grad_weight.real(OP, "grad_weight")?;

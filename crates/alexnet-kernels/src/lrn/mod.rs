@@ -100,7 +100,8 @@ impl LrnParams {
 /// `x` is `[n, c, h, w]`, `f32`; the result has its shape and [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// Parameters out of range, groups that do not divide the channels, another rank or element type.
+/// Parameters out of range, groups that do not divide the channels, another rank or element type. On a GPU the gradient of
+/// windows above 33 channels.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.3; cuda-convnet's `NormLayerParser` (`cmrnorm`).

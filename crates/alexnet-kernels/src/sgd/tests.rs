@@ -51,3 +51,23 @@ fn wrong_calls_say_what_is_wrong() {
     let params = SgdParams { learning_rate: f32::NAN, ..params };
     assert!(update(&a, &zeros(&[2]), &zeros(&[2]), &params).unwrap_err().to_string().contains("must be finite"));
 }
+
+/// The copy is the new weight rounded, and the weight what it is without a copy.
+#[test]
+fn a_copy_is_the_weight_rounded() {
+    let [w, v, g] = [0, 1, 2].map(|i| uniform("copy", i, 1003));
+    let params = SgdParams { rule: SgdRule::RateInVelocity, learning_rate: 0.02, momentum: 0.9, weight_decay: 0.01 };
+    for_each_device(|backend| {
+        let make = || [&w, &v, &g].map(|values| full(values, &[1003]));
+        let ([one, v_one, g_one], [two, v_two, g_two]) = (make(), make());
+        let copy = full(&w, &[1003]).to_dtype(candle_core::DType::BF16).unwrap();
+        update(&one, &v_one, &g_one, &params).unwrap();
+        update_with_copy(&two, &v_two, &g_two, &params, Some(&copy)).unwrap();
+        assert_same_bits(&format!("{backend}: weight"), &values(&two), &values(&one));
+        assert_same_bits(&format!("{backend}: velocity"), &values(&v_two), &values(&v_one));
+        assert_same_bits(&format!("{backend}: copy"), &values(&copy), &rounded(&values(&one)));
+    });
+    let t = || zeros(&[3]);
+    let wrong = update_with_copy(&t(), &t(), &t(), &params, Some(&t())).unwrap_err().to_string();
+    assert!(wrong.contains("on a GPU only"), "{wrong}");
+}

@@ -36,13 +36,10 @@ pub(super) fn forward(
     let real = common_real(OP, [("logits", logits), ("grad_logits", grad_logits)])?;
     losses.expect(OP, "losses", DType::F32)?;
     logits.count(OP)?;
-    let (labels, weights) = if labels.len == n && labels.dtype != DType::F32 {
-        labels.expect(OP, "labels", DType::U32)?;
-        (labels, Address::NONE)
-    } else {
-        labels.expect(OP, "labels", DType::F32)?;
-        (Address::NONE, labels)
-    };
+    // One row of one class may be either.
+    let weighted = labels.len == n * classes && (labels.len != n || labels.dtype == DType::F32);
+    labels.expect(OP, "labels", if weighted { DType::F32 } else { DType::U32 })?;
+    let (labels, weights) = if weighted { (Address::NONE, labels) } else { (labels, Address::NONE) };
     let grid = Grid { blocks: [n as u32, 1, 1], threads: [THREADS, 1, 1] };
     let arguments = arguments![logits, labels, weights, losses, grad_logits, n, classes];
     queue.launch(real, "softmax_cross_entropy", grid, arguments)

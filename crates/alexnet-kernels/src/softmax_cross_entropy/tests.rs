@@ -117,4 +117,9 @@ fn wrong_calls_say_what_is_wrong() {
     let labels = zeros(&[2]);
     let wrong = softmax_cross_entropy(&logits, &labels).unwrap_err().to_string();
     assert!(wrong.contains("labels must be u32, but is f32"), "{wrong}");
+    for_each_backend(|backend| {
+        let (logits, losses) = (zeros(&[2, 3]), zeros(&[2]));
+        let wrong = forward_into(&logits, &zeros(&[2]), &losses, None).unwrap_err().to_string();
+        assert!(wrong.contains("labels must be u32, but is f32"), "{backend}: {wrong}");
+    });
 }

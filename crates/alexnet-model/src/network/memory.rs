@@ -11,6 +11,9 @@ use crate::layer::LayerKind;
 use crate::specification::ParameterSpec;
 use crate::tape::{Mode, Tape};
 
+/// Memory that is used beside a tape at the most: 256 MiB of rows of a convolution, or 1 GiB for cuDNN, and some.
+const BESIDE: usize = 5 << 28;
+
 /// What a [`Tape`] does, as counts.
 #[derive(Default)]
 struct Plan {
@@ -89,7 +92,7 @@ impl Network {
     /// If `error` is that of a device without memory, one that says where, how much was wanted, and what would fit.
     pub(super) fn explain(&self, error: Error, layer: usize, tape: &Tape, mode: Mode) -> Error {
         let text = error.to_string();
-        if !text.contains("OUT_OF_MEMORY") {
+        if !text.contains("OUT_OF_MEMORY") && !text.contains("ALLOC_FAILED") {
             return error;
         }
         let batch = tape.batch();
@@ -98,8 +101,9 @@ impl Network {
             _ => None,
         };
         let wanted = self.pass_memory(batch, mode);
-        // Without much of the free memory, which libraries want, too.
-        let fits = free.map(|free| (tape.bytes() + free) as f64 * 0.9 / wanted.max(1) as f64 * batch as f64);
+        // Less what does not grow with the batch: the kernels' scratch and what cuDNN works in.
+        let room = free.map(|free| (tape.bytes() + free).saturating_sub(BESIDE));
+        let fits = room.map(|room| room as f64 * 0.95 / wanted.max(1) as f64 * batch as f64);
         Error::OutOfMemory {
             layer: self.spec.layers()[layer].name.clone(),
             batch,

@@ -39,7 +39,8 @@ pub enum Precision {
     /// Everything in `f32`.
     #[default]
     F32,
-    /// Activations, their gradients and a copy of the weights in bfloat16; sums, biases and the loss in `f32`. On GPUs.
+    /// Activations, their gradients and a copy of the weights in bfloat16; sums, biases and the loss in `f32`. On GPUs,
+    /// where cuDNN rounds the gradients of convolutions' weights to bfloat16 before they are kept in `f32`.
     Bf16,
 }
 
@@ -174,18 +175,24 @@ impl Network {
         self.precision
     }
 
-    /// Computes with another precision from now on.
+    /// Computes with another precision from now on, except as a [`candle_nn::ModuleT`], which is `f32`.
     ///
     /// # Errors
     /// A device that is out of memory; [`Precision::Bf16`] on the CPU.
     pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
-        for parameter in &mut self.parameters {
-            let copied = precision == Precision::Bf16 && parameter.spec.role == Role::Weight;
-            let copy = || Tensor::zeros(parameter.var.shape(), precision.dtype(), parameter.var.device());
-            parameter.copy = copied.then(copy).transpose()?;
-        }
+        // The network stays as it is if one of them cannot be made.
+        let copy = |parameter: &Parameter| {
+            if precision == Precision::F32 || parameter.spec.role == Role::Bias {
+                return Ok(None);
+            }
+            let copy = Tensor::zeros(parameter.var.shape(), precision.dtype(), parameter.var.device())?;
+            add::scale_into(parameter.var.as_tensor(), 1.0, &copy)?;
+            Ok(Some(copy))
+        };
+        let copies = self.parameters.iter().map(copy).collect::<Result<Vec<_>>>()?;
+        self.parameters.iter_mut().zip(copies).for_each(|(parameter, copy)| parameter.copy = copy);
         self.precision = precision;
-        self.refresh_copies()
+        Ok(())
     }
 
     /// Brings the copies of [`Precision::Bf16`] up to date with the parameters' values.

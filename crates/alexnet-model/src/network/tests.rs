@@ -108,18 +108,20 @@ fn branches_sums_and_concatenations_agree_with_candles_autograd() {
 #[test]
 fn training_in_bf16_stays_close() {
     const STEPS: u32 = 30;
-    let losses = |precision| {
-        let mut network = Network::new(branched(0.4, DropoutScaling::AtTest), 6, CPU).unwrap();
+    let losses = |device: &Device, precision| {
+        let spec = branched(0.4, DropoutScaling::AtTest);
+        let mut network = Network::new(spec, 6, std::slice::from_ref(device)).unwrap();
         network.set_precision(precision).unwrap();
         let params = SgdParams { rule: SgdRule::RateOutside, learning_rate: 0.02, momentum: 0.9, weight_decay: 5e-4 };
         let velocities: Vec<Tensor> = network.parameters().iter().map(|p| p.var.zeros_like().unwrap()).collect();
         let (mut tape, mut losses) = (Tape::new(), Vec::new());
         let x = tensor(&uniform("bf16", 0, 6 * 3 * 72), &[6, 3, 9, 8]);
-        let labels = Tensor::new(&[0u32, 1, 2, 3, 0, 1], &Device::Cpu).unwrap();
+        let labels = Tensor::new(&[0u32, 1, 2, 3, 0, 1], device).unwrap();
         for step in 0..STEPS {
             let logits = network.forward(&x, Mode::Train { seed: 1, step }, &mut tape).unwrap();
             assert_eq!(logits.dtype(), DType::F32);
-            let (loss, grad) = (tensor(&[0.0; 6], &[6]), logits.zeros_like().unwrap());
+            let loss = Tensor::zeros(6, DType::F32, device).unwrap();
+            let grad = logits.zeros_like().unwrap();
             forward_into(&logits, &labels, &loss, Some(&grad)).unwrap();
             losses.push(values(&loss).iter().sum::<f32>() / 6.0);
             network
@@ -136,13 +138,22 @@ fn training_in_bf16_stays_close() {
         }
         losses
     };
-    let pair = || [Precision::F32, Precision::Bf16].map(losses);
-    match with_host_kernels(false, pair) {
-        Some([full, half]) => {
-            assert!(full[STEPS as usize - 1] < full[0] * 0.9, "the loss does not fall: {full:?}");
-            assert_close("losses", &half, &full, 0.05);
+    let compare = |device: &Device| {
+        let [full, half] = [Precision::F32, Precision::Bf16].map(|precision| losses(device, precision));
+        assert!(full[STEPS as usize - 1] < full[0] * 0.9, "the loss does not fall: {full:?}");
+        assert_close("losses", &half, &full, 0.05);
+        full
+    };
+    let on_host = with_host_kernels(false, || compare(&Device::Cpu));
+    if on_host.is_none() {
+        skip("host", "this machine has no C++ compiler");
+    }
+    match alexnet_kernels::cuda_device(0) {
+        Ok(device) => {
+            let on_gpu = compare(&device);
+            assert_close("a GPU beside the CPU", &on_gpu, &losses(&Device::Cpu, Precision::F32), 1e-3);
         }
-        None => skip("host", "this machine has no C++ compiler"),
+        Err(error) => skip("cuda", &error.to_string()),
     }
 }
 
