@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,8 +67,8 @@ pub(super) fn convolve(device: &CudaDevice, convolution: &Convolution) -> Result
     stream.context().bind_to_thread().w()?;
     LIBRARIES.with_borrow_mut(|libraries| {
         let library = match libraries.entry(device.id()) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
                 let handle = result::create_handle().map_err(cudnn)?;
                 // SAFETY: the handle has just been made; the stream lives as long as the device.
                 unsafe { result::set_stream(handle, stream.cu_stream() as *mut _) }.map_err(cudnn)?;
@@ -88,8 +89,8 @@ impl Library {
             any_algorithm: ANY_ALGORITHM.load(Ordering::Relaxed),
         };
         let handle = self.handle;
-        if !self.plans.contains_key(&question) {
-            self.plans.insert(question, Plan::new(handle, &question).map_err(cudnn)?);
+        if let Entry::Vacant(entry) = self.plans.entry(question) {
+            entry.insert(Plan::new(handle, &question).map_err(cudnn)?);
         }
         // What is listed may still be refused; then the next is tried, and in the end there is no way.
         while let Some(Some(plan)) = self.plans.get(&question) {
