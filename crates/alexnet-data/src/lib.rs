@@ -28,7 +28,7 @@ pub use augment::random_erasing::{Erased, Fill, RandomErasing};
 pub use augment::resized_crop::{RandomResizedCrop, ResizedCrop};
 pub use augment::{Augment, View};
 pub use bad_samples::{BadSample, BadSampleBudget, OnBadSample};
-pub use decode::{DecodeLimits, RgbImage8, decode, decode_into};
+pub use decode::{DecodeLimits, RgbImage8, RgbRef8, decode, decode_into};
 pub use error::Error;
 pub use labels::Labels;
 pub use loader::{Batch, Bytes, Loader, LoaderConfig, Pixels};

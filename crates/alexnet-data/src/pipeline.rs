@@ -8,7 +8,7 @@ use crate::augment::{Augment, View};
 use crate::normalize::{Normalizer, ViewNumbers};
 use crate::resize::{Resizer, Window};
 use crate::sources::Location;
-use crate::{Error, MeanImage, Preprocess, RgbImage8};
+use crate::{Error, MeanImage, Preprocess, RgbImage8, RgbRef8};
 
 /// What is made of each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,19 +48,19 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    fn decode(&mut self, from: &Location) -> Result<(), Error> {
+    /// Gives back what an unusually large image has taken.
+    fn shrink(&mut self) {
         if self.decoded.pixels.capacity() > KEPT_BYTES {
             self.decoded = RgbImage8::default();
             self.part = RgbImage8::default();
         }
-        from.decode_into(&mut self.file, &mut self.decoded)
     }
 }
 
-/// The square cut from the middle of a resized image, borrowed from a [`Scratch`].
+/// The square cut from the middle of a resized image, borrowed from a [`Scratch`] or from a shard in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Square<'a> {
-    image: &'a RgbImage8,
+    image: RgbRef8<'a>,
     x: usize,
     y: usize,
 }
@@ -69,7 +69,7 @@ impl<'a> Square<'a> {
     /// The square of `image` that begins at column `x` and row `y`.
     #[cfg(feature = "prepare")]
     pub(crate) fn new(image: &'a RgbImage8, x: usize, y: usize) -> Self {
-        Self { image, x, y }
+        Self { image: image.into(), x, y }
     }
 
     /// `length` pixels (RGB, interleaved) of row `y`, from column `x` on.
@@ -87,15 +87,16 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image.
-    pub fn load_square<'a>(&self, from: &Location, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
-        scratch.decode(from)?;
-        self.square(&scratch.decoded, &mut scratch.resizer, &mut scratch.resized)
-            .map_err(|error| error.in_file(&from.path()))
+    pub fn load_square<'a>(&self, from: &'a Location, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
+        scratch.shrink();
+        let Scratch { file, decoded, resized, resizer, .. } = scratch;
+        let image = from.image(file, decoded)?;
+        self.square(image, resizer, resized).map_err(|error| error.in_file(&from.path()))
     }
 
     fn square<'a>(
         &self,
-        image: &'a RgbImage8,
+        image: RgbRef8<'a>,
         resizer: &mut Resizer,
         resized: &'a mut RgbImage8,
     ) -> Result<Square<'a>, Error> {
@@ -111,13 +112,13 @@ impl Preprocess {
         // Only the square is computed; the sides that the cut would throw away never exist.
         let window = Window { x, y, width: size, height: size };
         resizer.resize(image, (width, height), window, self.filter, resized)?;
-        Ok(Square { image: resized, x: 0, y: 0 })
+        Ok(Square { image: (&*resized).into(), x: 0, y: 0 })
     }
 
     /// The part of an image, at the size of a view.
     fn resized_crop(
         &self,
-        image: &RgbImage8,
+        image: RgbRef8<'_>,
         crop: ResizedCrop,
         resizer: &mut Resizer,
         part: &mut RgbImage8,
@@ -128,7 +129,7 @@ impl Preprocess {
         copy_window(&Square { image, x: 0, y: 0 }, window, part);
         let side = self.crop_size;
         let whole = Window { x: 0, y: 0, width: side, height: side };
-        resizer.resize(part, (side, side), whole, self.filter, view)
+        resizer.resize(&*part, (side, side), whole, self.filter, view)
     }
 }
 
@@ -250,20 +251,21 @@ impl Pipeline {
             let rule = format!("x and y must be at most {border}");
             return Err(Error::setting("view", format!("at ({}, {})", view.x, view.y), rule));
         }
-        scratch.decode(from)?;
-        let Scratch { decoded, resized, resizer, part, view: pixels, .. } = scratch;
+        scratch.shrink();
+        let Scratch { file, decoded, resized, resizer, part, view: pixels } = scratch;
+        let image = from.image(file, decoded)?;
         let in_file = |error: Error| error.in_file(&from.path());
         let side = self.preprocess.crop_size;
         // The square is made once, and only where a view is cut from it.
         let square = match views.iter().any(|view| view.resized_crop.is_none()) {
-            true => Some(self.preprocess.square(decoded, resizer, resized).map_err(in_file)?),
+            true => Some(self.preprocess.square(image, resizer, resized).map_err(in_file)?),
             false => None,
         };
         for (view, output) in views.iter().zip(output.chunks_exact_mut(length)) {
             let mut from = [view.x as usize, view.y as usize];
             let mut source = square;
             if let Some(crop) = view.resized_crop {
-                self.preprocess.resized_crop(decoded, crop, resizer, part, pixels).map_err(in_file)?;
+                self.preprocess.resized_crop(image, crop, resizer, part, pixels).map_err(in_file)?;
                 (source, from) = (None, [0, 0]);
             }
             if view.colour_changes.iter().any(Option::is_some) {
@@ -273,7 +275,7 @@ impl Pipeline {
                 }
                 view.colour_changes.iter().flatten().for_each(|change| change.apply(&mut pixels.pixels));
             }
-            let source = source.unwrap_or(Square { image: pixels, x: 0, y: 0 });
+            let source = source.unwrap_or(Square { image: (&*pixels).into(), x: 0, y: 0 });
             write(&source, from, view, output);
         }
         Ok(())

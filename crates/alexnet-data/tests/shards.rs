@@ -7,7 +7,7 @@ mod shard_files;
 
 use std::fs;
 
-use alexnet_data::DataSet;
+use alexnet_data::{Augment, DataSet, Error, Mean, Mode, Pipeline, Preprocess, ResizeRule, Scratch};
 use shard_files::{bytes, name, tar_of};
 
 #[test]
@@ -47,6 +47,50 @@ fn shards_of_other_programs_are_read() {
     for len in [100, 512 + 100, 1024 + jpeg.len() / 2] {
         fs::write(&path, &whole[..len]).unwrap();
         assert!(message().contains("some.tar"), "{}", message());
+    }
+}
+
+/// Raw images are used where they lie in memory, and a shard that somebody cuts short meanwhile is an error like any other.
+#[test]
+fn raw_images_are_mapped_and_a_shard_cut_short_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("raw.tar");
+    let ppm = |value: u8| {
+        let pixels: Vec<u8> = (0..3 * 64 * 64).map(|i: u32| (i as u8).wrapping_mul(value)).collect();
+        [b"P6\n64 64\n255\n", pixels.as_slice()].concat()
+    };
+    let images = [ppm(3), ppm(5)];
+    let [first, second] = images.each_ref().map(Vec::as_slice);
+    fs::write(&path, tar_of(&[("0.ppm", first), ("0.cls", b"0"), ("1.ppm", second), ("1.cls", b"1")])).unwrap();
+    let set = DataSet::open(&path).unwrap();
+    let preprocess = Preprocess {
+        resize: ResizeRule::None,
+        source_size: 64,
+        crop_size: 64,
+        mean: Mean::None,
+        ..Preprocess::ALEXNET_2012
+    };
+    let pipeline = Pipeline::new(preprocess, Augment::NONE, None).unwrap();
+    let load = |number: usize| {
+        let mut output = vec![0.0; preprocess.view_len()];
+        let views = pipeline.views(Mode::Eval, 0, 0, 0);
+        pipeline.load_into(&set.train.samples[number].location, &views, &mut Scratch::default(), &mut output)?;
+        Ok::<_, Error>(output)
+    };
+    for (number, image) in images.iter().enumerate() {
+        let pixels = &image[image.len() - 3 * 64 * 64..];
+        let red: Vec<f32> = pixels.iter().step_by(3).map(|&byte| f32::from(byte)).collect();
+        assert_eq!(load(number).unwrap()[..64 * 64], red);
+    }
+    // In the middle of a page of the second image, then of the first, then before both.
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    for (len, good) in [(512 + 12_800 + 1024 + 6000, true), (512 + 5000, false), (0, false)] {
+        file.set_len(len).unwrap();
+        assert_eq!(load(0).is_ok(), good, "{len}");
+        let error = load(1).unwrap_err();
+        let message = error.to_string();
+        let short = ["truncated", "end of file", "empty"].iter().any(|word| message.contains(word));
+        assert!(message.contains("raw.tar") && short, "{message}");
     }
 }
 

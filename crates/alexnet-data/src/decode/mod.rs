@@ -38,10 +38,33 @@ impl RgbImage8 {
     }
 }
 
+/// An image whose pixels are somebody else's.
+#[derive(Clone, Copy)]
+pub struct RgbRef8<'a> {
+    /// Pixels per row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// As [`RgbImage8::pixels`].
+    pub pixels: &'a [u8],
+}
+
+impl<'a> From<&'a RgbImage8> for RgbRef8<'a> {
+    fn from(image: &'a RgbImage8) -> Self {
+        Self { width: image.width, height: image.height, pixels: &image.pixels }
+    }
+}
+
 /// The size alone: nobody wants to read the pixels of a photograph.
 impl fmt::Debug for RgbImage8 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RgbImage8 {}x{}", self.width, self.height)
+    }
+}
+
+impl fmt::Debug for RgbRef8<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RgbRef8 {}x{}", self.width, self.height)
     }
 }
 

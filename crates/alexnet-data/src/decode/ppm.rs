@@ -2,8 +2,11 @@
 
 use std::io::{self, Read};
 
-use super::{DecodeLimits, RgbImage8};
+use super::{DecodeLimits, RgbImage8, RgbRef8};
 use crate::Error;
+
+/// How the names of such files end.
+pub(crate) const EXTENSION: &str = ".ppm";
 
 /// Bytes within which the header of a file of ours ends.
 pub(crate) const HEADER: usize = 64;
@@ -30,6 +33,14 @@ pub(crate) fn read_into(
         // A disk that fails is not a file that ends.
         read => Ok(read),
     }
+}
+
+/// A file that is in memory, none of it copied.
+pub(crate) fn view<'a>(bytes: &'a [u8], limits: &DecodeLimits) -> Result<RgbRef8<'a>, Error> {
+    let (width, height, at) = header(bytes, limits)?;
+    // The limits' product fits, or the header would be refused.
+    let pixels = bytes.get(at..).and_then(|pixels| pixels.get(..width as usize * height as usize * 3));
+    Ok(RgbRef8 { width, height, pixels: pixels.ok_or(Error::Truncated { format: "PPM" })? })
 }
 
 /// Whether a file that begins so is a PPM, and its header whole.

@@ -51,7 +51,7 @@ pub(super) fn make(
     let image = if whole == original && !options.crop {
         &*decoded
     } else {
-        resizer.resize(decoded, whole, window, options.filter, resized)?;
+        resizer.resize(&*decoded, whole, window, options.filter, resized)?;
         &*resized
     };
     let offset = |length: u32| central(length) as usize;

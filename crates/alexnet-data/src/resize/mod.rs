@@ -6,7 +6,7 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, RgbImage8};
+use crate::{Error, RgbImage8, RgbRef8};
 
 /// The size an image is brought to before a square is cut from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,14 +104,15 @@ impl Resizer {
     ///
     /// # Errors
     /// [`Error::Setting`] where the window is empty or not within `size`, or the image is empty.
-    pub fn resize(
+    pub fn resize<'a>(
         &mut self,
-        image: &RgbImage8,
+        image: impl Into<RgbRef8<'a>>,
         size: (u32, u32),
         window: Window,
         filter: ResizeFilter,
         output: &mut RgbImage8,
     ) -> Result<(), Error> {
+        let image = image.into();
         let inside = |start: u32, length: u32, total: u32| {
             length > 0 && u64::from(start) + u64::from(length) <= u64::from(total)
         };
@@ -139,7 +140,7 @@ impl Resizer {
     /// pixel would come out one level off.
     fn convolve(
         &mut self,
-        image: &RgbImage8,
+        image: RgbRef8<'_>,
         size: (u32, u32),
         window: Window,
         filter: FilterType,
@@ -152,20 +153,20 @@ impl Resizer {
         let down = algorithm.crop(0.0, y, f64::from(window.width), height);
         self.between.reshape(window.width, image.height);
         convolve_once(&mut self.convolution, image, &mut self.between, &across)?;
-        convolve_once(&mut self.convolution, &self.between, output, &down)
+        convolve_once(&mut self.convolution, (&self.between).into(), output, &down)
     }
 }
 
 fn convolve_once(
     resizer: &mut fast_image_resize::Resizer,
-    source: &RgbImage8,
+    source: RgbRef8<'_>,
     target: &mut RgbImage8,
     options: &ResizeOptions,
 ) -> Result<(), Error> {
     let rejected = |error: &dyn std::error::Error| {
         Error::setting("image to resize", format!("{}x{}", source.width, source.height), error.to_string())
     };
-    let view = ImageRef::new(source.width, source.height, &source.pixels, PixelType::U8x3);
+    let view = ImageRef::new(source.width, source.height, source.pixels, PixelType::U8x3);
     let view = view.map_err(|error| rejected(&error))?;
     let output = Image::from_slice_u8(target.width, target.height, &mut target.pixels, PixelType::U8x3);
     let mut output = output.map_err(|error| rejected(&error))?;

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::Window;
-use crate::RgbImage8;
+use crate::RgbRef8;
 
 /// The source pixels along one axis that an output pixel is made of, and their weights, which sum to 1.
 struct Taps {
@@ -17,7 +17,7 @@ struct Taps {
 
 /// Area when shrinking either side or none, cubic when enlarging. `output` has `window.height * window.width * 3` bytes,
 /// `row` is working memory.
-pub(super) fn resize(image: &RgbImage8, size: (u32, u32), window: Window, row: &mut Vec<f32>, output: &mut [u8]) {
+pub(super) fn resize(image: RgbRef8<'_>, size: (u32, u32), window: Window, row: &mut Vec<f32>, output: &mut [u8]) {
     let taps = if size.0 <= image.width && size.1 <= image.height { area } else { cubic };
     let along = |source: u32, resized: u32, start: u32, length: u32| -> Vec<Taps> {
         let scale = f64::from(source) / f64::from(resized);

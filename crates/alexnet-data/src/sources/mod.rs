@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::decode::{decode_into, ppm};
-use crate::{DecodeLimits, Error, RgbImage8};
+use crate::{DecodeLimits, Error, RgbImage8, RgbRef8};
 use shards::Shard;
 
 /// An image and its class.
@@ -128,7 +128,7 @@ impl Location {
     /// The image's bytes, and how many they are, where they are a file or a part of one.
     ///
     /// A shard is opened for each read, which is nothing beside decoding, so that any number of shards needs few open
-    /// files. It is read rather than mapped: a file that somebody cuts short is then an error, not the end of the process.
+    /// files.
     fn open(&self) -> Result<Option<(Take<File>, u64)>, Error> {
         let opened = match self {
             #[cfg(feature = "parquet")]
@@ -183,8 +183,23 @@ impl Location {
         read.map_err(|source| Error::Read { path: self.path(), source })
     }
 
-    /// Reads and decodes the image; `bytes` is memory to use.
-    pub(crate) fn decode_into(&self, bytes: &mut Vec<u8>, image: &mut RgbImage8) -> Result<(), Error> {
+    /// The bytes of an image that is mapped: only one that need not be decoded gains by it.
+    fn mapped(&self) -> Option<&[u8]> {
+        let Self::Entry { shard, number } = self else { return None };
+        let raw = shard.entries().get(*number as usize)?.name.ends_with(ppm::EXTENSION);
+        if raw { shard.mapped(*number).filter(|bytes| ppm::has_header(bytes)) } else { None }
+    }
+
+    /// The image's pixels, where they are mapped, or else read and decoded into `image`; `bytes` is memory to use.
+    pub(crate) fn image<'a>(&'a self, bytes: &mut Vec<u8>, image: &'a mut RgbImage8) -> Result<RgbRef8<'a>, Error> {
+        if let Some(mapped) = self.mapped() {
+            return ppm::view(mapped, &DecodeLimits::default()).map_err(|error| error.in_file(&self.path()));
+        }
+        self.decode_into(bytes, image)?;
+        Ok((&*image).into())
+    }
+
+    fn decode_into(&self, bytes: &mut Vec<u8>, image: &mut RgbImage8) -> Result<(), Error> {
         let limits = DecodeLimits::default();
         let Some((mut file, len)) = self.open()? else {
             self.read_row(bytes)?;

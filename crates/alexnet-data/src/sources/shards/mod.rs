@@ -7,27 +7,39 @@
 
 pub(crate) mod index;
 pub(crate) mod manifest;
+mod mapping;
 pub(crate) mod scan;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::folder::{DataSet, Split};
 use super::{Location, Sample};
 use crate::{Error, Labels};
 use manifest::{MANIFEST, Manifest};
+use mapping::Mapping;
 
 /// In a folder whose preparation was interrupted, how far it got.
 pub(crate) const UNFINISHED: &str = "unfinished.json";
 
 /// A shard and the images in it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
     entries: Vec<Entry>,
+    /// Made when it is first asked for, if it can be.
+    mapping: OnceLock<Option<Mapping>>,
 }
+
+impl PartialEq for Shard {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, &self.entries) == (&other.path, &other.entries)
+    }
+}
+
+impl Eq for Shard {}
 
 /// An image in a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +62,7 @@ impl Shard {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let index = path.with_extension(index::EXTENSION);
         let entries = if index.is_file() { index::read(&index, path)? } else { scan::entries(path)? };
-        Ok(Self { path: path.to_owned(), entries })
+        Ok(Self { path: path.to_owned(), entries, mapping: OnceLock::new() })
     }
 
     /// The archive.
@@ -61,6 +73,14 @@ impl Shard {
     /// Its images, in the order in which they lie.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The bytes of an image, where its shard can be mapped and is as it should be.
+    pub(crate) fn mapped(&self, number: u32) -> Option<&[u8]> {
+        let entry = self.entries.get(number as usize)?;
+        let start = usize::try_from(entry.offset).ok()?;
+        let mapping = self.mapping.get_or_init(|| Mapping::of(&self.path)).as_ref()?;
+        mapping.bytes(start..start.checked_add(entry.len as usize)?)
     }
 }
 
