@@ -27,15 +27,18 @@ fn difference(name: &str) -> (u8, f64) {
 
 #[test]
 fn jpegs_are_what_libjpeg_makes_of_them() {
+    // With libjpeg-turbo, which Pillow has, too, exactly; what it is not asked to decode has four channels.
+    let exact = cfg!(feature = "turbojpeg");
     // The inverse transform and the conversion of colours round differently. Where the colours are stored at half the
     // size (Pillow's default), they are also enlarged differently, which shows at the hard edges of this image.
     for name in ["full_chroma.jpg", "grey.jpg", "rgb_stored.jpg", "cmyk.jpg", "ycck.jpg"] {
         let (max, mean) = difference(name);
         assert!(max <= 2 && mean <= 0.03, "{name}: {max} {mean}");
+        assert!(max == 0 || !exact || name.contains('k'), "{name}: {max} {mean}");
     }
     for name in ["baseline.jpg", "progressive.jpg", "restart.jpg", "oriented.jpg"] {
         let (max, mean) = difference(name);
-        assert!(max <= 8 && mean <= 0.5, "{name}: {max} {mean}");
+        assert!(max <= if exact { 0 } else { 8 } && mean <= 0.5, "{name}: {max} {mean}");
     }
 }
 
@@ -116,7 +119,11 @@ fn damaged_metadata_does_not_matter() {
     for segment in [exif, icc, vec![0; 9]] {
         let mut damaged = bytes.clone();
         damaged.splice(20..20, segment);
-        assert_eq!(decode_default(&damaged).unwrap(), whole);
+        let found = decode_default(&damaged).unwrap();
+        // libjpeg-turbo warns of stray bytes, whereupon the other decoder takes the image.
+        let allowed = if cfg!(feature = "turbojpeg") { 8 } else { 0 };
+        assert_eq!((found.width, found.height), (whole.width, whole.height));
+        assert!(found.pixels.iter().zip(&whole.pixels).all(|(a, b)| a.abs_diff(*b) <= allowed));
     }
 }
 

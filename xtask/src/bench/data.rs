@@ -67,7 +67,11 @@ pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
             shapes
         }
     };
-    let program = build_example(root, "bench_data", &["--release", "--package", "alexnet-data"])?;
+    let mut options = vec!["--release", "--package", "alexnet-data"];
+    if cfg!(feature = "turbojpeg") {
+        options.extend(["--features", "turbojpeg"]);
+    }
+    let program = build_example(root, "bench_data", &options)?;
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bench = Bench { comparison, program, twin: root.join("xtask/bench/twin_data.py"), data, scratch };
     let mut work = Vec::new();

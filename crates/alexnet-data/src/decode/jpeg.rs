@@ -1,4 +1,4 @@
-//! JPEG, by `zune-jpeg` without the detour through `image`, so that the pixels land in reused memory.
+//! JPEG, by `zune-jpeg` (or, with the feature `turbojpeg`, libjpeg-turbo where it can) without the detour through `image`, so that the pixels land in reused memory.
 
 use std::io::Cursor;
 
@@ -30,10 +30,14 @@ pub(super) fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbIm
     if !reaches_end(bytes) {
         return Err(Error::Truncated { format: "JPEG" });
     }
+    image.reshape(width, height);
+    #[cfg(feature = "turbojpeg")]
+    if info.components != 4 && super::turbo::decode_into(bytes, image).is_ok() {
+        return Ok(());
+    }
     // Strict from here on only: stray bytes between header segments are harmless and occur in photographs, while in the
     // image data the lenient decoder paints over what it cannot read without a word.
     decoder.set_options(options.set_strict_mode(true));
-    image.reshape(width, height);
     decoder.decode_into(&mut image.pixels).map_err(corrupt)
 }
 

@@ -9,6 +9,8 @@
 
 mod jpeg;
 pub(crate) mod ppm;
+#[cfg(feature = "turbojpeg")]
+pub(crate) mod turbo;
 
 use std::any::Any;
 use std::fmt;

@@ -74,10 +74,12 @@ impl PrepareOptions {
     pub(super) fn settings(&self) -> String {
         let Self { size, crop, filter, format, images_per_shard, .. } = self;
         let shape = if *crop { format!("central {size}x{size}") } else { format!("shorter side {size}") };
+        // Its pixels and its files are not those of the other.
+        let library = if cfg!(feature = "turbojpeg") { ", libjpeg-turbo" } else { "" };
         let images = match format {
-            StoredFormat::Original => format!("files as they are, {filter:?}"),
-            StoredFormat::Jpeg { quality } => format!("{shape}, {filter:?}, quality {quality}"),
-            StoredFormat::Raw => format!("{shape}, {filter:?}, raw"),
+            StoredFormat::Original => format!("files as they are, {filter:?}{library}"),
+            StoredFormat::Jpeg { quality } => format!("{shape}, {filter:?}, quality {quality}{library}"),
+            StoredFormat::Raw => format!("{shape}, {filter:?}, raw{library}"),
         };
         format!("{images}, statistics at {size}, {images_per_shard} images per shard")
     }

@@ -1,7 +1,5 @@
 //! One image: decoded, resized, compressed again.
 
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-
 use super::{PrepareOptions, StoredFormat};
 use crate::decode::{decode_into, ppm};
 use crate::pipeline::Square;
@@ -73,12 +71,26 @@ pub(super) fn make(
             return Ok(Picture { bytes, extension, width: original.0, height: original.1 });
         }
     };
+    let (width, height) = (image.width, image.height);
+    compress(image, quality, &mut bytes)
+        .map_err(|error| Error::setting("image to compress", format!("{width}x{height}"), error))?;
+    Ok(Picture { bytes, extension: "jpg", width, height })
+}
+
+/// Replaces `bytes` by a JPEG with colours at half the size.
+#[cfg(not(feature = "turbojpeg"))]
+fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), String> {
+    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
     bytes.clear();
-    let mut encoder = Encoder::new(&mut bytes, quality);
+    let mut encoder = Encoder::new(bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     let (width, height) = (image.width as u16, image.height as u16);
-    encoder
-        .encode(&image.pixels, width, height, ColorType::Rgb)
-        .map_err(|error| Error::setting("image to compress", format!("{width}x{height}"), error.to_string()))?;
-    Ok(Picture { bytes, extension: "jpg", width: image.width, height: image.height })
+    encoder.encode(&image.pixels, width, height, ColorType::Rgb).map_err(|error| error.to_string())
+}
+
+/// Replaces `bytes` by a JPEG with colours at half the size.
+#[cfg(feature = "turbojpeg")]
+fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), String> {
+    *bytes = crate::decode::turbo::encode(image.into(), quality).map_err(|error| error.to_string())?;
+    Ok(())
 }
