@@ -3,7 +3,7 @@
 mod augment;
 mod machine;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use alexnet_data::OnBadSample;
@@ -94,6 +94,10 @@ pub struct TrainArgs {
     /// Pull of weights towards zero [default: 0.0005, torchvision's 0.0001].
     #[arg(long, value_name = "DECAY")]
     pub weight_decay: Option<f64>,
+
+    /// Draw each image from among the next N, instead of from all: shards then are read in runs, for disks that seek slowly.
+    #[arg(long, value_name = "N")]
+    pub shuffle_buffer: Option<NonZeroU32>,
 
     /// What to do about a file that is not an image: leave it out and list it (more than 1 % fail), or fail at once.
     #[arg(long, value_name = "WHAT")]
@@ -260,6 +264,7 @@ impl TrainArgs {
         set(&mut config.solver.weight_decay, &self.weight_decay);
         set(&mut config.checkpoint_steps, &self.checkpoint_steps);
         set(&mut config.seed, &self.seed);
+        config.data.shuffle_buffer = self.shuffle_buffer.or(config.data.shuffle_buffer);
         if let Some(on_bad) = self.on_bad_sample {
             config.data.on_bad_sample = match on_bad {
                 OnBad::Skip => OnBadSample::Skip,
@@ -327,7 +332,8 @@ mod tests {
     fn options_change_the_configuration() {
         let args = train(
             "alexnet train --data photos --epochs 9 --batch-size 7 --learning-rate 0.5 --schedule steps --seed 3 \
-             --momentum 0.1 --weight-decay 0 --colour-noise 0 --checkpoint-steps 4 --on-bad-sample fail",
+             --momentum 0.1 --weight-decay 0 --colour-noise 0 --checkpoint-steps 4 --on-bad-sample fail \
+             --shuffle-buffer 50",
         );
         let config = args.apply(args.base().unwrap());
         let mut expected = TrainConfig::recipe("alexnet", "photos".into());
@@ -335,6 +341,7 @@ mod tests {
         expected.solver.learning_rate = 0.5;
         (expected.solver.momentum, expected.solver.weight_decay, expected.data.colour_noise) = (0.1, 0.0, 0.0);
         expected.data.on_bad_sample = OnBadSample::Fail;
+        expected.data.shuffle_buffer = NonZeroU32::new(50);
         (expected.schedule, expected.bias_schedule) = (Schedule::Steps { epochs: vec![3, 6], factor: 0.1 }, None);
         assert_eq!(config, expected);
         config.validate().unwrap();
@@ -359,6 +366,7 @@ mod tests {
             "alexnet train --resume a --config b",
             "alexnet train --threads 0",
             "alexnet train --epochs -1",
+            "alexnet train --shuffle-buffer 0",
             "alexnet eval --weights a --data b --views 2",
             "alexnet predict --weights a",
             "alexnet predict a.jpg",

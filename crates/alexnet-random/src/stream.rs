@@ -10,7 +10,7 @@ use crate::Philox4x32;
 pub enum Purpose {
     /// Initial values of parameters; the index is the parameter's position in the network.
     InitialWeights = 0,
-    /// The order in which samples are visited; one stream per epoch.
+    /// The order in which samples are visited; index 0 permutes an epoch, 1 draws from its shuffle buffer.
     Order = 1,
     /// Crops, flips and other geometry of one sample.
     Augment = 2,

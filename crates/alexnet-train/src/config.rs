@@ -1,8 +1,9 @@
 //! Everything that decides a run's result, as a file.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use alexnet_data::{Augment, ColourJitter, Mixing, OnBadSample, RandomErasing, RandomResizedCrop};
+use alexnet_data::{Augment, ColourJitter, Mixing, OnBadSample, Order, RandomErasing, RandomResizedCrop};
 use alexnet_kernels::sgd::SgdRule;
 use alexnet_model::Precision;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub struct DataConfig {
     pub path: PathBuf,
     /// The fraction of each class held out for validation where the folder has no `val`.
     pub hold_out: f64,
+    /// Images among which each is drawn, where all of them together would have a slow disk seek; see [`Order::Buffered`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shuffle_buffer: Option<NonZeroU32>,
     /// What becomes of a file that is not an image.
     pub on_bad_sample: OnBadSample,
     /// A random view of each image, or its centre.
@@ -79,6 +83,11 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
+    /// The order of an epoch.
+    pub fn order(&self) -> Order {
+        self.shuffle_buffer.map_or(Order::Shuffled, |buffer| Order::Buffered { buffer: buffer.get() })
+    }
+
     /// The augmentation, but for the colour noise, which depends on the images.
     pub fn augment(&self) -> Augment {
         Augment {
@@ -186,6 +195,7 @@ impl TrainConfig {
             data: DataConfig {
                 path: data,
                 hold_out: 0.1,
+                shuffle_buffer: None,
                 on_bad_sample: OnBadSample::Skip,
                 random_crop: true,
                 flip: true,
@@ -309,6 +319,7 @@ mod tests {
             config.data.colour_jitter = Some(ColourJitter { hue: 0.1, ..Default::default() });
             config.data.random_erasing = Some(RandomErasing::new(0.5));
             config.data.mixup = Some(0.2);
+            config.data.shuffle_buffer = NonZeroU32::new(1000);
             config.solver.exceptions.push(SolverException {
                 of: "conv1".into(),
                 learning_rate_factor: 0.0,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use alexnet_data::{BadSample, BadSampleBudget, Batch, LoaderConfig, Order};
+use alexnet_data::{BadSample, BadSampleBudget, Batch, LoaderConfig};
 use alexnet_kernels::{allow_tf32, softmax_cross_entropy};
 use alexnet_model::{Mode, Model, Network, Precision, Tape, build};
 use candle_core::{DType, Device, Tensor};
@@ -341,7 +341,7 @@ impl Trainer {
 
     fn loader(&self) -> LoaderConfig {
         LoaderConfig {
-            order: Order::Shuffled,
+            order: self.config.data.order(),
             seed: self.config.seed,
             epoch: self.state.epoch,
             // The last batch may have been smaller.

@@ -18,6 +18,7 @@ use crate::normalize::ViewNumbers;
 use crate::order::{Batching, EpochOrder, Order, Share};
 use crate::pipeline::{Mode, Pipeline, Scratch};
 use crate::sources::Sample;
+use crate::sources::read_ahead::read_ahead;
 use crate::{BadSample, Error, OnBadSample};
 use ordered::{Job, Ordered};
 
@@ -239,6 +240,7 @@ impl Filler {
     fn fill(&mut self, job: Job<'_, Buffer>) -> Result<Batch, Error> {
         let LoaderConfig { mode, pixels, seed, epoch, on_bad_sample, .. } = self.config;
         let positions = self.order.batch(job.number);
+        read_ahead(self.order.entering(job.number).iter().map(|&index| &self.samples[index as usize].location));
         let length = mode.views() * self.pipeline.preprocess().view_len();
         let mut batch = Batch {
             images: job.buffer.floats,

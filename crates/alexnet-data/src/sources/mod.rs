@@ -4,6 +4,7 @@ pub(crate) mod folder;
 pub(crate) mod hold_out;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+pub(crate) mod read_ahead;
 pub mod shapes;
 pub(crate) mod shards;
 

@@ -1,0 +1,83 @@
+//! Images in the system's memory before they are asked for.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Location;
+use super::shards::Shard;
+
+/// What lies between two images of a shard, their labels and headers, is rather read than jumped over.
+const GAP: u64 = 64 << 10;
+
+/// Asks the system to read images of shards, neighbours in one go, and does not wait for it. What it does not do, for
+/// whatever reason, is read when it is needed.
+pub(crate) fn read_ahead<'a>(images: impl Iterator<Item = &'a Location>) {
+    runs(images).into_iter().for_each(|(shard, range)| ask(shard, range));
+}
+
+/// The parts of shards that hold these images.
+fn runs<'a>(images: impl Iterator<Item = &'a Location>) -> Vec<(&'a Arc<Shard>, Range<u64>)> {
+    let mut runs: Vec<(&Arc<Shard>, Range<u64>)> = Vec::new();
+    for image in images {
+        let Location::Entry { shard, number } = image else { continue };
+        let Some(entry) = shard.entries().get(*number as usize) else { continue };
+        let range = entry.offset..entry.offset + u64::from(entry.len);
+        match runs.last_mut() {
+            Some((of, before)) if Arc::ptr_eq(of, shard) && (before.end..before.end + GAP).contains(&range.start) => {
+                before.end = range.end;
+            }
+            _ => runs.push((shard, range)),
+        }
+    }
+    runs
+}
+
+#[cfg(target_os = "linux")]
+fn ask(shard: &Shard, range: Range<u64>) {
+    use rustix::fs::{Advice, fadvise};
+    let Ok(file) = std::fs::File::open(shard.path()) else { return };
+    let length = std::num::NonZeroU64::new(range.end - range.start);
+    // Advice: there is nothing to be done about a refusal.
+    let _ = fadvise(&file, range.start, length, Advice::WillNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask(_: &Shard, _: Range<u64>) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_read_in_one_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar");
+        let mut archive = tar::Builder::new(std::fs::File::create(&path).unwrap());
+        for number in 0..6 {
+            for (extension, content) in [("jpg", vec![7; 100_000]), ("cls", vec![b'0' + number % 2])] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(content.len() as u64);
+                archive.append_data(&mut header, format!("{number}.{extension}"), content.as_slice()).unwrap();
+            }
+        }
+        archive.into_inner().unwrap();
+        let shard = Arc::new(Shard::open(&path).unwrap());
+        let at = |number: u32| Location::Entry { shard: shard.clone(), number };
+        let file = Location::File("0.jpg".into());
+        let images = [at(1), at(2), file, at(3), at(5), at(4), at(99)];
+        let found: Vec<_> = runs(images.iter()).into_iter().map(|(_, range)| range).collect();
+        let [first, third, fourth, fifth] = [1, 3, 4, 5].map(|number| &shard.entries()[number]);
+        assert_eq!(
+            found,
+            [
+                first.offset..third.offset + 100_000,
+                fifth.offset..fifth.offset + 100_000,
+                fourth.offset..fourth.offset + 100_000
+            ]
+        );
+        read_ahead(images.iter());
+        // Nobody minds that it is gone.
+        std::fs::remove_file(&path).unwrap();
+        read_ahead(images.iter());
+    }
+}
