@@ -14,7 +14,7 @@ pub use error::{Error, Result};
 pub use init::Init;
 pub use input_spec::{ChannelOrder, InputSpec, Mean, PixelRange, Preparation};
 pub use layer::{Conv2d, Layer, LayerKind, Linear, Shape};
-pub use network::{Inference, Network, Parameter, Precision};
+pub use network::{Gradient, Inference, Network, Parameter, Precision};
 pub use specification::{ParameterSpec, Role, Specification};
 pub use tape::{Mode, Tape};
 pub use variants::{VARIANTS, Variant, build};

@@ -1,7 +1,8 @@
 //! The solver: who moves, how far, and with which velocity.
 
+use alexnet_kernels::linear::update_weight;
 use alexnet_kernels::sgd::{SgdParams, update_with_copy};
-use alexnet_model::{Network, ParameterSpec, Role};
+use alexnet_model::{Gradient, Network, ParameterSpec, Role};
 use candle_core::Tensor;
 
 use crate::config::SolverConfig;
@@ -82,7 +83,13 @@ impl Solver {
     ///
     /// # Errors
     /// A gradient of another shape.
-    pub fn update(&self, network: &Network, index: usize, grad: &Tensor, rates: Rates) -> candle_core::Result<()> {
+    pub fn update<'a>(
+        &self,
+        network: &Network,
+        index: usize,
+        gradient: impl Into<Gradient<'a>>,
+        rates: Rates,
+    ) -> candle_core::Result<()> {
         let Factors { learning_rate, weight_decay, role } = self.factors[index];
         let scheduled = match role {
             Role::Weight => rates.weight,
@@ -99,7 +106,11 @@ impl Solver {
             weight_decay: (self.config.weight_decay * weight_decay) as f32,
         };
         let parameter = &network.parameters()[index];
-        update_with_copy(&parameter.var, &self.velocities[index], grad, &params, parameter.copy.as_ref())
+        let (weight, velocity) = (parameter.var.as_tensor(), &self.velocities[index]);
+        match gradient.into() {
+            Gradient::Values(grad) => update_with_copy(weight, velocity, grad, &params, parameter.copy.as_ref()),
+            Gradient::Product { x, grad_y } => update_weight(x, grad_y, weight, velocity, &params),
+        }
     }
 }
 

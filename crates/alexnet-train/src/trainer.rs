@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use alexnet_data::{BadSample, BadSampleBudget, Batch, LoaderConfig};
 use alexnet_kernels::{allow_tf32, softmax_cross_entropy};
-use alexnet_model::{Mode, Model, Network, Precision, Tape, build};
+use alexnet_model::{Gradient, Mode, Model, Network, Precision, Tape, build};
 use candle_core::{DType, Device, Tensor};
 
 use crate::checkpoint::{self, State};
@@ -239,7 +239,8 @@ impl Trainer {
         let labels = labels.to_device(logits.device())?;
         let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
         softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
-        network.backward(tape, &grad, |index, gradient| Ok(self.solver.update(network, index, gradient, rates)?))?;
+        let update = |index, gradient: Gradient<'_>| Ok(self.solver.update(network, index, gradient, rates)?);
+        network.backward_factored(tape, &grad, update)?;
         // Only now, when all work is queued, is a GPU waited for.
         let losses: Vec<f64> = losses.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
         let loss = losses.iter().sum::<f64>() / n as f64;

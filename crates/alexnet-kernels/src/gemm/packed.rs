@@ -12,7 +12,7 @@ use crate::scratch;
 use crate::simd::prefetch;
 
 /// k of a block.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 /// Columns of a block at the most: 256 · 256 values are half of a cache of 512 KB.
 const COLUMNS: usize = 256;
 
@@ -81,13 +81,13 @@ pub(crate) fn product(
 }
 
 /// A, cut into tiles of rows; in a tile, the rows of one k are adjacent.
-struct PackedA {
+pub(super) struct PackedA {
     values: scratch::Scratch,
     k: usize,
 }
 
 impl PackedA {
-    fn new(tiles: &Tiles, a: Matrix<'_>, m: usize, k: usize) -> Self {
+    pub(super) fn new(tiles: &Tiles, a: Matrix<'_>, m: usize, k: usize) -> Self {
         let mut values = scratch::take(m * k);
         let shared = Shared::new(&mut values);
         let cuts: Vec<_> = cut(m, tiles.max_rows).collect();
@@ -105,14 +105,22 @@ impl PackedA {
     }
 
     /// The values of a tile from `k0` on.
-    fn tile(&self, start: usize, rows: usize, k0: usize) -> *const f32 {
+    pub(super) fn tile(&self, start: usize, rows: usize, k0: usize) -> *const f32 {
         self.values[start * self.k + k0 * rows..].as_ptr()
     }
 }
 
 /// Packs rows `k0..k0 + depth` and columns `first..first + columns` of B in panels of `width`, the last filled up with
 /// zeros.
-fn pack_b(b: Matrix<'_>, k0: usize, depth: usize, first: usize, columns: usize, width: usize, packed: &mut [f32]) {
+pub(super) fn pack_b(
+    b: Matrix<'_>,
+    k0: usize,
+    depth: usize,
+    first: usize,
+    columns: usize,
+    width: usize,
+    packed: &mut [f32],
+) {
     let start = k0 * b.rows + first * b.columns;
     if b.columns == 1 {
         pack_rows(&b.values[start..], b.rows, depth, columns, width, packed);

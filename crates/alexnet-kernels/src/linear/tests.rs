@@ -2,6 +2,8 @@ use super::*;
 use crate::cases::*;
 use candle_core::Var;
 
+use crate::sgd::{self, SgdRule};
+
 struct Product {
     case: Case,
     n: usize,
@@ -82,6 +84,45 @@ fn every_backend_agrees_with_the_reference() {
             assert_close(&format!("{name}, {backend}: relu"), &product.run(true).0, &rectified, 1e-5);
         });
     }
+}
+
+/// Without the gradient in memory, the same bits as with it.
+#[test]
+fn an_update_in_one_pass_is_the_gradient_and_the_update() {
+    // Besides those of the table, more than a block of everything, and what is left of it.
+    let more = [(1, 700, 300), (300, 601, 101), (17, 256, 48), (0, 5, 3)];
+    let of_table = products().map(|product| (product.n, product.in_features, product.out_features));
+    for (n, width, height) in of_table.chain(more) {
+        let dims = [height, width];
+        let x = tensor(&uniform("update", 0, n * width), &[n, width]);
+        let grad_y = tensor(&uniform("update", 1, n * height), &[n, height]);
+        let start = || [2, 3].map(|index| tensor(&uniform("update", index, height * width), &dims));
+        for rule in [SgdRule::RateInVelocity, SgdRule::RateOutside] {
+            let params = SgdParams { rule, learning_rate: 0.02, momentum: 0.9, weight_decay: 0.01 };
+            let in_one_pass = || {
+                let [weight, velocity] = start();
+                update_weight(&x, &grad_y, &weight, &velocity, &params).unwrap();
+                [values(&weight), values(&velocity)].concat()
+            };
+            for_each_isa(|isa| {
+                let [weight, velocity] = start();
+                let grad = tensor(&vec![f32::NAN; height * width], &dims);
+                let wanted = LinearGrads { weight: Some(&grad), ..LinearGrads::default() };
+                backward_into(&x, &weight, &grad_y, wanted).unwrap();
+                sgd::update(&weight, &velocity, &grad, &params).unwrap();
+                let expected = [values(&weight), values(&velocity)].concat();
+                assert!(in_one_pass() == expected, "{n} {width} {height}, {isa}, {rule:?}");
+            });
+            assert_thread_independent("update", in_one_pass);
+        }
+    }
+    let (x, grad_y, weight) = (zeros(&[1, 2]), zeros(&[1, 3]), zeros(&[3, 2]));
+    let params = SgdParams { rule: SgdRule::RateOutside, learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
+    let message =
+        |velocity: &Tensor, params| update_weight(&x, &grad_y, &weight, velocity, params).unwrap_err().to_string();
+    assert!(message(&zeros(&[2, 3]), &params).contains("velocity must be [3, 2]"));
+    assert!(message(&weight, &params).contains("shares its storage"));
+    assert!(message(&zeros(&[3, 2]), &SgdParams { momentum: f32::NAN, ..params }).contains("must be finite"));
 }
 
 #[test]

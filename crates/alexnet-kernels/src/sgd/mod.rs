@@ -12,6 +12,8 @@ use crate::cuda as device;
 use crate::error;
 use crate::tensor::{self, read, write};
 
+pub(crate) use cpu::step;
+
 const OP: &str = "sgd";
 
 /// Where the learning rate stands. The two agree while it is constant, and differ after it changes.
@@ -35,6 +37,19 @@ pub struct SgdParams {
     pub momentum: f32,
     /// `wc` in the 2012 files.
     pub weight_decay: f32,
+}
+
+impl SgdParams {
+    pub(crate) fn check(&self) -> Result<()> {
+        let Self { learning_rate, momentum, weight_decay, .. } = *self;
+        if [learning_rate, momentum, weight_decay].iter().all(|v| v.is_finite()) {
+            return Ok(());
+        }
+        let rule = format!(
+            "learning_rate, momentum and weight_decay must be finite, but are {learning_rate}, {momentum}, {weight_decay}"
+        );
+        Ok(error::parameter(OP, rule)?)
+    }
 }
 
 /// Updates `weight` and `velocity` in place from `grad`, the gradient averaged over the batch. All three are contiguous
@@ -75,13 +90,7 @@ pub fn update_with_copy(
     params: &SgdParams,
     copy: Option<&Tensor>,
 ) -> Result<()> {
-    let SgdParams { learning_rate, momentum, weight_decay, .. } = *params;
-    if ![learning_rate, momentum, weight_decay].iter().all(|v| v.is_finite()) {
-        let rule = format!(
-            "learning_rate, momentum and weight_decay must be finite, but are {learning_rate}, {momentum}, {weight_decay}"
-        );
-        return Ok(error::parameter(OP, rule)?);
-    }
+    params.check()?;
     tensor::same_shape(OP, weight, &[("velocity", velocity), ("grad", grad)])?;
     if let Some(copy) = copy {
         tensor::same_shape(OP, weight, &[("copy", copy)])?;

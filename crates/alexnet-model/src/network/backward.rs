@@ -6,11 +6,39 @@ use alexnet_kernels::{activation, add, avg_pool2d, channels_last_into, concat, c
 use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
-use super::Network;
 use super::memory::explained;
+use super::{Network, Precision};
 use crate::error::{Error, Result};
 use crate::layer::LayerKind;
 use crate::tape::{Mode, Tape};
+
+/// Who is handed each parameter's gradient.
+struct Receiver<'a> {
+    take: &'a mut dyn FnMut(usize, Gradient<'_>) -> Result<()>,
+    /// Whether products will do.
+    products: bool,
+}
+
+/// A parameter's gradient.
+#[derive(Clone, Copy, Debug)]
+pub enum Gradient<'a> {
+    /// Its values.
+    Values(&'a Tensor),
+    /// What it is the product of, `grad_yᵀ·x`: the weight of a fully connected layer, which
+    /// [`linear::update_weight`] updates without writing the gradient to memory.
+    Product {
+        /// The layer's input, `[n, in_features]`.
+        x: &'a Tensor,
+        /// The gradient of its output, `[n, out_features]`.
+        grad_y: &'a Tensor,
+    },
+}
+
+impl<'a> From<&'a Tensor> for Gradient<'a> {
+    fn from(values: &'a Tensor) -> Self {
+        Self::Values(values)
+    }
+}
 
 impl Network {
     /// The gradients of all parameters, given that of the logits, `[n, classes]`.
@@ -28,6 +56,28 @@ impl Network {
         grad_logits: &Tensor,
         mut on_gradient: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
+        let mut take = |index, gradient: Gradient<'_>| match gradient {
+            Gradient::Values(values) => on_gradient(index, values),
+            Gradient::Product { .. } => unreachable!("only `backward_factored` asks for products"),
+        };
+        self.walk_back(tape, grad_logits, &mut Receiver { take: &mut take, products: false })
+    }
+
+    /// As [`Network::backward`], but where the gradient of a fully connected layer's weight may be had as a
+    /// [`Gradient::Product`], which is on the CPU, it is handed out as such, and takes no memory.
+    ///
+    /// # Errors
+    /// As [`Network::backward`].
+    pub fn backward_factored(
+        &self,
+        tape: &mut Tape,
+        grad_logits: &Tensor,
+        mut on_gradient: impl FnMut(usize, Gradient<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.walk_back(tape, grad_logits, &mut Receiver { take: &mut on_gradient, products: true })
+    }
+
+    fn walk_back(&self, tape: &mut Tape, grad_logits: &Tensor, receiver: &mut Receiver<'_>) -> Result<()> {
         let Some(mode @ Mode::Train { .. }) = tape.mode.take() else {
             return Err(Error::NothingToBackpropagate);
         };
@@ -41,7 +91,7 @@ impl Network {
                 if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
                     activation::backward_in_place(y, &grad_y, unit)?;
                 }
-                let done = self.backward_layer(layer, &grad_y, mode, tape, &mut grads, &mut on_gradient);
+                let done = self.backward_layer(layer, &grad_y, mode, tape, &mut grads, receiver);
                 explained(self, done, layer, tape, mode)?;
                 tape.give(grad_y);
             }
@@ -60,7 +110,7 @@ impl Network {
         mode: Mode,
         tape: &mut Tape,
         grads: &mut [Option<Tensor>],
-        on_gradient: &mut impl FnMut(usize, &Tensor) -> Result<()>,
+        receiver: &mut Receiver<'_>,
     ) -> Result<()> {
         let inputs = self.spec.inputs(layer);
         let entry = &self.spec.layers()[layer];
@@ -82,16 +132,23 @@ impl Network {
                 let (grad_weight, grad_bias) = (buffer(tape, weight)?, buffer(tape, bias)?);
                 let wanted = Conv2dGrads { x: grad_x.as_ref(), weight: grad_weight.as_ref(), bias: grad_bias.as_ref() };
                 conv2d::backward_into(&x, weight_values, grad_y, &conv.params, wanted)?;
-                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, on_gradient)?;
+                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, receiver)?;
                 self.accumulate(inputs[0], grad_x, tape, grads)?;
             }
             LayerKind::Linear(_) => {
                 let (x, weight_values) = (kept(tape)?, weight_values.expect("a linear layer has a weight"));
                 let grad_x = self.grad_buffer(layer, inputs[0], tape)?;
-                let (grad_weight, grad_bias) = (buffer(tape, weight)?, buffer(tape, bias)?);
+                let products = receiver.products && self.device_of(layer).is_cpu() && self.precision == Precision::F32;
+                let product = weight.filter(|_| products);
+                let grad_weight = if product.is_some() { None } else { buffer(tape, weight)? };
+                let grad_bias = buffer(tape, bias)?;
                 let wanted = LinearGrads { x: grad_x.as_ref(), weight: grad_weight.as_ref(), bias: grad_bias.as_ref() };
                 linear::backward_into(&x, weight_values, grad_y, wanted)?;
-                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, on_gradient)?;
+                // Nothing reads the weight any more.
+                if let Some(index) = product {
+                    (receiver.take)(index, Gradient::Product { x: &x, grad_y })?;
+                }
+                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, receiver)?;
                 self.accumulate(inputs[0], grad_x, tape, grads)?;
             }
             LayerKind::Concat => {
@@ -164,11 +221,11 @@ impl Network {
         &self,
         gradients: [(Option<usize>, Option<Tensor>); 2],
         tape: &mut Tape,
-        on_gradient: &mut impl FnMut(usize, &Tensor) -> Result<()>,
+        receiver: &mut Receiver<'_>,
     ) -> Result<()> {
         for (index, gradient) in gradients {
             if let (Some(index), Some(gradient)) = (index, gradient) {
-                on_gradient(index, &gradient)?;
+                (receiver.take)(index, (&gradient).into())?;
                 tape.give(gradient);
             }
         }

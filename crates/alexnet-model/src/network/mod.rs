@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::layer::LayerKind;
 use crate::specification::{ParameterSpec, Role, Specification};
 
+pub use backward::Gradient;
 pub use inference::Inference;
 
 /// A parameter and its values.

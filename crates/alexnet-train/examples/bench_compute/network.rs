@@ -36,7 +36,9 @@ pub fn train(target: &Target, arch: &str, batch: usize, time: Duration) -> Resul
         let logits = network.forward(&images, Mode::Train { seed: 0, step }, &mut tape)?;
         let (losses, grad) = (Tensor::zeros(batch, DType::F32, &target.device)?, logits.zeros_like()?);
         softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
-        network.backward(&mut tape, &grad, |index, gradient| Ok(solver.update(&network, index, gradient, rates)?))?;
+        network.backward_factored(&mut tape, &grad, |index, gradient| {
+            Ok(solver.update(&network, index, gradient, rates)?)
+        })?;
         step += 1;
         Ok(())
     })?;
