@@ -121,6 +121,10 @@ mod imp {
             Ok(0) | Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => {
                 return gpu("NVIDIA's driver finds no GPU in this machine".into());
             }
+            // Of `cuda/driver.rs`, or of the placeholder that comes with the toolkit.
+            Err(DriverError(CUresult::CUDA_ERROR_STUB_LIBRARY)) => {
+                return gpu("there is no NVIDIA driver: libcuda.so.1 is not found".into());
+            }
             Ok(count) => count as usize,
             Err(error) => return gpu(format!("NVIDIA's driver does not start: {}", described(error))),
         };

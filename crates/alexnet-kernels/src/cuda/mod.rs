@@ -12,6 +12,9 @@
 mod convolution;
 #[cfg(feature = "cudnn")]
 pub(crate) mod cudnn;
+#[cfg(all(feature = "cuda", target_os = "linux", target_arch = "x86_64"))]
+#[allow(non_snake_case)] // The names are the driver's.
+mod driver;
 #[cfg(feature = "cuda")]
 mod gpu;
 #[cfg(any(test, feature = "host-kernels"))]
