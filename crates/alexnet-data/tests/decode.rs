@@ -63,6 +63,13 @@ fn png_and_webp_are_exact() {
     assert!(max <= 2 && mean <= 0.1, "lossy.webp: {max} {mean}");
 }
 
+/// Found by fuzzing: zune-jpeg 0.5.15 unwraps nothing in an inverse transform. One sample is lost, not the run.
+#[test]
+fn a_panic_of_the_decoder_is_an_error() {
+    let error = decode_default(&fixture("decoder_panics.jpg")).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { format: "JPEG", .. }), "{error}");
+}
+
 #[test]
 fn truncated_files_are_errors() {
     for name in ["baseline.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg", "restart.jpg", "rgb.png", "lossy.webp"] {
