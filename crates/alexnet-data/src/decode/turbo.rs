@@ -1,7 +1,6 @@
 //! JPEG by libjpeg-turbo, which is Pillow's, to the bit.
 //!
-//! It does what can be done without doubt. What it cannot, or warns of, is left to the decoder that is always there, so that
-//! the same files are taken and refused, for the same reasons, with and without it.
+//! What it decodes without a warning is taken; everything else is decided by the decoder that is always there.
 
 #[cfg(feature = "prepare")]
 use turbojpeg::{Compressor, Subsamp};

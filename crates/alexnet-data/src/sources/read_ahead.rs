@@ -9,7 +9,7 @@ use super::shards::Shard;
 /// What lies between two images of a shard, their labels and headers, is rather read than jumped over.
 const GAP: u64 = 64 << 10;
 
-/// Asks the system to read images of shards, neighbours in one go, and does not wait for it. What it does not do, for
+/// Asks the system to read images of shards, neighbours in one go, and waits for no more than a place in the disk's queue. What it does not do, for
 /// whatever reason, is read when it is needed.
 pub(crate) fn read_ahead<'a>(images: impl Iterator<Item = &'a Location>) {
     runs(images).into_iter().for_each(|(shard, range)| ask(shard, range));
@@ -32,13 +32,19 @@ fn runs<'a>(images: impl Iterator<Item = &'a Location>) -> Vec<(&'a Arc<Shard>, 
     runs
 }
 
+/// What is asked for at once: of more, Linux reads no further than the disk's read-ahead or largest request, and says nothing.
+#[cfg(target_os = "linux")]
+const PIECE: u64 = 128 << 10;
+
 #[cfg(target_os = "linux")]
 fn ask(shard: &Shard, range: Range<u64>) {
     use rustix::fs::{Advice, fadvise};
     let Ok(file) = std::fs::File::open(shard.path()) else { return };
-    let length = std::num::NonZeroU64::new(range.end - range.start);
-    // Advice: there is nothing to be done about a refusal.
-    let _ = fadvise(&file, range.start, length, Advice::WillNeed);
+    for start in range.clone().step_by(PIECE as usize) {
+        let length = std::num::NonZeroU64::new(PIECE.min(range.end - start));
+        // Advice: there is nothing to be done about a refusal.
+        let _ = fadvise(&file, start, length, Advice::WillNeed);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

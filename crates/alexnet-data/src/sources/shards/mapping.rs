@@ -23,7 +23,7 @@ impl Mapping {
         let file = File::open(path).ok()?;
         // SAFETY: The pages are read only, and as bytes, of which none is invalid. That nobody changes the file is asked of
         // whoever trains from it, as of every program that maps: what changes while it is read shows in an image. If it is
-        // cut short, `bytes` notices, but for the microseconds between its question and the end of the reading.
+        // cut short, `bytes` notices; for as long as an image is borrowed after that, nobody does, and the process ends.
         #[allow(unsafe_code)]
         let bytes = unsafe { Mmap::map(&file) }.ok()?;
         Some(Self { bytes, path: path.to_owned() })
