@@ -123,7 +123,7 @@ mod imp {
             }
             // Of `cuda/driver.rs`, or of the placeholder that comes with the toolkit.
             Err(DriverError(CUresult::CUDA_ERROR_STUB_LIBRARY)) => {
-                return gpu("there is no NVIDIA driver: libcuda.so.1 is not found".into());
+                return gpu("there is no NVIDIA driver: libcuda.so.1 cannot be loaded".into());
             }
             Ok(count) => count as usize,
             Err(error) => return gpu(format!("NVIDIA's driver does not start: {}", described(error))),

@@ -1,4 +1,5 @@
-//! JPEG, by `zune-jpeg` (or, with the feature `turbojpeg`, libjpeg-turbo where it can) without the detour through `image`, so that the pixels land in reused memory.
+//! JPEG, by `zune-jpeg` (or, with the feature `turbojpeg`, libjpeg-turbo where it can) without the detour through `image`, so
+//! that the pixels land in reused memory.
 
 use std::io::Cursor;
 
@@ -32,7 +33,7 @@ pub(super) fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbIm
     }
     image.reshape(width, height);
     #[cfg(feature = "turbojpeg")]
-    if info.components != 4 && super::turbo::decode_into(bytes, image).is_ok() {
+    if info.components != 4 && matches!(super::turbo::decode_into(bytes, image), Ok(true)) {
         return Ok(());
     }
     // Strict from here on only: stray bytes between header segments are harmless and occur in photographs, while in the

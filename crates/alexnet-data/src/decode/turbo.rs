@@ -10,12 +10,18 @@ use super::RgbImage8;
 #[cfg(feature = "prepare")]
 use super::RgbRef8;
 
-/// Decodes to `image`, which has the size that the file's header tells.
-pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage8) -> Result<()> {
+/// Decodes to `image`, whose size is what the other decoder found in the file's header. False where it did not, and the
+/// pixels are whatever they are.
+pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage8) -> Result<bool> {
     let (width, height) = (image.width as usize, image.height as usize);
+    let mut decompressor = Decompressor::new()?;
+    let header = decompressor.read_header(bytes)?;
+    if (header.width, header.height) != (width, height) {
+        return Ok(false);
+    }
     let pixels = image.pixels.as_mut_slice();
     let output = Image { pixels, width, pitch: 3 * width, height, format: PixelFormat::RGB };
-    Decompressor::new()?.decompress(bytes, output)
+    decompressor.decompress(bytes, output).map(|()| true)
 }
 
 /// A JPEG with colours at half the size.

@@ -1,6 +1,7 @@
 //! Images in the system's memory before they are asked for.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Location;
@@ -9,10 +10,10 @@ use super::shards::Shard;
 /// What lies between two images of a shard, their labels and headers, is rather read than jumped over.
 const GAP: u64 = 64 << 10;
 
-/// Asks the system to read images of shards, neighbours in one go, and waits for no more than a place in the disk's queue. What it does not do, for
-/// whatever reason, is read when it is needed.
+/// Asks the system to read images of shards, neighbours in one go, and waits for no more than a place in the disk's
+/// queue. What it does not do, for whatever reason, is read when it is needed.
 pub(crate) fn read_ahead<'a>(images: impl Iterator<Item = &'a Location>) {
-    runs(images).into_iter().for_each(|(shard, range)| ask(shard, range));
+    runs(images).into_iter().for_each(|(shard, range)| ask(shard.path(), range));
 }
 
 /// The parts of shards that hold these images.
@@ -37,9 +38,9 @@ fn runs<'a>(images: impl Iterator<Item = &'a Location>) -> Vec<(&'a Arc<Shard>, 
 const PIECE: u64 = 128 << 10;
 
 #[cfg(target_os = "linux")]
-fn ask(shard: &Shard, range: Range<u64>) {
+fn ask(path: &Path, range: Range<u64>) {
     use rustix::fs::{Advice, fadvise};
-    let Ok(file) = std::fs::File::open(shard.path()) else { return };
+    let Ok(file) = std::fs::File::open(path) else { return };
     for start in range.clone().step_by(PIECE as usize) {
         let length = std::num::NonZeroU64::new(PIECE.min(range.end - start));
         // Advice: there is nothing to be done about a refusal.
@@ -48,7 +49,7 @@ fn ask(shard: &Shard, range: Range<u64>) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ask(_: &Shard, _: Range<u64>) {}
+fn ask(_: &Path, _: Range<u64>) {}
 
 #[cfg(test)]
 mod tests {
@@ -85,5 +86,36 @@ mod tests {
         // Nobody minds that it is gone.
         std::fs::remove_file(&path).unwrap();
         read_ahead(images.iter());
+    }
+
+    /// More than Linux reads for one request. What a thread has fetched from a disk is counted when it is asked for.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn long_runs_are_read_whole() {
+        use std::io::{Read, Write};
+        const LEN: u64 = 40 << 20;
+        let fetched = || -> Option<u64> {
+            let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+            text.lines().find_map(|line| line.strip_prefix("read_bytes: "))?.parse().ok()
+        };
+        // Beside the program, which is on a disk; where temporary files are may be memory.
+        let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let mut file = tempfile::NamedTempFile::new_in(folder).unwrap();
+        file.write_all(&vec![1; LEN as usize]).unwrap();
+        file.as_file().sync_all().unwrap();
+        // What `act` fetches of the file, none of which is in memory before.
+        let of = |act: &dyn Fn()| {
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            let before = fetched()?;
+            act();
+            fetched().map(|after| after - before)
+        };
+        let one_byte = of(&|| assert_eq!(file.reopen().unwrap().read(&mut [0]).unwrap(), 1));
+        if one_byte.is_none_or(|bytes| bytes == 0) {
+            eprintln!("SKIPPED: this system does not tell what is read from its disk");
+            return;
+        }
+        let asked = of(&|| ask(file.path(), 0..LEN)).unwrap();
+        assert!(asked >= LEN, "{asked} of {LEN} bytes");
     }
 }

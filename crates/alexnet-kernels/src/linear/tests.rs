@@ -2,7 +2,7 @@ use super::*;
 use crate::cases::*;
 use candle_core::Var;
 
-use crate::sgd::{self, SgdRule};
+use crate::sgd::{self, SgdParams, SgdRule};
 
 struct Product {
     case: Case,

@@ -1,15 +1,62 @@
 //! The gradient of the weights and the solver's update in one pass over weights and velocity: the gradient never leaves
 //! the cache.
 
-use super::LinearShape;
+use candle_core::{Result, Tensor};
+
+use super::{LinearShape, OP, check};
 use crate::backend::CpuIsa;
 use crate::gemm::Matrix;
 use crate::gemm::rows::{self, Rows};
 use crate::parallel::Shared;
 use crate::sgd::{SgdParams, step};
 use crate::simd::prefetch;
+use crate::tensor::{self, read, write};
 
-pub(super) fn update_weight(
+/// The weight's gradient of [`backward_into`](super::backward_into) and [`sgd::update`](crate::sgd::update) with it, in
+/// one pass in which the gradient is never written to memory: to the bit the same result, on the CPU, for `f32`.
+///
+/// # Errors
+/// As those two; a tensor that is on a GPU.
+///
+/// ```
+/// use alexnet_kernels::linear::update_weight;
+/// use alexnet_kernels::sgd::{SgdParams, SgdRule};
+/// use candle_core::{Device, Tensor};
+///
+/// let x = Tensor::new(&[[1f32, 2.]], &Device::Cpu)?;
+/// let grad_y = Tensor::new(&[[10f32]], &Device::Cpu)?;
+/// let (weight, velocity) = (Tensor::new(&[[0f32, 0.]], &Device::Cpu)?, Tensor::new(&[[0f32, 0.]], &Device::Cpu)?);
+/// let params = SgdParams { rule: SgdRule::RateOutside, learning_rate: 0.5, momentum: 0.0, weight_decay: 0.0 };
+/// update_weight(&x, &grad_y, &weight, &velocity, &params)?;
+/// assert_eq!(weight.to_vec2::<f32>()?, [[-5., -10.]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn update_weight(
+    x: &Tensor,
+    grad_y: &Tensor,
+    weight: &Tensor,
+    velocity: &Tensor,
+    params: &SgdParams,
+) -> Result<()> {
+    params.check()?;
+    let shape = LinearShape::new(x.dims(), weight.dims(), None)?;
+    check("grad_y", Some(grad_y), &[shape.n, shape.out_features])?;
+    check("velocity", Some(velocity), weight.dims())?;
+    tensor::distinct(OP, &[Some(x), Some(grad_y)], &[Some(weight), Some(velocity)])?;
+    let isa = CpuIsa::current();
+    read(OP, "x", x, |x| {
+        read(OP, "grad_y", grad_y, |grad_y| {
+            write(OP, "weight", weight, |weight| {
+                write(OP, "velocity", velocity, |velocity| {
+                    update_in_blocks(isa, &shape, x, grad_y, weight, velocity, params);
+                    Ok(())
+                })
+            })
+        })
+    })
+}
+
+fn update_in_blocks(
     isa: CpuIsa,
     s: &LinearShape,
     x: &[f32],
