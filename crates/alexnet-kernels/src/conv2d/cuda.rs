@@ -7,16 +7,18 @@ use candle_core::{DType, Result};
 use super::library::Library;
 use super::{Conv2dShape, OP, Padding};
 use crate::cuda::{Address, Argument, Gemm, Matrix, Pass, Queue, Real, arguments, common_real};
-use crate::layout;
+use crate::layout::{self, MemoryFormat};
 use crate::{add, bias_relu};
 
 /// Memory for the rows of a part of the batch, unless one image needs more.
 const ROW_BYTES: usize = 256 << 20;
 
+/// With a weight whose channels come first, as a parameter's do, or last.
 pub(super) fn forward(
     queue: &dyn Queue,
     shape: &Conv2dShape,
     [x, weight, bias]: [Address; 3],
+    format: MemoryFormat,
     relu: bool,
     y: Address,
 ) -> Result<()> {
@@ -26,13 +28,19 @@ pub(super) fn forward(
     if shape.n == 0 {
         return Ok(());
     }
-    if Library::new(shape, real).run(queue, Pass::Forward, [x, weight, y])? {
+    if Library::new(shape, real).run(queue, Pass::Forward, [x, weight, y], format)? {
         return bias_relu::add_bias(queue, OP, y, bias, shape.out_channels, relu);
     }
     let parts = Parts::new(shape, real)?;
     queue.with_scratch(parts.bytes(), &mut |scratch| {
         let (rows, packed) = parts.divide(scratch);
-        parts.pack_weight(queue, weight, packed)?;
+        let packed = match format {
+            MemoryFormat::ChannelsLast => weight,
+            MemoryFormat::ChannelsFirst => {
+                parts.pack_weight(queue, weight, packed)?;
+                packed
+            }
+        };
         for images in parts.images() {
             parts.unfold(queue, x, images, rows)?;
             let (a, b) = (parts.rows(rows), Matrix { transposed: true, ..parts.weight(packed) });
@@ -62,8 +70,8 @@ pub(super) fn backward(
         // Nothing is added up.
         return if grad_weight.is_some() { add::zero_on(queue, OP, grad_weight) } else { Ok(()) };
     }
-    let (library, parts) = (Library::new(shape, real), Parts::new(shape, real)?);
-    if grad_x.is_some() && !library.run(queue, Pass::Input, [grad_x, weight, grad_y])? {
+    let (library, parts, first) = (Library::new(shape, real), Parts::new(shape, real)?, MemoryFormat::ChannelsFirst);
+    if grad_x.is_some() && !library.run(queue, Pass::Input, [grad_x, weight, grad_y], first)? {
         queue.with_scratch(parts.bytes(), &mut |scratch| {
             let (rows, packed) = parts.divide(scratch);
             parts.pack_weight(queue, weight, packed)?;
@@ -76,7 +84,7 @@ pub(super) fn backward(
             Ok(())
         })?;
     }
-    if grad_weight.is_some() && !library.run(queue, Pass::Weight, [x, grad_weight, grad_y])? {
+    if grad_weight.is_some() && !library.run(queue, Pass::Weight, [x, grad_weight, grad_y], first)? {
         queue.with_scratch(parts.bytes(), &mut |scratch| {
             let (rows, packed) = parts.divide(scratch);
             // The sum over the parts of the batch is kept in `f32`.

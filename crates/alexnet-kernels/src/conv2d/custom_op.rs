@@ -6,6 +6,7 @@ use super::{Conv2dGrads, Conv2dParams, Conv2dShape, OP, backward_into, cpu, cuda
 use crate::backend::CpuIsa;
 use crate::cuda::{self as device, Address, Stored};
 use crate::error;
+use crate::layout::MemoryFormat;
 use crate::tensor;
 
 /// The custom operation, on contiguous channels-last tensors.
@@ -30,7 +31,8 @@ impl Op {
     ) -> Result<(CudaStorage, Shape)> {
         let shape = Conv2dShape::new(x.2.dims(), weight.2.dims(), &self.0)?;
         let dims = self.output(x.2, weight.2)?;
-        let forward = |queue: &dyn device::Queue, inputs, y| cuda::forward(queue, &shape, inputs, false, y);
+        let first = MemoryFormat::ChannelsFirst;
+        let forward = |queue: &dyn device::Queue, inputs, y| cuda::forward(queue, &shape, inputs, first, false, y);
         match bias {
             Some(bias) if bias.2.dims() != [shape.out_channels] => {
                 Ok(error::shape(OP, "bias", format!("[{}]", shape.out_channels), bias.2.dims())?)

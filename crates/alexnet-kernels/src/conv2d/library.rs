@@ -1,20 +1,28 @@
-//! The GPU with a library, cuDNN: what it cannot do itself is done before and after.
+//! The GPU with a library, cuDNN: what it cannot do itself, or not well, is done before and after.
 //!
 //! It wants the weight in the order (out, row, column, channel), and as many zeros on each side as on the one opposite:
 //! where there are more below or to the right, as in the 2012 network's first layer, the image is copied with its zeros.
+//!
+//! Tensor cores want many channels, and an image of colours has three. A kernel at a stride of s is also one at stride 1
+//! over blocks of s×s pixels, the channels of a block's pixels being those of one: 11×11 at stride 4 over 3 channels is
+//! 3×3 at stride 1 over 48, with zeros where 12 is more than 11. Then the image is copied in blocks, and so is the weight.
 
 use candle_core::{DType, Result};
 
 use super::{Conv2dShape, OP, Padding};
-use crate::cuda::{Address, Convolution, Pass, Queue, Real, Sizes, arguments};
-use crate::layout;
+use crate::cuda::{self, Address, Argument, Convolution, Pass, Queue, Real, Sizes, arguments};
+use crate::layout::{self, MemoryFormat};
+
+/// Channels from which on an image is left as it is.
+const FEW_CHANNELS: usize = 8;
 
 /// A convolution as the library sees it.
 pub(super) struct Library<'a> {
     shape: &'a Conv2dShape,
     real: Real,
-    /// Whether the image is copied with its zeros.
-    padded: bool,
+    /// Whether the image is copied, with its zeros, in blocks of so many rows and columns.
+    copied: bool,
+    block: usize,
     sizes: Sizes,
 }
 
@@ -22,68 +30,149 @@ impl<'a> Library<'a> {
     pub(super) fn new(shape: &'a Conv2dShape, real: Real) -> Self {
         let s = shape;
         let Padding { top, bottom, left, right } = s.params.padding;
-        let padded = top != bottom || left != right;
-        let [h, w] = if padded { [s.h + top + bottom, s.w + left + right] } else { [s.h, s.w] };
+        let stride = s.params.stride;
+        let few = s.params.groups == 1 && s.in_channels < FEW_CHANNELS;
+        let block = if few && stride <= s.kh && stride <= s.kw { stride } else { 1 };
+        let copied = block > 1 || top != bottom || left != right;
+        let (kh, kw, step) = (s.kh.div_ceil(block), s.kw.div_ceil(block), stride / block);
+        // As much of the image as the windows see.
+        let [h, w] = if copied { [(s.oh - 1) * step + kh, (s.ow - 1) * step + kw] } else { [s.h, s.w] };
         let sizes = Sizes {
             n: s.n,
             h,
             w,
-            in_channels: s.in_channels,
+            in_channels: s.in_channels * block * block,
             out_channels: s.out_channels,
-            kh: s.kh,
-            kw: s.kw,
+            kh,
+            kw,
             oh: s.oh,
             ow: s.ow,
-            stride: s.params.stride,
-            padding: if padded { [0, 0] } else { [top, left] },
+            stride: step,
+            padding: if copied { [0, 0] } else { [top, left] },
             groups: s.params.groups,
         };
-        Self { shape, real, padded, sizes }
+        Self { shape, real, copied, block, sizes }
     }
 
-    /// One pass: `x`, `weight` and `y` are the tensors or their gradients. False if the library cannot do it.
-    pub(super) fn run(&self, queue: &dyn Queue, pass: Pass, [x, weight, y]: [Address; 3]) -> Result<bool> {
+    /// One pass: `x`, `weight` and `y` are the tensors or their gradients; the weight's channels come first, or last as the
+    /// library wants them, which its gradient's do not. False if the library cannot do it.
+    pub(super) fn run(
+        &self,
+        queue: &dyn Queue,
+        pass: Pass,
+        [x, weight, y]: [Address; 3],
+        format: MemoryFormat,
+    ) -> Result<bool> {
         let s = self.shape;
         if s.n == 0 || !queue.has_convolutions() {
             return Ok(false);
         }
-        let weight_len = s.out_channels * s.taps();
-        let image_len = if self.padded { s.n * self.sizes.h * self.sizes.w * s.in_channels } else { 0 };
-        crate::cuda::count(OP, image_len)?;
-        let weight_bytes = (weight_len * self.real.bytes()).next_multiple_of(256);
+        let dtype = if self.real == Real::F32 { DType::F32 } else { DType::BF16 };
+        let Sizes { h, w, in_channels, kh, kw, groups, .. } = self.sizes;
+        let ordered = format == MemoryFormat::ChannelsLast;
+        // The weight with its channels last, the same in blocks, and the image.
+        let lens = [
+            if ordered { 0 } else { s.out_channels * s.taps() },
+            if self.block > 1 { s.out_channels * kh * kw * (in_channels / groups) } else { 0 },
+            if self.copied { s.n * h * w * in_channels } else { 0 },
+        ];
+        let mut bytes = 0;
+        let mut offsets = [0; 3];
+        for (offset, len) in offsets.iter_mut().zip(lens) {
+            cuda::count(OP, len)?;
+            *offset = bytes as u64;
+            bytes += (len * self.real.bytes()).next_multiple_of(256);
+        }
         let mut done = false;
-        queue.with_scratch(weight_bytes + image_len * self.real.bytes(), &mut |scratch| {
-            let dtype = if self.real == Real::F32 { DType::F32 } else { DType::BF16 };
-            let packed = Address { at: scratch, len: weight_len, dtype };
-            let image = match self.padded {
-                true => Address { at: scratch + weight_bytes as u64, len: image_len, dtype },
-                false => x,
-            };
+        queue.with_scratch(bytes, &mut |scratch| {
+            let part = |i: usize| Address { at: scratch + offsets[i], len: lens[i], dtype };
+            let in_order = if ordered { weight } else { part(0) };
+            let packed = if self.block > 1 { part(1) } else { in_order };
+            let image = if self.copied { part(2) } else { x };
             let (taps, channels) = (s.kh * s.kw, s.group_in());
             if pass != Pass::Weight {
-                layout::transpose_on(queue, OP, [weight, packed], s.out_channels, channels, taps)?;
+                if !ordered {
+                    layout::transpose_on(queue, OP, [weight, in_order], s.out_channels, channels, taps)?;
+                }
+                if self.block > 1 {
+                    let blocks = self.weight_blocks([in_order, packed], packed);
+                    queue.for_each(self.real, "im2col", packed.count(OP)?, &blocks)?;
+                }
             }
-            if self.padded && pass != Pass::Input {
-                queue.for_each(self.real, "im2col", image_len as u32, &self.copy([x, image], image_len))?;
+            if self.copied && pass != Pass::Input {
+                queue.for_each(self.real, "im2col", image.count(OP)?, &self.image_blocks([x, image], image))?;
             }
             let (real, sizes) = (self.real, self.sizes);
             done = queue.convolve(&Convolution { pass, real, sizes, x: image, weight: packed, y })?;
-            if done && self.padded && pass == Pass::Input {
-                queue.for_each(self.real, "col2im", x.count(OP)?, &self.copy([image, x], x.len))?;
+            if done && self.copied && pass == Pass::Input {
+                queue.for_each(self.real, "col2im", x.count(OP)?, &self.image_blocks([image, x], x))?;
             }
             if done && pass == Pass::Weight {
-                layout::transpose_on(queue, OP, [packed, weight], s.out_channels, taps, channels)?;
+                if self.block > 1 {
+                    let blocks = self.weight_blocks([packed, in_order], in_order);
+                    queue.for_each(self.real, "col2im", in_order.count(OP)?, &blocks)?;
+                }
+                layout::transpose_on(queue, OP, [in_order, weight], s.out_channels, taps, channels)?;
             }
             Ok(())
         })?;
         Ok(done)
     }
 
-    /// The parameters of `im2col` and `col2im` for windows of one pixel, which see the image with its zeros.
-    fn copy(&self, [from, to]: [Address; 2], count: usize) -> [crate::cuda::Argument; 15] {
+    /// The parameters of `im2col` and `col2im` for an image, from or to its blocks, of which `result` comes about.
+    fn image_blocks(&self, tensors: [Address; 2], result: Address) -> [Argument; 15] {
         let (s, Sizes { h, w, .. }) = (self.shape, self.sizes);
         let Padding { top, left, .. } = s.params.padding;
-        let (one, channels) = (1usize, s.in_channels);
-        *arguments![from, to, count, s.h, s.w, channels, h, w, one, one, one, top, left, 0usize, channels]
+        self.blocks(tensors, result, [s.h, s.w], [h, w], [top, left])
+    }
+
+    /// Likewise for the weight, whose outputs are images then.
+    fn weight_blocks(&self, tensors: [Address; 2], result: Address) -> [Argument; 15] {
+        let (s, Sizes { kh, kw, .. }) = (self.shape, self.sizes);
+        self.blocks(tensors, result, [s.kh, s.kw], [kh, kw], [0, 0])
+    }
+
+    /// Blocks are windows that do not overlap.
+    fn blocks(
+        &self,
+        [from, to]: [Address; 2],
+        result: Address,
+        [h, w]: [usize; 2],
+        [rows, columns]: [usize; 2],
+        [top, left]: [usize; 2],
+    ) -> [Argument; 15] {
+        let (c, b) = (self.shape.in_channels, self.block);
+        *arguments![from, to, result.len, h, w, c, rows, columns, b, b, b, top, left, 0usize, c]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv2d::Conv2dParams;
+
+    fn shape(x: [usize; 4], weight: [usize; 4], stride: usize, padding: Padding, groups: usize) -> Conv2dShape {
+        Conv2dShape::new(&x, &weight, &Conv2dParams { stride, padding, groups }).unwrap()
+    }
+
+    #[test]
+    fn colours_become_blocks_and_all_else_stays() {
+        let of = |shape: &Conv2dShape| {
+            let library = Library::new(shape, Real::Bf16);
+            let Sizes { h, w, in_channels, kh, kw, stride, .. } = library.sizes;
+            (library.copied, [h, w, in_channels], [kh, kw, stride])
+        };
+        // The paper's and torchvision's first layers.
+        let first = shape([1, 224, 224, 3], [96, 3, 11, 11], 4, Padding::symmetric(0).with_extra(3), 1);
+        assert_eq!(of(&first), (true, [57, 57, 48], [3, 3, 1]));
+        let first = shape([1, 224, 224, 3], [64, 3, 11, 11], 4, Padding::symmetric(2), 1);
+        assert_eq!(of(&first), (true, [57, 57, 48], [3, 3, 1]));
+        // A second layer; one at a stride with channels enough; pixels that no window sees.
+        let second = shape([1, 27, 27, 96], [256, 48, 5, 5], 1, Padding::symmetric(2), 2);
+        assert_eq!(of(&second), (false, [27, 27, 96], [5, 5, 1]));
+        let strided = shape([1, 27, 27, 16], [32, 16, 3, 3], 2, Padding::symmetric(1), 1);
+        assert_eq!(of(&strided), (false, [27, 27, 16], [3, 3, 2]));
+        let sparse = shape([1, 9, 9, 3], [4, 3, 2, 2], 3, Padding::symmetric(0).with_extra(1), 1);
+        assert_eq!(of(&sparse), (true, [8, 8, 3], [2, 2, 3]));
     }
 }

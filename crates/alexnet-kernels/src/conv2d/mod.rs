@@ -20,7 +20,7 @@ use candle_core::{Result, Tensor};
 use crate::backend::CpuIsa;
 use crate::cuda as device;
 use crate::error::{self, Error};
-use crate::layout;
+use crate::layout::{self, MemoryFormat};
 use crate::tensor::{self, read, read_optional, write, write_optional};
 
 const OP: &str = "conv2d";
@@ -214,9 +214,9 @@ pub fn forward_into(
     shape.check_all(bias, Some(y))?;
     tensor::distinct(OP, &[Some(x), Some(weight), bias], &[Some(y)])?;
     let reads = [("x", Some(x)), ("weight", Some(weight)), ("bias", bias)];
-    if let Some(done) =
-        device::run(OP, reads, [("y", Some(y))], |queue, inputs, [y]| cuda::forward(queue, &shape, inputs, relu, y))
-    {
+    if let Some(done) = device::run(OP, reads, [("y", Some(y))], |queue, inputs, [y]| {
+        cuda::forward(queue, &shape, inputs, MemoryFormat::ChannelsFirst, relu, y)
+    }) {
         return done;
     }
     let isa = CpuIsa::current();

@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 
 use candle_core::{Result, Tensor};
 
-use super::{Conv2dParams, Conv2dShape, OP, cpu, winograd};
+use super::{Conv2dParams, Conv2dShape, OP, cpu, cuda, winograd};
 use crate::backend::CpuIsa;
+use crate::cuda as device;
+use crate::layout::{MemoryFormat, channels_last_into};
 use crate::scratch::{self, Scratch};
 use crate::tensor::{self, read, read_optional, write};
 
@@ -15,13 +17,15 @@ use crate::tensor::{self, read, read_optional, write};
 ///
 /// The layout is made when first needed, of the values that the weight has then: changes after that are not seen. It
 /// takes as much memory as the weight, and for 3×3 and 5×5 kernels over more than a few images four or two and a half
-/// times as much besides. On a GPU nothing is kept: laying out is a small part of the work there.
+/// times as much besides.
 pub struct PreparedWeight {
     weight: Tensor,
     params: Conv2dParams,
     isa: CpuIsa,
     direct: OnceLock<Scratch>,
     winograd: OnceLock<Scratch>,
+    /// On a GPU, with its channels last.
+    last: OnceLock<Tensor>,
 }
 
 impl PreparedWeight {
@@ -29,7 +33,8 @@ impl PreparedWeight {
     /// [instruction set](CpuIsa::current) in use now.
     pub fn new(weight: &Tensor, params: &Conv2dParams) -> Self {
         let (weight, isa) = (weight.clone(), CpuIsa::current());
-        Self { weight, params: *params, isa, direct: OnceLock::new(), winograd: OnceLock::new() }
+        let (direct, winograd, last) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { weight, params: *params, isa, direct, winograd, last }
     }
 
     /// As [`forward_into`](super::forward_into), with the same results.
@@ -37,12 +42,18 @@ impl PreparedWeight {
     /// # Errors
     /// As [`forward_into`](super::forward_into).
     pub fn forward_into(&self, x: &Tensor, bias: Option<&Tensor>, relu: bool, y: &Tensor) -> Result<()> {
-        if !x.device().is_cpu() {
-            return super::forward_into(x, &self.weight, bias, &self.params, relu, y);
-        }
         let shape = Conv2dShape::new(x.dims(), self.weight.dims(), &self.params)?;
         shape.check_all(bias, Some(y))?;
         tensor::distinct(OP, &[Some(x), Some(&self.weight), bias], &[Some(y)])?;
+        if device::serves(x) {
+            let reads = [("x", Some(x)), ("weight", Some(self.channels_last()?)), ("bias", bias)];
+            let forward = |queue: &dyn device::Queue, inputs, [y]: [_; 1]| {
+                cuda::forward(queue, &shape, inputs, MemoryFormat::ChannelsLast, relu, y)
+            };
+            if let Some(done) = device::run(OP, reads, [("y", Some(y))], forward) {
+                return done;
+            }
+        }
         let layout = if winograd::suits(&shape) { &self.winograd } else { &self.direct };
         let packed = match layout.get() {
             Some(packed) => packed,
@@ -59,6 +70,18 @@ impl PreparedWeight {
                 })
             })
         })
+    }
+}
+
+impl PreparedWeight {
+    fn channels_last(&self) -> Result<&Tensor> {
+        if let Some(last) = self.last.get() {
+            return Ok(last);
+        }
+        let (out, channels, kh, kw) = self.weight.dims4()?;
+        let last = Tensor::zeros((out, kh, kw, channels), self.weight.dtype(), self.weight.device())?;
+        channels_last_into(&self.weight, &last)?;
+        Ok(self.last.get_or_init(|| last))
     }
 }
 

@@ -192,24 +192,26 @@ fn threads_do_not_change_a_bit() {
 }
 
 #[test]
-fn a_prepared_weight_gives_the_same_results() -> Result<()> {
+fn a_prepared_weight_gives_the_same_results() {
     for conv in convs() {
         let [n, c, h, w] = conv.x_dims;
         let [_, out, oh, ow] = conv.y_dims;
-        let x = tensor(&nhwc(&conv.x, conv.x_dims), &[n, h, w, c]);
-        let weight = tensor(&conv.weight, &conv.weight_dims);
-        let bias = conv.bias.as_ref().map(|bias| tensor(bias, &[out]));
-        let (expected, y) = (zeros(&[n, oh, ow, out]), zeros(&[n, oh, ow, out]));
-        for_each_isa(|isa| {
+        let same = |backend: Backend| {
+            let x = tensor(&nhwc(&conv.x, conv.x_dims), &[n, h, w, c]);
+            let weight = tensor(&conv.weight, &conv.weight_dims);
+            let bias = conv.bias.as_ref().map(|bias| full(bias, &[out]));
+            let empty = || tensor(&vec![f32::NAN; n * oh * ow * out], &[n, oh, ow, out]);
+            let (expected, y) = (empty(), empty());
             forward_into(&x, &weight, bias.as_ref(), &conv.params, true, &expected).unwrap();
             let prepared = PreparedWeight::new(&weight, &conv.params);
             for pass in ["first", "second"] {
                 prepared.forward_into(&x, bias.as_ref(), true, &y).unwrap();
-                assert_same_bits(&format!("{}, {isa}, {pass}", conv.name()), &values(&y), &values(&expected));
+                assert_same_bits(&format!("{}, {backend}, {pass}", conv.name()), &values(&y), &values(&expected));
             }
-        });
+        };
+        for_each_backend(same);
+        in_bf16(same);
     }
-    Ok(())
 }
 
 #[test]

@@ -200,6 +200,15 @@ impl dyn Queue + '_ {
 /// A tensor of a call with its name; none was left out.
 pub(crate) type Named<'a> = (&'static str, Option<&'a Tensor>);
 
+/// Whether what is done with `tensor` is done by a [`Queue`].
+pub(crate) fn serves(tensor: &Tensor) -> bool {
+    #[cfg(any(test, feature = "host-kernels"))]
+    if host::forced().is_some() {
+        return true;
+    }
+    tensor.device().is_cuda()
+}
+
 /// Where the tensors are on a GPU, calls `f` with their addresses; otherwise `None`, and `f` is not called. All must be
 /// contiguous and on the same device.
 pub(crate) fn run<const R: usize, const W: usize>(
