@@ -88,7 +88,7 @@ thread_local! {
     static HALF: Cell<bool> = const { Cell::new(false) };
 }
 
-fn device() -> Device {
+pub(crate) fn device() -> Device {
     DEVICE.with_borrow(Device::clone)
 }
 

@@ -32,7 +32,9 @@ pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, Error> {
     imp::devices()
 }
 
-/// The GPU with this number, with a stream of its own on which all its work is queued.
+/// The GPU with this number, with a stream of its own on which all its work is queued: its tensors do not watch who uses
+/// them, so whoever works on them on another stream orders that himself. Memory that is given back is kept for the next who
+/// wants some.
 ///
 /// # Errors
 /// As [`cuda_devices`]; there is no such GPU, or it is too old for this build, or it cannot be opened.
@@ -41,7 +43,10 @@ pub fn cuda_device(ordinal: usize) -> Result<Device, Error> {
     if let Some(reason) = &device.unusable {
         return gpu(format!("GPU {ordinal}, {}, {reason}", device.name));
     }
-    Device::new_cuda_with_stream(ordinal).or_else(|e| gpu(format!("GPU {ordinal}, {}: {e}", device.name)))
+    let opened =
+        Device::new_cuda_with_stream(ordinal).or_else(|e| gpu(format!("GPU {ordinal}, {}: {e}", device.name)))?;
+    imp::make_ready(&opened);
+    Ok(opened)
 }
 
 /// Whether `f32` products and convolutions on GPUs may take tensor cores, which read eleven bits of each factor (TF32).
@@ -88,12 +93,16 @@ mod imp {
     pub(super) fn devices() -> Result<Vec<CudaDeviceInfo>, Error> {
         gpu(WITHOUT.into())
     }
+
+    pub(super) fn make_ready(_: &candle_core::Device) {}
 }
 
 #[cfg(feature = "cuda")]
 mod imp {
+    use candle_core::Device;
+    use candle_core::cuda_backend::cudarc::cublas::sys as cublas;
     use candle_core::cuda_backend::cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
-    use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
+    use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError, result};
 
     use super::{CudaDeviceInfo, Error, gpu};
 
@@ -114,6 +123,27 @@ mod imp {
         let there = devices()?.into_iter().map(|device| format!("{}, {}", device.ordinal, device.name));
         let there: Vec<String> = there.collect();
         gpu(format!("there is no GPU {ordinal}; this machine has {count}: {}", there.join("; ")))
+    }
+
+    /// Changes three defaults: two that each step would pay for, and one that costs precision.
+    pub(super) fn make_ready(device: &Device) {
+        let Device::Cuda(device) = device else { return };
+        // Each use of each tensor would be recorded on the GPU, as an event that other streams can wait for.
+        // SAFETY: all work on this device's tensors is on its one stream; `transfer` orders its copies itself.
+        unsafe { device.disable_event_tracking() };
+        // Memory that nobody uses would go back to the system whenever the GPU is waited for. No matter if it does.
+        let (stream, mut all) = (device.cuda_stream(), u64::MAX);
+        // SAFETY: the device is open; the attribute is a number of 64 bits.
+        let _ = unsafe {
+            result::device::get_default_mem_pool(stream.context().cu_device()).and_then(|pool| {
+                let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+                sys::cuMemPoolSetAttribute(pool, threshold, std::ptr::from_mut(&mut all).cast()).result()
+            })
+        };
+        // Where a long sum is cut into parts, cuBLAS may add these up as bf16 if that is the result's type.
+        let sums = cublas::cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+        // SAFETY: the handle is the device's, and is there as long as it.
+        unsafe { cublas::cublasSetMathMode(*device.cublas_handle().handle(), sums) };
     }
 
     fn count() -> Result<usize, Error> {

@@ -29,6 +29,7 @@ pub mod sgd;
 mod simd;
 pub mod softmax_cross_entropy;
 mod tensor;
+pub mod transfer;
 
 pub use backend::CpuIsa;
 #[cfg(feature = "host-kernels")]

@@ -68,6 +68,7 @@ doors! {
     cuDeviceGet DEVICE_GET refuse
     cuDeviceGetAttribute DEVICE_GET_ATTRIBUTE refuse
     cuDeviceGetCount DEVICE_GET_COUNT refuse
+    cuDeviceGetDefaultMemPool DEVICE_GET_DEFAULT_MEM_POOL refuse
     cuDeviceGetName DEVICE_GET_NAME refuse
     cuDevicePrimaryCtxRelease_v2 DEVICE_PRIMARY_CTX_RELEASE refuse
     cuDevicePrimaryCtxRetain DEVICE_PRIMARY_CTX_RETAIN refuse
@@ -75,14 +76,18 @@ doors! {
     cuEventCreate EVENT_CREATE refuse
     cuEventDestroy_v2 EVENT_DESTROY refuse
     cuEventRecord EVENT_RECORD refuse
+    cuEventSynchronize EVENT_SYNCHRONIZE refuse
     cuGetErrorString GET_ERROR_STRING describe
     cuInit INIT refuse
     cuLaunchKernel LAUNCH_KERNEL refuse
     cuMemAllocAsync MEM_ALLOC_ASYNC refuse
     cuMemAlloc_v2 MEM_ALLOC refuse
     cuMemFreeAsync MEM_FREE_ASYNC refuse
+    cuMemFreeHost MEM_FREE_HOST refuse
     cuMemFree_v2 MEM_FREE refuse
     cuMemGetInfo_v2 MEM_GET_INFO refuse
+    cuMemHostAlloc MEM_HOST_ALLOC refuse
+    cuMemPoolSetAttribute MEM_POOL_SET_ATTRIBUTE refuse
     cuMemcpyDtoDAsync_v2 MEMCPY_D_TO_D refuse
     cuMemcpyDtoHAsync_v2 MEMCPY_D_TO_H refuse
     cuMemcpyHtoDAsync_v2 MEMCPY_H_TO_D refuse

@@ -20,6 +20,8 @@ mod gpu;
 #[cfg(any(test, feature = "host-kernels"))]
 pub(crate) mod host;
 mod product;
+#[cfg(feature = "cuda")]
+pub(crate) mod transfer;
 
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Tensor};
 

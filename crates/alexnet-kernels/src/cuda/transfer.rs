@@ -1,0 +1,196 @@
+//! By pinned memory, to a GPU and back.
+
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::cuda_backend::cudarc::driver::result::{self, stream};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaContext, CudaEvent, CudaStream, DevicePtr, DeviceRepr, PinnedHostSlice, ValidAsZeroBits,
+};
+use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
+use candle_core::{CudaDevice, DType, Device, Result, Storage, Tensor};
+use rayon::prelude::*;
+
+use crate::tensor;
+
+const OP: &str = "transfer";
+
+/// Bytes that one thread copies to pinned memory at a time.
+const CHUNK: usize = 1 << 20;
+
+/// A stream for copies. Not cudarc's own kind: it would take it for a reason to have each tensor watch each use of it.
+struct CopyStream(Arc<CudaStream>);
+
+impl CopyStream {
+    fn new(context: &Arc<CudaContext>) -> Result<Self> {
+        context.bind_to_thread().w()?;
+        let made = stream::create(stream::StreamKind::NonBlocking).w()?;
+        // SAFETY: the stream has just been made in this context, and is there until this is dropped.
+        Ok(Self(unsafe { context.wrap_borrowed_stream(made) }))
+    }
+}
+
+impl Drop for CopyStream {
+    fn drop(&mut self) {
+        // SAFETY: `new` made it; nothing is queued on it any more, and nobody else has it.
+        let _ = self.0.synchronize().and_then(|()| unsafe { stream::destroy(self.0.cu_stream()) });
+    }
+}
+
+/// Memory that stays where it is, of at least so many values; what was there before is gone.
+fn reserve<T: DeviceRepr + ValidAsZeroBits>(
+    pinned: Option<PinnedHostSlice<T>>,
+    context: &Arc<CudaContext>,
+    len: usize,
+) -> Result<PinnedHostSlice<T>> {
+    match pinned.filter(|pinned| pinned.len() >= len) {
+        Some(pinned) => Ok(pinned),
+        // SAFETY: any bits are values, and it is written before it is read.
+        None => unsafe { context.alloc_pinned_with_flags(len.max(1), 0) }.w(),
+    }
+}
+
+/// See [`crate::transfer::Upload`].
+pub(crate) struct Upload {
+    device: CudaDevice,
+    stream: CopyStream,
+    pinned: Option<PinnedHostSlice<u8>>,
+    /// Where the bytes go on the GPU, as many as there ever were, and how many there are.
+    place: Option<Tensor>,
+    len: usize,
+    /// The copy is done; the work that reads the bytes is done.
+    arrived: CudaEvent,
+    read: CudaEvent,
+}
+
+impl Upload {
+    pub(crate) fn new(device: &CudaDevice) -> Result<Self> {
+        let stream = device.cuda_stream();
+        let context = stream.context();
+        Ok(Self {
+            stream: CopyStream::new(context)?,
+            arrived: context.new_event(None).w()?,
+            read: context.new_event(None).w()?,
+            device: device.clone(),
+            pinned: None,
+            place: None,
+            len: 0,
+        })
+    }
+
+    pub(crate) fn start(&mut self, bytes: &[u8]) -> Result<()> {
+        let compute = self.device.cuda_stream();
+        self.len = 0;
+        // The last copy reads the pinned memory and writes the place.
+        self.arrived.synchronize().w()?;
+        let pinned = reserve(self.pinned.take(), compute.context(), bytes.len())?;
+        let pinned = self.pinned.insert(pinned);
+        let pinned = &mut pinned.as_mut_slice().w()?[..bytes.len()];
+        pinned.par_chunks_mut(CHUNK).zip(bytes.par_chunks(CHUNK)).for_each(|(to, from)| to.copy_from_slice(from));
+
+        let place = match self.place.take().filter(|place| place.elem_count() >= bytes.len()) {
+            Some(place) => place,
+            None => {
+                let place = Tensor::zeros(bytes.len(), DType::U8, &Device::Cuda(self.device.clone()))?;
+                // It may lie where work that is queued has something else, and is being zeroed.
+                self.read.record(&compute).w()?;
+                place
+            }
+        };
+        self.stream.0.wait(&self.read).w()?;
+        with_address(&place, &self.stream.0, |at| {
+            // SAFETY: the place has at least as many bytes, and whoever reads or frees it on the other stream waits for
+            // `arrived`; the pinned memory is not touched before that, and outlives it.
+            unsafe { result::memcpy_htod_async(at, pinned, self.stream.0.cu_stream()) }.w()
+        })?;
+        self.arrived.record(&self.stream.0).w()?;
+        (self.place, self.len) = (Some(place), bytes.len());
+        Ok(())
+    }
+
+    pub(crate) fn read<T>(&mut self, read: impl FnOnce(&Tensor) -> Result<T>) -> Result<T> {
+        let Some(place) = self.place.as_ref().filter(|_| self.len > 0) else {
+            return Ok(crate::error::parameter(OP, "nothing was sent")?);
+        };
+        let compute = self.device.cuda_stream();
+        compute.wait(&self.arrived).w()?;
+        let result = read(&place.narrow(0, 0, self.len)?);
+        self.read.record(&compute).w()?;
+        result
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Before its memory goes.
+        let _ = self.arrived.synchronize();
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upload to {:?}", self.device)
+    }
+}
+
+/// Pinned memory for what comes back.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Vec<PinnedHostSlice<f32>>);
+
+/// Values that are on their way to pinned memory.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    /// There until they have arrived.
+    pinned: Option<PinnedHostSlice<f32>>,
+    len: usize,
+    arrived: CudaEvent,
+}
+
+impl Pool {
+    pub(crate) fn start(&mut self, device: &CudaDevice, tensor: &Tensor) -> Result<Arriving> {
+        let (compute, len) = (device.cuda_stream(), tensor.elem_count());
+        let arrived = compute.context().new_event(None).w()?;
+        let mut pinned = reserve(self.0.pop(), compute.context(), len)?;
+        let to = &mut pinned.as_mut_slice().w()?[..len];
+        if len > 0 {
+            with_address(tensor, &compute, |at| {
+                // SAFETY: `to` and the tensor have as many values; what overwrites or frees the tensor is queued behind;
+                // `to` is not touched before `arrived`, and outlives it.
+                unsafe { result::memcpy_dtoh_async(to, at, compute.cu_stream()) }.w()
+            })?;
+        }
+        let arriving = Arriving { pinned: Some(pinned), len, arrived };
+        arriving.arrived.record(&compute).w()?;
+        Ok(arriving)
+    }
+
+    pub(crate) fn finish(&mut self, mut arriving: Arriving) -> Result<Vec<f32>> {
+        arriving.arrived.synchronize().w()?;
+        let Some(pinned) = arriving.pinned.take() else { return Ok(Vec::new()) };
+        let values = pinned.as_slice().w()?[..arriving.len].to_vec();
+        self.0.push(pinned);
+        Ok(values)
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        // Before its memory goes.
+        let _ = self.arrived.synchronize();
+    }
+}
+
+/// Calls `f` with where a contiguous tensor of bytes or `f32` begins on the GPU.
+fn with_address<T>(tensor: &Tensor, stream: &CudaStream, f: impl FnOnce(u64) -> Result<T>) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (start, _) = tensor::contiguous(OP, "the tensor", layout)?;
+    let (at, _hold) = match &*storage {
+        Storage::Cuda(storage) => match &storage.slice {
+            CudaStorageSlice::U8(slice) => slice.device_ptr(stream),
+            CudaStorageSlice::F32(slice) => slice.device_ptr(stream),
+            _ => candle_core::bail!("{OP}: a tensor of {:?}", tensor.dtype()),
+        },
+        _ => candle_core::bail!("{OP}: a tensor on {:?}", tensor.device()),
+    };
+    f(at + (start * tensor.dtype().size_in_bytes()) as u64)
+}
