@@ -276,6 +276,7 @@ impl TrainArgs {
         }
         set(&mut config.precision, &self.machine.precision.map(Precision::from));
         config.tf32 |= self.machine.tf32;
+        config.fast |= self.machine.fast;
         self.augment.apply(&mut config);
         config
     }

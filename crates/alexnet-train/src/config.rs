@@ -34,6 +34,9 @@ pub struct TrainConfig {
     /// Whether `f32` products on a GPU may be rounded to TF32.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tf32: bool,
+    /// Whether a GPU may add up in another order each time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fast: bool,
     /// The images.
     pub data: DataConfig,
     /// The update.
@@ -192,6 +195,7 @@ impl TrainConfig {
             label_smoothing: 0.0,
             precision: Precision::F32,
             tf32: false,
+            fast: false,
             data: DataConfig {
                 path: data,
                 hold_out: 0.1,

@@ -46,16 +46,15 @@ pub fn evaluate(
     let mut budget = BadSampleBudget::one_percent(samples.len());
     let mut bad = Vec::new();
     let mut done = 0;
-    let mut feed = Feed::new(network, pipeline, config.mode)?;
-    let mut loader = feed.loader(samples.clone(), pipeline.clone(), config)?;
-    while let Some(batch) = loader.next() {
-        let mut batch = batch?;
+    let mut feed = Feed::new(network, samples.clone(), pipeline, config)?;
+    while let Some((batch, images)) = feed.next(network)? {
         done += batch.labels.len() + batch.bad.len();
         budget.spend(&batch.bad)?;
         bad.extend(batch.bad.iter().cloned());
-        if !batch.labels.is_empty() {
-            let images = feed.images(network, &mut batch, &mut loader)?;
-            add_batch(network, &batch, &images, tape, &mut metrics)?;
+        if let Some(images) = images {
+            let logits = network.forward(&images, Mode::Test, tape)?;
+            feed.look_ahead();
+            add_batch(&batch, &logits, &mut metrics)?;
         }
         if progress(done, samples.len()).is_break() {
             return Ok(None);
@@ -65,20 +64,19 @@ pub fn evaluate(
     Ok(Some(Evaluation { metrics, views: config.mode.views(), images_per_second, bad }))
 }
 
-fn add_batch(network: &Network, batch: &Batch, images: &Tensor, tape: &mut Tape, metrics: &mut Metrics) -> Result<()> {
+fn add_batch(batch: &Batch, logits: &Tensor, metrics: &mut Metrics) -> Result<()> {
     let (n, views) = (batch.labels.len(), batch.views);
-    let logits = network.forward(images, Mode::Test, tape)?;
     if views == 1 {
         let labels = Tensor::from_slice(&batch.labels, n, logits.device())?;
         let losses = Tensor::zeros(n, DType::F32, logits.device())?;
-        softmax_cross_entropy::forward_into(&logits, &labels, &losses, None)?;
+        softmax_cross_entropy::forward_into(logits, &labels, &losses, None)?;
         let (losses, logits) = (losses.to_vec1::<f32>()?, logits.to_vec2::<f32>()?);
         for ((loss, logits), &label) in losses.iter().zip(&logits).zip(&batch.labels) {
             metrics.add(f64::from(*loss), logits, label);
         }
         return Ok(());
     }
-    for (probabilities, &label) in probabilities(&logits, views)?.iter().zip(&batch.labels) {
+    for (probabilities, &label) in probabilities(logits, views)?.iter().zip(&batch.labels) {
         let own = f64::from(probabilities.get(label as usize).copied().unwrap_or(0.0));
         // As large a loss as a probability can give, rather than an infinity; a NaN stays one.
         let smallest = f64::from(f32::MIN_POSITIVE);

@@ -7,73 +7,109 @@ use std::sync::Arc;
 
 use alexnet_data::{Batch, ChannelOrder, Loader, LoaderConfig, Mode, Pipeline, Pixels, Sample, ViewNumbers};
 use alexnet_kernels::pixels::{NUMBERS, PixelsParams, normalize_into};
+use alexnet_kernels::transfer::Upload;
 use alexnet_model::Network;
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
 
-/// The way from a loader to one network.
-#[derive(Debug)]
+/// An epoch's batches, on their way to one network.
 pub struct Feed {
+    loader: Loader,
     pixels: Pixels,
     device: Device,
     channels: [usize; 3],
     mean: Option<Tensor>,
+    upload: Upload,
+    /// A batch whose bytes are on their way to the GPU, while it works on the one before.
+    ahead: Option<Result<Batch>>,
     /// The last batch's images.
     images: Option<Tensor>,
 }
 
 impl Feed {
-    /// The way that suits the network's device and what is done to the images.
+    /// The way that suits the network's device and what is done to the images; `config.pixels` is not looked at.
     ///
     /// # Errors
-    /// A device that is out of memory.
-    pub fn new(network: &Network, pipeline: &Pipeline, mode: Mode) -> Result<Self> {
-        let bytes = mode != Mode::Train || pipeline.augment().ends_in_bytes();
+    /// As [`Loader::new`]; a device that is out of memory.
+    pub fn new(
+        network: &Network,
+        samples: Arc<[Sample]>,
+        pipeline: &Arc<Pipeline>,
+        config: LoaderConfig,
+    ) -> Result<Self> {
+        let bytes = config.mode != Mode::Train || pipeline.augment().ends_in_bytes();
         let pixels = if bytes && !network.input_device().is_cpu() { Pixels::Bytes } else { Pixels::Floats };
-        Self::with(network, pipeline, pixels)
+        Self::with(network, samples, pipeline, LoaderConfig { pixels, ..config })
     }
 
-    fn with(network: &Network, pipeline: &Pipeline, pixels: Pixels) -> Result<Self> {
+    fn with(network: &Network, samples: Arc<[Sample]>, pipeline: &Arc<Pipeline>, config: LoaderConfig) -> Result<Self> {
         let device = network.input_device().clone();
-        let mean = match pixels {
+        let mean = match config.pixels {
             Pixels::Floats => None,
             Pixels::Bytes => pipeline.scaled_mean(),
         };
         Ok(Self {
-            pixels,
+            loader: Loader::new(samples, pipeline.clone(), config)?,
+            pixels: config.pixels,
             channels: match pipeline.preprocess().channel_order {
                 ChannelOrder::Rgb => [0, 1, 2],
                 ChannelOrder::Bgr => [2, 1, 0],
             },
             mean: mean.map(|(values, size)| Tensor::from_slice(values, (3, size, size), &device)).transpose()?,
+            upload: Upload::new(&device)?,
+            ahead: None,
             device,
             images: None,
         })
     }
 
-    /// A loader of what this takes.
+    /// The next batch and its images as the network takes them, `[n · views, 3, height, width]`; no images where none of
+    /// the batch can be used. On a GPU they are written anew in the next call.
     ///
     /// # Errors
-    /// As [`Loader::new`].
-    pub fn loader(&self, samples: Arc<[Sample]>, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Loader> {
-        Ok(Loader::new(samples, pipeline, LoaderConfig { pixels: self.pixels, ..config })?)
+    /// Those of loading; a device that is out of memory.
+    pub fn next(&mut self, network: &Network) -> Result<Option<(Batch, Option<Tensor>)>> {
+        let batch = match self.ahead.take() {
+            Some(batch) => batch?,
+            None => match self.loader.next() {
+                Some(batch) => self.send(batch?)?,
+                None => return Ok(None),
+            },
+        };
+        self.images(network, batch).map(Some)
     }
 
-    /// The images of a batch for the network, `[n · views, 3, height, width]`. The batch's bytes go back to `loader`. On
-    /// a GPU the tensor is written anew in the next call.
-    ///
-    /// # Errors
-    /// A device that is out of memory.
-    pub fn images(&mut self, network: &Network, batch: &mut Batch, loader: &mut Loader) -> Result<Tensor> {
+    /// Where images go to a GPU as bytes, sends those of the next batch, if they are there: to be called when work on this
+    /// batch is queued. What goes wrong is told by [`Feed::next`].
+    pub fn look_ahead(&mut self) {
+        if self.pixels == Pixels::Bytes && self.ahead.is_none() && self.loader.is_ready() {
+            self.ahead = self.loader.next().map(|batch| self.send(batch?));
+        }
+    }
+
+    /// Sends a batch's bytes, whose memory goes back to the loader.
+    fn send(&mut self, mut batch: Batch) -> Result<Batch> {
+        if !batch.bytes.pixels.is_empty() {
+            self.upload.start(&batch.bytes.pixels)?;
+        }
+        if self.pixels == Pixels::Bytes {
+            self.loader.recycle_bytes(std::mem::take(&mut batch.bytes.pixels));
+        }
+        Ok(batch)
+    }
+
+    fn images(&mut self, network: &Network, mut batch: Batch) -> Result<(Batch, Option<Tensor>)> {
         let n = batch.labels.len() * batch.views;
         let [c, h, w] = network.spec().input_size();
+        if n == 0 {
+            return Ok((batch, None));
+        }
         if self.pixels == Pixels::Floats {
             // On a processor this takes the loader's memory as it is.
-            return Ok(Tensor::from_vec(std::mem::take(&mut batch.images), (n, c, h, w), &self.device)?);
+            let images = Tensor::from_vec(std::mem::take(&mut batch.images), (n, c, h, w), &self.device)?;
+            return Ok((batch, Some(images)));
         }
-        let bytes = Tensor::from_slice(&batch.bytes.pixels, (n, h, w, c), &self.device)?;
-        loader.recycle_bytes(std::mem::take(&mut batch.bytes.pixels));
         let numbers: Vec<f32> = batch.bytes.numbers.iter().flat_map(row).collect();
         let numbers = Tensor::from_vec(numbers, (n, NUMBERS), &self.device)?;
         let images = match self.images.take().filter(|images| images.dims() == [n, h, w, c]) {
@@ -81,9 +117,15 @@ impl Feed {
             None => Tensor::zeros((n, h, w, c), network.precision().dtype(), &self.device)?,
         };
         let params = PixelsParams { channels: self.channels, mean: self.mean.as_ref() };
-        normalize_into(&bytes, &numbers, &params, &images)?;
+        self.upload.read(|bytes| normalize_into(&bytes.reshape((n, h, w, c))?, &numbers, &params, &images))?;
         self.images = Some(images.clone());
-        Ok(images.permute((0, 3, 1, 2))?)
+        Ok((batch, Some(images.permute((0, 3, 1, 2))?)))
+    }
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Feed of {:?} to {:?}", self.pixels, self.device)
     }
 }
 
@@ -132,13 +174,20 @@ mod tests {
             for (name, preprocess, augment, mode) in cases {
                 let pipeline = Pipeline::new(preprocess, augment, Some(image(preprocess.source_size))).unwrap();
                 let pipeline = Arc::new(pipeline);
+                // Two batches, of which the bytes of the second are sent while the first is looked at.
                 let [floats, bytes] = [Pixels::Floats, Pixels::Bytes].map(|pixels| {
-                    let mut feed = Feed::with(&network, &pipeline, pixels).unwrap();
-                    let config = LoaderConfig { mode, ..LoaderConfig::train(7, 3, 1) };
-                    let mut loader = feed.loader(samples.clone(), pipeline.clone(), config).unwrap();
-                    let mut batch = loader.next().unwrap().unwrap();
-                    let images = feed.images(&network, &mut batch, &mut loader).unwrap();
-                    images.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                    let config = LoaderConfig { mode, pixels, ..LoaderConfig::train(7, 3, 1) };
+                    let mut feed = Feed::with(&network, samples.clone(), &pipeline, config).unwrap();
+                    let mut seen = Vec::new();
+                    for _ in 0..2 {
+                        let (batch, images) = feed.next(&network).unwrap().unwrap();
+                        while feed.pixels == Pixels::Bytes && feed.ahead.is_none() {
+                            feed.look_ahead();
+                        }
+                        seen.extend(batch.labels.iter().map(|&label| label as f32));
+                        seen.extend(images.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                    }
+                    seen
                 });
                 assert_same_bits(name, &bytes, &floats);
             }

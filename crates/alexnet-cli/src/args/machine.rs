@@ -21,6 +21,11 @@ pub struct MachineArgs {
     #[arg(long)]
     pub tf32: bool,
 
+    /// Let convolutions on a GPU add up in another order each time where that is faster: a run that is repeated, or
+    /// resumed, is then not the same to the bit.
+    #[arg(long)]
+    pub fast: bool,
+
     /// Threads for computing and for reading images; how many changes no result [default: all cores].
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,

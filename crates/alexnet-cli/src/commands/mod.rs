@@ -20,7 +20,12 @@ impl MachineArgs {
         let threads = self.threads();
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
         match self.device {
-            DeviceChoice::Cpu => Ok(Device::Cpu),
+            DeviceChoice::Cpu => {
+                if self.tf32 || self.fast {
+                    eprintln!("note: --tf32 and --fast are for GPUs; on the CPU they change nothing");
+                }
+                Ok(Device::Cpu)
+            }
             DeviceChoice::Cuda(ordinal) => Ok(alexnet_kernels::cuda_device(ordinal)?),
         }
     }
@@ -47,6 +52,7 @@ impl WeightsArgs {
         let precision = machine.precision.map_or(Precision::F32, Precision::from);
         check_precision(precision, &device)?;
         alexnet_kernels::allow_tf32(machine.tf32);
+        alexnet_kernels::allow_nondeterministic(machine.fast);
         let mut model = Model::load(&model_file(&self.weights)?, self.arch.as_deref(), &device)?;
         model.network.set_precision(precision)?;
         Ok(model)

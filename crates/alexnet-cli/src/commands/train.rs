@@ -39,6 +39,10 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let path = run.path().to_owned();
     view.line(&format!("{} on {}, run {}", config.arch, config.data.path.display(), path.display()));
 
+    if config.fast && !device.is_cpu() {
+        view.line("fast: the GPU may add up in another order each time, so this run will not repeat to the bit");
+    }
+
     let show = |event: Event<'_>| view.show(event);
     let mut trainer = match Trainer::new(config.clone(), run, &device, threads, &show) {
         Ok(trainer) => trainer,

@@ -206,6 +206,11 @@ impl Loader {
         self.batches.recycle(Buffer { bytes: pixels, ..Buffer::default() });
     }
 
+    /// Whether the next batch is there already, so that asking for it takes no time. False when there is none.
+    pub fn is_ready(&mut self) -> bool {
+        self.batches.is_ready()
+    }
+
     /// Batches still to come.
     pub fn remaining(&self) -> usize {
         self.batches.remaining()

@@ -104,6 +104,14 @@ impl<T: Send + 'static, B: Default + Send + 'static> Ordered<T, B> {
         self.end - self.next
     }
 
+    /// Whether the next result is there.
+    pub(super) fn is_ready(&mut self) -> bool {
+        while let Ok((number, result)) = self.results.try_recv() {
+            self.early.insert(number, result);
+        }
+        self.early.contains_key(&self.next)
+    }
+
     fn grant_buffer(&mut self) {
         let buffer = self.recycled.pop().unwrap_or_default();
         if let Some(buffers) = &self.buffers {
@@ -224,6 +232,7 @@ mod tests {
         for taken in 0..10 {
             std::thread::sleep(Duration::from_millis(20));
             assert_eq!(begun.load(Ordering::SeqCst), taken + 3);
+            assert!(ordered.is_ready());
             assert!(ordered.next().is_some_and(|result| result.is_ok()));
         }
     }
@@ -251,9 +260,10 @@ mod tests {
                 Ok(job.number)
             }
         };
-        let ordered = Ordered::start(0, 10, 3, 2, forever).unwrap();
+        let mut ordered = Ordered::start(0, 10, 3, 2, forever).unwrap();
         std::thread::sleep(Duration::from_millis(10));
         let start = Instant::now();
+        assert!(!ordered.is_ready());
         drop(ordered);
         assert!(start.elapsed() < Duration::from_millis(500));
     }

@@ -6,6 +6,7 @@
 //! bench_compute peak                            what the processor can do
 //! bench_compute layers ARCH BATCH SECONDS       each layer, forward and backward
 //! bench_compute train  ARCH BATCH SECONDS       steps of training: forward, loss, backward, update
+//! bench_compute feed   ARCH BATCH SECONDS       the same from images in memory, loaded and augmented
 //! bench_compute infer  ARCH BATCH SECONDS       forward passes
 //! ```
 //! One line of JSON for each result. `RAYON_NUM_THREADS` sets the threads, `ALEXNET_ISA` (`portable`, `avx2`, `avx512`) the
@@ -109,11 +110,12 @@ fn measure() -> Result<()> {
             match what {
                 "layers" => layers::run(&target, arch, batch, time),
                 "train" => network::train(&target, arch, batch, time),
+                "feed" => network::feed(&target, arch, batch, time),
                 "infer" => network::infer(&target, arch, batch, time),
-                _ => Err(format!("{what} is none of peak, layers, train, infer").into()),
+                _ => Err(format!("{what} is none of layers, train, feed, infer").into()),
             }
         }
-        _ => Err("arguments: check, peak, or layers|train|infer ARCH BATCH SECONDS".into()),
+        _ => Err("arguments: check, peak, or layers|train|feed|infer ARCH BATCH SECONDS".into()),
     }
 }
 

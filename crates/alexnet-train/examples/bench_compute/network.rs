@@ -1,10 +1,14 @@
 //! Whole networks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use alexnet_data::LoaderConfig;
+use alexnet_data::prepare::{PrepareOptions, StoredFormat, prepare};
+use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_kernels::softmax_cross_entropy;
+use alexnet_kernels::transfer::Download;
 use alexnet_model::{Mode, Network, Tape, build};
-use alexnet_train::{Rates, Solver, TrainConfig};
+use alexnet_train::{Feed, Rates, RunData, Solver, TrainConfig};
 use candle_core::{DType, Tensor};
 
 use crate::{Result, Target, median};
@@ -22,27 +26,86 @@ fn images(target: &Target, network: &Network, batch: usize) -> Result<Tensor> {
     Ok(Tensor::randn(0f32, 50., (batch, c, h, w), &target.device)?)
 }
 
+/// A network that is being trained.
+struct Training {
+    network: Network,
+    solver: Solver,
+    tape: Tape,
+    step: u32,
+}
+
+impl Training {
+    fn new(target: &Target, arch: &str) -> Result<Self> {
+        let network = network(target, arch)?;
+        let solver = Solver::new(&TrainConfig::recipe(arch, "".into()).solver, &network)?;
+        Ok(Self { network, solver, tape: Tape::new(), step: 0 })
+    }
+
+    /// One step; the losses and the logits.
+    fn step(&mut self, images: &Tensor, labels: &Tensor) -> Result<[Tensor; 2]> {
+        // Small, so that the weights of random labels stay numbers.
+        let rates = Rates { weight: 1e-6, bias: 1e-6 };
+        let Self { network, solver, tape, step } = self;
+        let logits = network.forward(images, Mode::Train { seed: 0, step: *step }, tape)?;
+        let (losses, grad) = (Tensor::zeros(labels.dims1()?, DType::F32, labels.device())?, logits.zeros_like()?);
+        softmax_cross_entropy::forward_into(&logits, labels, &losses, Some(&grad))?;
+        network.backward_factored(
+            tape,
+            &grad,
+            |index, gradient| Ok(solver.update(network, index, gradient, rates)?),
+        )?;
+        *step += 1;
+        Ok([losses, logits])
+    }
+}
+
 pub fn train(target: &Target, arch: &str, batch: usize, time: Duration) -> Result<()> {
-    let network = network(target, arch)?;
-    // Small, so that the weights of random labels stay numbers.
-    let config = TrainConfig::recipe(arch, "".into());
-    let solver = Solver::new(&config.solver, &network)?;
-    let rates = Rates { weight: 1e-6, bias: 1e-6 };
-    let images = images(target, &network, batch)?;
+    let mut training = Training::new(target, arch)?;
+    let images = images(target, &training.network, batch)?;
     let labels: Vec<u32> = (0..batch).map(|i| (i * 7 % CLASSES) as u32).collect();
     let labels = Tensor::from_vec(labels, batch, &target.device)?;
-    let (mut tape, mut step) = (Tape::new(), 0);
-    let all = target.seconds(time, || {
-        let logits = network.forward(&images, Mode::Train { seed: 0, step }, &mut tape)?;
-        let (losses, grad) = (Tensor::zeros(batch, DType::F32, &target.device)?, logits.zeros_like()?);
-        softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
-        network.backward_factored(&mut tape, &grad, |index, gradient| {
-            Ok(solver.update(&network, index, gradient, rates)?)
-        })?;
-        step += 1;
-        Ok(())
-    })?;
+    let all = target.seconds(time, || training.step(&images, &labels).map(drop))?;
     report(target, "train", arch, batch, all)
+}
+
+/// The same from images in memory, a thousand of 256 pixels in raw shards that the system keeps there: cropped, mirrored
+/// and so on by the recipe, as in a run.
+pub fn feed(target: &Target, arch: &str, batch: usize, time: Duration) -> Result<()> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let folder = tempfile::tempdir()?;
+    let [drawn, prepared] = ["drawn", "prepared"].map(|name| folder.path().join(name));
+    let shapes = ShapesConfig { train: 1000, val: 10, ..Default::default() };
+    shapes::prepare(&drawn, &shapes, workers, &|_, _| {})?;
+    let options = PrepareOptions::new(drawn, prepared.clone(), workers);
+    prepare(&PrepareOptions { crop: true, format: StoredFormat::Raw, ..options }, &|_| {})?;
+
+    let mut training = Training::new(target, arch)?;
+    let config = TrainConfig::recipe(arch, prepared);
+    let data = RunData::open(&config.data, training.network.spec().input_spec(), workers, &|_, _| {})?;
+    // As long an epoch as that of a large data set, so that its start does not count.
+    let samples: Vec<_> = data.train.iter().cycle().take(data.train.len().max(1 << 20)).cloned().collect();
+    let loader = LoaderConfig { workers, prefetch: workers + 1, ..LoaderConfig::train(batch, 0, 0) };
+    let mut feed = Feed::new(&training.network, samples.into(), &data.pipeline, loader)?;
+    let (mut download, mut before) = (Download::default(), None);
+    let (mut start, mut all) = (Instant::now(), Vec::new());
+    let begun = start;
+    // Half of them to warm up.
+    while all.len() < 6 || begun.elapsed() < time * 2 {
+        let Some((batch, Some(images))) = feed.next(&training.network)? else { break };
+        let labels = Tensor::from_slice(&batch.labels, batch.labels.len(), &target.device)?;
+        let [losses, logits] = training.step(&images, &labels)?;
+        let queued = [download.start(&losses)?, download.start(&logits)?];
+        feed.look_ahead();
+        for arriving in before.replace(queued).into_iter().flatten() {
+            download.finish(arriving)?;
+        }
+        all.push(start.elapsed().as_secs_f64());
+        start = Instant::now();
+    }
+    // A step is as long as the next one is kept waiting, so all together tell what one takes.
+    let measured = &all[all.len() / 2..];
+    let mean = measured.iter().sum::<f64>() / measured.len() as f64;
+    report(target, "feed", arch, batch, vec![mean; measured.len()])
 }
 
 pub fn infer(target: &Target, arch: &str, batch: usize, time: Duration) -> Result<()> {

@@ -1,14 +1,17 @@
 //! The loop.
 
+mod event;
+mod step;
+
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use alexnet_data::{BadSample, BadSampleBudget, Batch, LoaderConfig};
-use alexnet_kernels::{allow_tf32, softmax_cross_entropy};
-use alexnet_model::{Gradient, Mode, Model, Network, Precision, Tape, build};
-use candle_core::{DType, Device, Tensor};
+use alexnet_data::{BadSampleBudget, LoaderConfig};
+use alexnet_kernels::transfer::Download;
+use alexnet_kernels::{allow_nondeterministic, allow_tf32};
+use alexnet_model::{Model, Network, Precision, Tape, build};
+use candle_core::Device;
 
 use crate::checkpoint::{self, State};
 use crate::config::TrainConfig;
@@ -18,76 +21,11 @@ use crate::evaluate::evaluate;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::plot;
-use crate::record::{EpochRecord, RunDir, StepRecord};
+use crate::record::{EpochRecord, RunDir};
 use crate::schedule::Progress;
 use crate::solver::{Rates, Solver};
 
-/// Steps between two lines about single steps in `metrics.jsonl`.
-const RECORDED_STEPS: u64 = 10;
-
-/// What a run tells whoever shows it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The training images are being read once, for their mean and colours.
-    Statistics {
-        /// Images read.
-        done: usize,
-        /// In all.
-        total: usize,
-    },
-    /// The data is ready, and training begins or goes on.
-    Started {
-        /// The images.
-        data: &'a RunData,
-        /// Where it goes on from.
-        state: &'a State,
-        /// Steps of an epoch.
-        steps: usize,
-    },
-    /// A step is done.
-    Step {
-        /// The step.
-        record: StepRecord,
-        /// Complete steps of the epoch, and steps of an epoch.
-        done: [usize; 2],
-        /// Images of this step.
-        images: usize,
-    },
-    /// Files could not be read and were left out.
-    BadSamples(&'a [BadSample]),
-    /// Some of the validation images have been seen.
-    Validating {
-        /// So many.
-        done: usize,
-        /// In all.
-        total: usize,
-    },
-    /// An epoch is done.
-    Epoch {
-        /// Its results.
-        record: &'a EpochRecord,
-        /// Whether it is the best so far.
-        best: bool,
-    },
-}
-
-/// How a run ended.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The best epoch, unless none was completed.
-    pub best: Option<EpochRecord>,
-    /// The last epoch, unless none was completed.
-    pub last: Option<EpochRecord>,
-    /// Steps taken.
-    pub steps: u64,
-    /// The model of the best epoch, once there is one.
-    pub model: Option<PathBuf>,
-    /// Seconds of training.
-    pub seconds: f64,
-    /// Whether it was asked to stop before its end.
-    pub stopped: bool,
-}
+pub use event::{Event, Outcome};
 
 /// A run: its configuration, data, network and solver.
 #[derive(Debug)]
@@ -128,6 +66,7 @@ impl Trainer {
         })?;
         let spec = build(&config.arch, data.classes.len())?;
         allow_tf32(config.tf32);
+        allow_nondeterministic(config.fast);
         let mut network = Network::new(spec, config.seed, std::slice::from_ref(device))?;
         network.set_precision(config.precision)?;
         let solver = Solver::new(&config.solver, &network)?;
@@ -181,78 +120,48 @@ impl Trainer {
     /// The rest of the epoch under way. False where it was asked to stop.
     fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<bool> {
         let mut budget = BadSampleBudget::one_percent(self.data.train.len()).resumed(self.state.bad);
-        let mut feed = Feed::new(&self.model.network, &self.data.pipeline, self.loader().mode)?;
-        let mut loader = feed.loader(self.data.train.clone(), self.data.pipeline.clone(), self.loader())?;
+        let (samples, pipeline) = (self.data.train.clone(), self.data.pipeline.clone());
+        let mut feed = Feed::new(&self.model.network, samples, &pipeline, self.loader())?;
+        let mut download = Download::default();
+        // A GPU's next step is queued before the last is looked at, so that it never waits for that.
+        let (mut before, at_once) = (None, self.model.network.input_device().is_cpu());
         loop {
             let asked = Instant::now();
-            let Some(batch) = loader.next() else { return Ok(true) };
+            let next = feed.next(&self.model.network)?;
             self.state.wait_seconds += asked.elapsed().as_secs_f64();
-            let mut batch = batch?;
+            let Some((batch, images)) = next else {
+                self.finish(before, &mut download, on_event)?;
+                return Ok(true);
+            };
             self.state.bad += batch.bad.len();
             if !batch.bad.is_empty() {
                 self.run.add_bad(&batch.bad)?;
                 on_event(Event::BadSamples(&batch.bad));
                 budget.spend(&batch.bad)?;
             }
-            let images = batch.labels.len();
-            let record = match images {
-                0 => None,
-                _ => {
-                    let images = feed.images(&self.model.network, &mut batch, &mut loader)?;
-                    Some(self.step(&batch, &images, tape)?)
-                }
+            let step = match images {
+                None => None,
+                Some(images) => Some(self.queue(&batch, &images, tape, &mut download)?),
             };
+            feed.look_ahead();
             self.state.batch += 1;
-            if let Some(record) = record {
-                if record.step.is_multiple_of(RECORDED_STEPS) {
-                    self.state.metrics_len = self.run.step(&record)?;
-                }
-                on_event(Event::Step { record, done: [self.state.batch, self.steps()], images });
-                if self.config.checkpoint_steps > 0 && record.step.is_multiple_of(self.config.checkpoint_steps) {
-                    self.checkpoint()?;
-                }
+            let interval = self.config.checkpoint_steps;
+            let due = step.is_some() && interval > 0 && self.state.step.is_multiple_of(interval);
+            self.finish(std::mem::replace(&mut before, step), &mut download, on_event)?;
+            if at_once || due {
+                self.finish(before.take(), &mut download, on_event)?;
             }
-            if stop.load(Ordering::Relaxed) {
+            let stopped = stop.load(Ordering::Relaxed);
+            if stopped {
+                self.finish(before.take(), &mut download, on_event)?;
+            }
+            if due {
+                self.checkpoint()?;
+            }
+            if stopped {
                 return Ok(false);
             }
         }
-    }
-
-    /// One step: forward, loss, backward, each parameter updated as soon as its gradient is there.
-    fn step(&mut self, batch: &Batch, images: &Tensor, tape: &mut Tape) -> Result<StepRecord> {
-        let (network, n) = (&self.model.network, batch.labels.len());
-        let rates = self.rates();
-        let learning_rate = self.config.solver.learning_rate * rates.weight;
-        self.state.learning_rate = learning_rate;
-        // Where labels are mixed or smoothed, the loss needs a weight for each class.
-        let plain = batch.own_share.is_none() && self.config.label_smoothing == 0.0;
-        let classes = self.model.classes.len();
-        // Before forward is queued, which a copy to a GPU would wait for.
-        let device = network.input_device();
-        let labels = match plain {
-            true => Tensor::from_slice(&batch.labels, n, device)?,
-            false => Tensor::from_vec(batch.targets(classes, self.config.label_smoothing)?, (n, classes), device)?,
-        };
-
-        let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
-        let logits = network.forward(images, mode, tape)?;
-        let labels = labels.to_device(logits.device())?;
-        let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
-        softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
-        let update = |index, gradient: Gradient<'_>| Ok(self.solver.update(network, index, gradient, rates)?);
-        network.backward_factored(tape, &grad, update)?;
-        // Only now, when all work is queued, is a GPU waited for.
-        let losses: Vec<f64> = losses.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
-        let loss = losses.iter().sum::<f64>() / n as f64;
-        let (epoch, step) = (self.state.epoch + 1, self.state.step + 1);
-        self.require_finite("the loss", loss, step)?;
-
-        for ((loss, scores), &label) in losses.iter().zip(logits.to_vec2::<f32>()?).zip(&batch.labels) {
-            self.state.train.add(*loss, &scores, label);
-        }
-        self.state.step = step;
-        let seconds = self.state.epoch_seconds + self.clock.elapsed().as_secs_f64();
-        Ok(StepRecord { epoch, step, learning_rate, loss, data_wait: self.state.wait_seconds / seconds })
     }
 
     /// Measures on the validation images, records, and saves. False where it was asked to stop: the epoch then ends when
@@ -264,7 +173,7 @@ impl Trainer {
             return Err(Error::NoImages { path, images, split: "training" });
         }
         let Some(val) = self.validate(tape, stop, on_event)? else { return Ok(false) };
-        self.require_finite("the validation loss", val.loss(), self.state.step)?;
+        self.require_finite("the validation loss", val.loss())?;
         self.add_time();
         let record = EpochRecord {
             epoch: self.state.epoch + 1,
@@ -359,7 +268,7 @@ impl Trainer {
         self.run.flush()?;
         for parameter in self.model.network.parameters() {
             let sum = f64::from(parameter.var.sum_all()?.to_scalar::<f32>()?);
-            self.require_finite(&parameter.spec.name, sum, self.state.step)?;
+            self.require_finite(&parameter.spec.name, sum)?;
         }
         let path = self.run.checkpoint();
         checkpoint::save(&path, &self.model.network, &self.solver, &self.state, &self.config)
@@ -373,17 +282,9 @@ impl Trainer {
         seconds
     }
 
-    fn require_finite(&self, what: &str, value: f64, step: u64) -> Result<()> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        Err(Error::Diverged {
-            step,
-            epoch: self.state.epoch + 1,
-            learning_rate: self.state.learning_rate,
-            what: what.into(),
-            value,
-        })
+    fn require_finite(&self, what: &str, value: f64) -> Result<()> {
+        let State { step, epoch, learning_rate, .. } = self.state;
+        finite(what, value, step, epoch + 1, learning_rate)
     }
 
     fn outcome(&self, stopped: bool) -> Outcome {
@@ -397,4 +298,12 @@ impl Trainer {
             stopped,
         }
     }
+}
+
+/// Fails where `value` shows that the weights of this step are beyond use.
+fn finite(what: &str, value: f64, step: u64, epoch: u32, learning_rate: f64) -> Result<()> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::Diverged { step, epoch, learning_rate, what: what.into(), value })
 }
