@@ -59,7 +59,7 @@ def tests(*_):
     for name in ["alexnet_kernels", "alexnet_model"]:
         command = [BIN / f"{name}_tests", "--test-threads", "1"]
         code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / name.replace("_", "-")),
-                                           ALEXNET_REQUIRE="cuda")
+                                           ALEXNET_REQUIRE="cuda", ALEXNET_ONLY="cuda")
         results[name] = {
             "passed": code == 0,
             "exit_code": code,

@@ -172,9 +172,16 @@ impl fmt::Display for Backend {
     }
 }
 
+/// Whether the GPU alone is to be tested, because its time is short: `ALEXNET_ONLY=cuda`.
+fn only_the_gpu() -> bool {
+    std::env::var("ALEXNET_ONLY").is_ok_and(|only| only == "cuda")
+}
+
 /// Runs `f` with every instruction set and device this machine has, and says which it lacks.
 pub(crate) fn for_each_backend(f: impl Fn(Backend)) {
-    for_each_isa(|isa| f(Backend::Cpu(isa)));
+    if !only_the_gpu() {
+        for_each_isa(|isa| f(Backend::Cpu(isa)));
+    }
     for_each_device(f);
 }
 
@@ -189,7 +196,8 @@ pub(crate) fn for_each_isa(f: impl Fn(CpuIsa)) {
 
 /// The same with the GPU's kernels only.
 pub(crate) fn for_each_device(f: impl Fn(Backend)) {
-    for (reversed, library) in [(false, false), (true, false), (false, true)] {
+    let hosts = [(false, false), (true, false), (false, true)];
+    for (reversed, library) in hosts.into_iter().filter(|_| !only_the_gpu()) {
         let host = Host { reversed, library };
         if host.force(|| f(Backend::Host(host))).is_none() {
             skip("host", "this machine has no C++ compiler");

@@ -2,6 +2,7 @@
 // run from barrier to barrier. For tests; cuda/host.rs is the other side.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <csetjmp>
 #include <csignal>
@@ -175,6 +176,14 @@ extern "C" int alexnet_launch(
     }
     current = nullptr;
     return 0;
+}
+
+// How many parameters a kernel has, and their sizes; -1 if there is none of this name.
+extern "C" int alexnet_parameters(const char* name, unsigned* sizes) {
+    const auto found = kernels().find(name);
+    if (found == kernels().end()) return -1;
+    std::copy(found->second.sizes.begin(), found->second.sizes.end(), sizes);
+    return int(found->second.sizes.size());
 }
 
 // A buffer that ends where a page begins that nobody may touch, and begins, as far as its size allows, where another ends.

@@ -2,6 +2,8 @@
 
 mod event;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
