@@ -131,6 +131,12 @@ def torch(work, arch, batch, seconds, precision, *options):
     return json.loads(output.splitlines()[-1]) if code == 0 else {"failed": error.strip()[-400:]}
 
 
+def spread(pairs):
+    """The ratios of the pairs of which both are there."""
+    ratios = sorted(a / b for a, b in pairs if a and b)
+    return ratios and {"median": statistics.median(ratios), "lowest": ratios[0], "highest": ratios[-1], "n": len(ratios)}
+
+
 def bench(args, save):
     """Whole networks, ours and PyTorch's in turn, in rounds; ratios are taken within a round."""
     rows = []
@@ -155,10 +161,7 @@ def bench(args, save):
                 found["ours_without_cudnn"] = ours(work, arch, batch, args.seconds, precision, ALEXNET_CUDNN="0")[0]
             row["rounds"].append(found)
         rate = [(r["ours"].get("images_per_second"), r["torch"].get("images_per_second")) for r in row["rounds"]]
-        ratios = sorted(a / b for a, b in rate if a and b)
-        if ratios:
-            row["ratio"] = {"median": statistics.median(ratios), "lowest": ratios[0], "highest": ratios[-1],
-                            "n": len(ratios)}
+        row["ratio"] = spread(rate)
         print(json.dumps({k: v for k, v in row.items() if k != "rounds"}), file=sys.stderr)
         rows.append(row)
         save(rows)
@@ -167,12 +170,8 @@ def bench(args, save):
         found = [[ours(work, arch, args.batch, args.seconds, "bf16")[0] for work in ["feed", "train"]]
                  for _ in range(args.rounds)]
         rate = [[one.get("images_per_second") for one in pair] for pair in found]
-        shares = sorted(feed / train for feed, train in rate if feed and train)
         row = {"work": "feed", "arch": arch, "batch": args.batch, "precision": "bf16", "rounds": found,
-               "cores": os.cpu_count()}
-        if shares:
-            row["share_of_step"] = {"median": statistics.median(shares), "lowest": shares[0], "highest": shares[-1],
-                                    "n": len(shares)}
+               "cores": os.cpu_count(), "share_of_step": spread(rate)}
         print(json.dumps({k: v for k, v in row.items() if k != "rounds"}), file=sys.stderr)
         rows.append(row)
         save(rows)
