@@ -195,7 +195,8 @@ def main():
         parser.error(f"unknown parts {sorted(unknown)}; there are {PARTS}")
     if not BIN.exists():
         with tarfile.open(HERE / "programs.tar.xz") as archive:
-            archive.extractall(HERE, filter="data")
+            # Older Pythons know no filters.
+            archive.extractall(HERE, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     result = {"kit": json.loads((HERE / "kit.json").read_text())}
 
     def save(part, found):
