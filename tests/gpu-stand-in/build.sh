@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Builds the stand-in into a folder for LD_LIBRARY_PATH:
+# Builds what a program asks for of NVIDIA's libraries into a folder for LD_LIBRARY_PATH:
 #
-#     tests/gpu-stand-in/build.sh FOLDER
+#     tests/gpu-stand-in/build.sh FOLDER PROGRAM
 #
 # Wants the headers of a CUDA toolkit ($CUDA_HOME) and of cuDNN, and a C++ compiler.
 set -euo pipefail
+if [[ $# != 2 || -z ${CUDA_HOME:-} ]]; then
+  echo "usage: CUDA_HOME=TOOLKIT $0 FOLDER PROGRAM" >&2
+  exit 2
+fi
 here=$(cd "$(dirname "$0")" && pwd)
-out=$1
+out=$1 program=$2
 mkdir -p "$out"
 compiler=${CXX:-c++}
 kernels=$here/../../crates/alexnet-kernels/src/cuda/kernels.cu
@@ -18,8 +22,14 @@ strict=(-Wall -Wextra -Wno-unused-parameter)
 # Sums in any order, which lets the compiler take several at a time.
 fast=(-O3 -march=native -fassociative-math -fno-signed-zeros -fno-trapping-math)
 "$compiler" "${options[@]}" "${fast[@]}" "${strict[@]}" "${headers[@]}" -c "$here/libraries.cpp" -o "$out/libraries.o"
+# Under the names that the program has for them, which tell the version, in one file.
+libraries=$(readelf -d "$program" | grep -oE 'lib(cublas|curand|cudnn)\.so\.[0-9]+')
+for library in $libraries; do
+  name=${library#lib}
+  echo "$library { ${name%%.*}*; };"
+done >"$out/versions.map"
 "$compiler" "${options[@]}" "${strict[@]}" "${headers[@]}" "$here"/{driver,candle}.cpp "$out/libraries.o" \
-  -Wl,--version-script="$here/versions.map" -ldl -o "$out/libcuda.so.1"
-for library in libcublas.so.13 libcurand.so.10 libcudnn.so.9; do
+  -Wl,--version-script="$out/versions.map" -ldl -o "$out/libcuda.so.1"
+for library in $libraries; do
   ln -sf libcuda.so.1 "$out/$library"
 done

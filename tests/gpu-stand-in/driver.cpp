@@ -141,8 +141,10 @@ static void release(uintptr_t at, bool host) {
     LOCK;
     const auto found = allocations().find(at);
     if (found == allocations().end() || found->second.host != host) die("memory is freed that was not allocated");
-    const size_t page = sysconf(_SC_PAGESIZE), size = inside(found->second.bytes);
-    munmap(reinterpret_cast<char*>(at) - (size - found->second.bytes) / 16 * 16 - page, size + 2 * page);
+    // The pages go, their addresses are not used again.
+    const size_t size = inside(found->second.bytes);
+    char* first = reinterpret_cast<char*>(at) - (size - found->second.bytes) / 16 * 16;
+    mmap(first, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     allocations().erase(found);
 }
 // Whether the GPU reads and writes this memory itself, at its time.
@@ -155,7 +157,11 @@ static bool pinned(const void* at) {
     return next->second.host && address < next->first + next->second.bytes;
 }
 
+static thread_local CUcontext current = nullptr;
 #define API extern "C" CUresult
+// For what a thread may ask only with the GPU's context bound.
+#define BOUND \
+    if (!current) return CUDA_ERROR_INVALID_CONTEXT
 API cuInit(unsigned) { return CUDA_SUCCESS; }
 API cuDriverGetVersion(int* version) { return *version = CUDA_VERSION, CUDA_SUCCESS; }
 API cuDeviceGetCount(int* count) { return *count = 1, CUDA_SUCCESS; }
@@ -173,7 +179,6 @@ API cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice) {
     }
     return CUDA_SUCCESS;
 }
-static thread_local CUcontext current = nullptr;
 API cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice) {
     return *context = reinterpret_cast<CUcontext>(64), CUDA_SUCCESS;
 }
@@ -193,6 +198,7 @@ API cuGetErrorString(CUresult error, const char** text) {
 }
 
 API cuStreamCreate(CUstream* stream, unsigned) {
+    BOUND;
     LOCK;
     const char* copies = getenv("STAND_IN_COPIES");
     *stream = new CUstream_st;
@@ -222,6 +228,7 @@ API cuStreamIsCapturing(CUstream, CUstreamCaptureStatus* status) {
     return *status = CU_STREAM_CAPTURE_STATUS_NONE, CUDA_SUCCESS;
 }
 API cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
+    BOUND;
     LOCK;
     if (!event->stream) return CUDA_SUCCESS;
     CUstream_st::Work work;
@@ -233,6 +240,7 @@ API cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
 API cuEventCreate(CUevent* event, unsigned) { return *event = new CUevent_st, CUDA_SUCCESS; }
 API cuEventDestroy_v2(CUevent event) { return delete event, CUDA_SUCCESS; }
 API cuEventRecord(CUevent event, CUstream stream) {
+    BOUND;
     LOCK;
     *event = {stream_of(stream), stream_of(stream)->queued};
     return CUDA_SUCCESS;
@@ -245,11 +253,13 @@ API cuEventSynchronize(CUevent event) {
 
 API cuMemGetInfo_v2(size_t* free, size_t* total) { return *free = *total = size_t(80) << 30, CUDA_SUCCESS; }
 API cuMemAllocAsync(CUdeviceptr* at, size_t bytes, CUstream) {
+    BOUND;
     if (!bytes) return CUDA_ERROR_INVALID_VALUE;
     return *at = reinterpret_cast<CUdeviceptr>(allocate(bytes, false)), CUDA_SUCCESS;
 }
 API cuMemAlloc_v2(CUdeviceptr* at, size_t bytes) { return cuMemAllocAsync(at, bytes, nullptr); }
 API cuMemFreeAsync(CUdeviceptr at, CUstream stream) {
+    BOUND;
     enqueue(stream, [=] { release(at, false); });
     return CUDA_SUCCESS;
 }
@@ -258,6 +268,7 @@ API cuMemFree_v2(CUdeviceptr at) {
     return release(at, false), CUDA_SUCCESS;
 }
 API cuMemHostAlloc(void** at, size_t bytes, unsigned) {
+    BOUND;
     if (!bytes) return CUDA_ERROR_INVALID_VALUE;
     return *at = allocate(bytes, true), CUDA_SUCCESS;
 }
@@ -271,6 +282,7 @@ API cuMemPoolSetAttribute(CUmemoryPool, CUmemPool_attribute attribute, void* val
 }
 
 API cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, CUstream stream) {
+    BOUND;
     if (pinned(from)) {
         enqueue(stream, [=] { memcpy(reinterpret_cast<void*>(to), from, bytes); });
     } else {
@@ -282,10 +294,12 @@ API cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, CUstrea
     return CUDA_SUCCESS;
 }
 API cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUstream stream) {
+    BOUND;
     enqueue(stream, [=] { memcpy(to, reinterpret_cast<void*>(from), bytes); });
     return pinned(to) ? CUDA_SUCCESS : cuStreamSynchronize(stream);
 }
 API cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
+    BOUND;
     enqueue(stream, [=] { memmove(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes); });
     return CUDA_SUCCESS;
 }
@@ -293,11 +307,13 @@ API cuMemcpyPeerAsync(CUdeviceptr to, CUcontext, CUdeviceptr from, CUcontext, si
     return cuMemcpyDtoDAsync_v2(to, from, bytes, stream);
 }
 API cuMemsetD8Async(CUdeviceptr at, unsigned char value, size_t bytes, CUstream stream) {
+    BOUND;
     enqueue(stream, [=] { memset(reinterpret_cast<void*>(at), value, bytes); });
     return CUDA_SUCCESS;
 }
 
 API cuModuleLoadData(CUmodule* module, const void* image) {
+    BOUND;
     const char* text = static_cast<const char*>(image);
     static Kernels f32("kernels_f32.so"), bf16("kernels_bf16.so");
     const bool ours = strstr(text, ".entry sgd_update_copy");
@@ -326,6 +342,7 @@ API cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name)
 API cuLaunchKernel(
     CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
     CUstream stream, void** parameters, void**) {
+    BOUND;
     if (!gx || !gy || !gz || bx * by * bz > 1024 || gy > 65535 || gz > 65535 || shared) return CUDA_ERROR_INVALID_VALUE;
     std::vector<uint64_t> values;
     for (size_t i = 0; i < function->sizes.size(); i++) {

@@ -54,10 +54,12 @@ def devices(*_):
 
 
 def tests(*_):
-    """The operations' and networks' tests; without a GPU they fail."""
+    """The operations', networks' and the loop's tests; without a GPU they fail."""
     results = {}
-    for name in ["alexnet_kernels", "alexnet_model"]:
-        command = [BIN / f"{name}_tests", "--test-threads", "1"]
+    for name in ["alexnet_kernels", "alexnet_model", "alexnet_train"]:
+        # Of training only what asks for a GPU.
+        only = ["trainer::"] if name == "alexnet_train" else []
+        command = [BIN / f"{name}_tests", "--test-threads", "1", *only]
         code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / name.replace("_", "-")),
                                            ALEXNET_REQUIRE="cuda", ALEXNET_ONLY="cuda")
         results[name] = {
@@ -78,7 +80,8 @@ def sanitize(*_):
         prefix = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
         command = [*prefix, BIN / "alexnet_kernels_tests", "--test-threads", "1", "--skip", "reference_agrees",
                    "--skip", "threads"]
-        code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / "alexnet-kernels"))
+        code, output, error, seconds = run(command, CARGO_MANIFEST_DIR=str(HERE / "alexnet-kernels"),
+                                           ALEXNET_ONLY="cuda")
         summary = [line for line in (output + error).splitlines() if "ERROR SUMMARY" in line or "RACECHECK" in line]
         results[tool] = {"passed": code == 0, "exit_code": code, "seconds": round(seconds, 1), "summary": summary[-3:], "tail": output[-600:]}
     return results

@@ -70,9 +70,11 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
         "alexnet-kernels",
         "-p",
         "alexnet-model",
+        "-p",
+        "alexnet-train",
         "--lib",
         "--features",
-        "alexnet-kernels/cudnn,alexnet-model/cudnn",
+        "alexnet-kernels/cudnn,alexnet-model/cudnn,alexnet-train/cudnn",
     ])?;
     programs.extend(tests.into_iter().map(|(name, file)| (format!("{name}_tests"), file)));
 
@@ -117,7 +119,7 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
     if bytes > MOST_BYTES {
         bail!("{} has {} MiB, at most {} were wanted", kit.display(), bytes >> 20, MOST_BYTES >> 20);
     }
-    println!("{}: {:.1} MiB, {}", kit.display(), bytes as f64 / f64::from(1 << 20), names.len());
+    println!("{}: {:.1} MiB, {} programs", kit.display(), bytes as f64 / f64::from(1 << 20), names.len());
     println!("on the GPU machine: python3 run.py --output result.json");
     Ok(())
 }

@@ -33,8 +33,8 @@ pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, Error> {
 }
 
 /// The GPU with this number, with a stream of its own on which all its work is queued: its tensors do not watch who uses
-/// them, so whoever works on them on another stream orders that himself. Memory that is given back is kept for the next who
-/// wants some.
+/// them, so whoever works on them on another stream orders that himself. So does who opens a GPU twice and copies between the
+/// two; clone the device instead. Memory that is given back is kept for the next who wants some, and cuBLAS adds up in `f32`.
 ///
 /// # Errors
 /// As [`cuda_devices`]; there is no such GPU, or it is too old for this build, or it cannot be opened.
@@ -129,7 +129,8 @@ mod imp {
     pub(super) fn make_ready(device: &Device) {
         let Device::Cuda(device) = device else { return };
         // Each use of each tensor would be recorded on the GPU, as an event that other streams can wait for.
-        // SAFETY: all work on this device's tensors is on its one stream; `transfer` orders its copies itself.
+        // SAFETY: what this crate does with this device's tensors is on its one stream, but for `transfer`, which orders its
+        // copies itself.
         unsafe { device.disable_event_tracking() };
         // Memory that nobody uses would go back to the system whenever the GPU is waited for. No matter if it does.
         let (stream, mut all) = (device.cuda_stream(), u64::MAX);

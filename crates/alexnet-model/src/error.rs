@@ -32,6 +32,14 @@ pub enum Error {
         /// The rule, with the values that break it.
         rule: String,
     },
+    /// Two handles of one GPU, which would not wait for each other.
+    #[error("devices {first} and {second} are one GPU, opened twice; clone the device instead")]
+    SameGpu {
+        /// Their numbers.
+        first: usize,
+        /// As above.
+        second: usize,
+    },
     /// An input of the wrong shape.
     #[error("the network takes images of shape [n, {}, {}, {}], but was given {found:?}", expected[0], expected[1], expected[2])]
     Input {

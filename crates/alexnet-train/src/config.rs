@@ -32,10 +32,10 @@ pub struct TrainConfig {
     #[serde(default)]
     pub precision: Precision,
     /// Whether `f32` products on a GPU may be rounded to TF32.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub tf32: bool,
     /// Whether a GPU may add up in another order each time.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub fast: bool,
     /// The images.
     pub data: DataConfig,

@@ -64,6 +64,11 @@ impl Feed {
         })
     }
 
+    /// Whether [`Feed::next`] will not have to wait for a batch to be loaded.
+    pub fn is_ready(&mut self) -> bool {
+        self.ahead.is_some() || self.loader.is_ready()
+    }
+
     /// The next batch and its images as the network takes them, `[n · views, 3, height, width]`; no images where none of
     /// the batch can be used. On a GPU they are written anew in the next call.
     ///

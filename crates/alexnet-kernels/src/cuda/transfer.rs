@@ -37,6 +37,15 @@ impl Drop for CopyStream {
     }
 }
 
+/// Marks what is queued. Where that fails nobody could wait for it later, so it is waited for now.
+fn record(event: &CudaEvent, stream: &CudaStream) -> Result<()> {
+    let done = event.record(stream);
+    if done.is_err() {
+        let _ = stream.synchronize();
+    }
+    done.w()
+}
+
 /// Memory that stays where it is, of at least so many values; what was there before is gone.
 fn reserve<T: DeviceRepr + ValidAsZeroBits>(
     pinned: Option<PinnedHostSlice<T>>,
@@ -93,7 +102,7 @@ impl Upload {
             None => {
                 let place = Tensor::zeros(bytes.len(), DType::U8, &Device::Cuda(self.device.clone()))?;
                 // It may lie where work that is queued has something else, and is being zeroed.
-                self.read.record(&compute).w()?;
+                record(&self.read, &compute)?;
                 place
             }
         };
@@ -103,7 +112,7 @@ impl Upload {
             // `arrived`; the pinned memory is not touched before that, and outlives it.
             unsafe { result::memcpy_htod_async(at, pinned, self.stream.0.cu_stream()) }.w()
         })?;
-        self.arrived.record(&self.stream.0).w()?;
+        record(&self.arrived, &self.stream.0)?;
         (self.place, self.len) = (Some(place), bytes.len());
         Ok(())
     }
@@ -115,7 +124,7 @@ impl Upload {
         let compute = self.device.cuda_stream();
         compute.wait(&self.arrived).w()?;
         let result = read(&place.narrow(0, 0, self.len)?);
-        self.read.record(&compute).w()?;
+        record(&self.read, &compute)?;
         result
     }
 }
@@ -160,7 +169,7 @@ impl Pool {
             })?;
         }
         let arriving = Arriving { pinned: Some(pinned), len, arrived };
-        arriving.arrived.record(&compute).w()?;
+        record(&arriving.arrived, &compute)?;
         Ok(arriving)
     }
 

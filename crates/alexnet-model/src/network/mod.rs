@@ -85,7 +85,7 @@ impl Network {
     /// all published variants use one.
     ///
     /// # Errors
-    /// A layer on a device that was not given; a device that is out of memory.
+    /// A layer on a device that was not given; a GPU that was opened twice; a device that is out of memory.
     pub fn new(spec: Specification, seed: u64, devices: &[Device]) -> Result<Self> {
         let values = |index: usize, parameter: &ParameterSpec, device: &Device| {
             let values = parameter.init.values(parameter.elements(), parameter.fan_in, seed, index as u32);
@@ -104,6 +104,14 @@ impl Network {
         if let Some(layer) = spec.layers().iter().find(|layer| layer.device >= devices.len()) {
             let rule = format!("it lives on device {}, but {} were given", layer.device, devices.len());
             return Err(Error::Layer { layer: layer.name.clone(), rule });
+        }
+        let twice = |first: &usize, second: &usize| {
+            let (a, b) = (&devices[*first], &devices[*second]);
+            a.location() == b.location() && !a.same_device(b)
+        };
+        let all = 0..devices.len();
+        if let Some((first, second)) = all.flat_map(|b| (0..b).map(move |a| (a, b))).find(|(a, b)| twice(a, b)) {
+            return Err(Error::SameGpu { first, second });
         }
         let layers = spec.layers().len();
         let mut of_layer = vec![[None; 2]; layers];

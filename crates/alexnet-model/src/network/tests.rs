@@ -157,6 +157,21 @@ fn training_in_bf16_stays_close() {
     }
 }
 
+/// They would not wait for each other.
+#[test]
+fn a_gpu_that_was_opened_twice_is_refused() {
+    let open = || alexnet_kernels::cuda_device(0);
+    match (open(), open()) {
+        (Ok(first), Ok(second)) => {
+            let network = |devices: &[Device]| Network::new(branched(0.5, DropoutScaling::AtTest), 1, devices);
+            let message = network(&[Device::Cpu, first.clone(), second]).unwrap_err().to_string();
+            assert!(message.contains("devices 1 and 2 are one GPU"), "{message}");
+            network(&[first.clone(), Device::Cpu, first, Device::Cpu]).unwrap();
+        }
+        (Err(error), _) | (_, Err(error)) => skip("cuda", &error.to_string()),
+    }
+}
+
 #[test]
 fn gradients_agree_with_finite_differences() {
     // Without kinks, which a step may cross: a mean for the maximum, tanh for ReLU.

@@ -1,7 +1,7 @@
 //! The loop.
 
+mod epoch;
 mod event;
-mod step;
 #[cfg(test)]
 mod tests;
 
@@ -9,8 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use alexnet_data::{BadSampleBudget, LoaderConfig};
-use alexnet_kernels::transfer::Download;
+use alexnet_data::LoaderConfig;
 use alexnet_kernels::{allow_nondeterministic, allow_tf32};
 use alexnet_model::{Model, Network, Precision, Tape, build};
 use candle_core::Device;
@@ -20,7 +19,6 @@ use crate::config::TrainConfig;
 use crate::data::{self, RunData};
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
-use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::plot;
 use crate::record::{EpochRecord, RunDir};
@@ -117,53 +115,6 @@ impl Trainer {
         }
         self.model.save(&self.run.last_model())?;
         Ok(self.outcome(false))
-    }
-
-    /// The rest of the epoch under way. False where it was asked to stop.
-    fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<bool> {
-        let mut budget = BadSampleBudget::one_percent(self.data.train.len()).resumed(self.state.bad);
-        let (samples, pipeline) = (self.data.train.clone(), self.data.pipeline.clone());
-        let mut feed = Feed::new(&self.model.network, samples, &pipeline, self.loader())?;
-        let mut download = Download::default();
-        // A GPU's next step is queued before the last is looked at, so that it never waits for that.
-        let (mut before, at_once) = (None, self.model.network.input_device().is_cpu());
-        loop {
-            let asked = Instant::now();
-            let next = feed.next(&self.model.network)?;
-            self.state.wait_seconds += asked.elapsed().as_secs_f64();
-            let Some((batch, images)) = next else {
-                self.finish(before, &mut download, on_event)?;
-                return Ok(true);
-            };
-            self.state.bad += batch.bad.len();
-            if !batch.bad.is_empty() {
-                self.run.add_bad(&batch.bad)?;
-                on_event(Event::BadSamples(&batch.bad));
-                budget.spend(&batch.bad)?;
-            }
-            let step = match images {
-                None => None,
-                Some(images) => Some(self.queue(&batch, &images, tape, &mut download)?),
-            };
-            feed.look_ahead();
-            self.state.batch += 1;
-            let interval = self.config.checkpoint_steps;
-            let due = step.is_some() && interval > 0 && self.state.step.is_multiple_of(interval);
-            self.finish(std::mem::replace(&mut before, step), &mut download, on_event)?;
-            if at_once || due {
-                self.finish(before.take(), &mut download, on_event)?;
-            }
-            let stopped = stop.load(Ordering::Relaxed);
-            if stopped {
-                self.finish(before.take(), &mut download, on_event)?;
-            }
-            if due {
-                self.checkpoint()?;
-            }
-            if stopped {
-                return Ok(false);
-            }
-        }
     }
 
     /// Measures on the validation images, records, and saves. False where it was asked to stop: the epoch then ends when

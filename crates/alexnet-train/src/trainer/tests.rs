@@ -1,14 +1,17 @@
+use std::path::Path;
 use std::sync::Mutex;
 
+use alexnet_data::OnBadSample;
 use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_testing::skip;
 
 use super::*;
 
-/// The losses of the steps, in their order, and that of validating.
-fn losses(folder: &std::path::Path, device: &Device) -> Vec<f64> {
-    let config =
-        TrainConfig { epochs: 1, batch_size: 4, ..TrainConfig::recipe("alexnet-torchvision", folder.join("shapes")) };
+/// The losses of the steps, in their order, and how training ended.
+fn train(folder: &Path, batch_size: usize, device: &Device) -> (Vec<f64>, Result<Outcome>) {
+    let mut config =
+        TrainConfig { epochs: 1, batch_size, ..TrainConfig::recipe("alexnet-torchvision", folder.join("shapes")) };
+    config.data.on_bad_sample = OnBadSample::Fail;
     let run = tempfile::tempdir_in(folder).unwrap();
     let run = RunDir::create(&run.path().join("run"), &config).unwrap();
     let seen = Mutex::new(Vec::new());
@@ -16,31 +19,63 @@ fn losses(folder: &std::path::Path, device: &Device) -> Vec<f64> {
         if let Event::Step { record, done, .. } = event {
             let mut seen = seen.lock().unwrap();
             seen.push(record.loss);
-            assert_eq!(done, [seen.len(), 3]);
+            assert_eq!(done, [seen.len(), 10usize.div_ceil(batch_size)]);
             assert_eq!(record.step, seen.len() as u64);
         }
     };
     let mut trainer = Trainer::new(config, run, device, 2, &show).unwrap();
-    let outcome = trainer.run(&AtomicBool::new(false), &show).unwrap();
-    let mut losses = seen.into_inner().unwrap();
-    losses.push(outcome.last.unwrap().val_loss);
-    losses
+    let outcome = trainer.run(&AtomicBool::new(false), &show);
+    (seen.into_inner().unwrap(), outcome)
+}
+
+/// Ten training and ten validation images.
+fn shapes_in(folder: &Path) {
+    let config = ShapesConfig { train: 10, val: 10, ..Default::default() };
+    shapes::prepare(&folder.join("shapes"), &config, 2, &|_, _| {}).unwrap();
+}
+
+fn gpu() -> Option<Device> {
+    match alexnet_kernels::cuda_device(0) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            skip("cuda", &error.to_string());
+            None
+        }
+    }
 }
 
 /// A GPU's images come as bytes, one batch ahead, and its losses are looked at a step later.
 #[test]
 fn a_gpu_trains_as_the_processor_does() {
-    let device = match alexnet_kernels::cuda_device(0) {
-        Ok(device) => device,
-        Err(error) => return skip("cuda", &error.to_string()),
-    };
+    let Some(device) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let config = ShapesConfig { train: 10, val: 10, ..Default::default() };
-    shapes::prepare(&folder.path().join("shapes"), &config, 2, &|_, _| {}).unwrap();
-    let [processor, gpu] = [Device::Cpu, device].map(|device| losses(folder.path(), &device));
+    shapes_in(folder.path());
+    let [processor, gpu] = [Device::Cpu, device].map(|device| {
+        let (mut losses, outcome) = train(folder.path(), 4, &device);
+        losses.push(outcome.unwrap().last.unwrap().val_loss);
+        losses
+    });
     // Three steps, the last with two images.
     assert_eq!((processor.len(), gpu.len()), (4, 4));
     for (a, b) in processor.iter().zip(&gpu) {
         assert!((a - b).abs() < 1e-3 * a.abs(), "{processor:?} and {gpu:?}");
     }
+}
+
+/// Whatever ends an epoch, the steps before it are told.
+#[test]
+fn an_image_that_ends_a_run_comes_after_the_steps_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    shapes_in(folder.path());
+    let class =
+        std::fs::read_dir(folder.path().join("shapes/train")).unwrap().flatten().map(|entry| entry.path()).min();
+    let image = std::fs::read_dir(class.unwrap()).unwrap().flatten().next().unwrap().path();
+    std::fs::write(&image, "no image").unwrap();
+    let (steps, outcome) = train(folder.path(), 1, &Device::Cpu);
+    let message = outcome.unwrap_err().to_string();
+    assert!(message.contains(image.file_name().unwrap().to_str().unwrap()), "{message}");
+    assert!((1..10).contains(&steps.len()), "the image was to come in the middle, not after {} steps", steps.len());
+    let Some(device) = gpu() else { return };
+    let (on_gpu, outcome) = train(folder.path(), 1, &device);
+    assert_eq!((on_gpu.len(), outcome.unwrap_err().to_string()), (steps.len(), message));
 }

@@ -1,0 +1,154 @@
+//! One epoch: steps in two halves, what is queued and what is read when it is done.
+//!
+//! A GPU's next step is queued before the last is looked at, so that it does not wait for that. A processor has done a step
+//! when it is queued.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use alexnet_data::{BadSampleBudget, Batch};
+use alexnet_kernels::softmax_cross_entropy;
+use alexnet_kernels::transfer::{Arriving, Download};
+use alexnet_model::{Gradient, Mode, Tape};
+use candle_core::{DType, Tensor};
+
+use super::{Event, Trainer, finite};
+use crate::error::Result;
+use crate::feed::Feed;
+use crate::record::StepRecord;
+
+/// Steps between two lines about single steps in `metrics.jsonl`.
+const RECORDED_STEPS: u64 = 10;
+
+/// A step that is queued, and on a GPU perhaps not done.
+struct Queued {
+    losses: Arriving,
+    logits: Arriving,
+    labels: Vec<u32>,
+    /// Its number, from 1 on, over all epochs, and that of its batch within the epoch.
+    step: u64,
+    batch: usize,
+    learning_rate: f64,
+}
+
+/// What the steps of an epoch hand on.
+struct Steps<'a> {
+    tape: &'a mut Tape,
+    download: Download,
+    /// The last step, if it has not been looked at.
+    before: Option<Queued>,
+    on_event: &'a (dyn Fn(Event<'_>) + Sync),
+}
+
+impl Trainer {
+    /// The rest of the epoch under way. False where it was asked to stop.
+    pub(super) fn epoch(
+        &mut self,
+        tape: &mut Tape,
+        stop: &AtomicBool,
+        on_event: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Result<bool> {
+        let mut steps = Steps { tape, download: Download::default(), before: None, on_event };
+        let ended = self.batches(&mut steps, stop);
+        // However it ended, what the last step gave comes first.
+        self.finish(&mut steps)?;
+        ended
+    }
+
+    fn batches(&mut self, steps: &mut Steps<'_>, stop: &AtomicBool) -> Result<bool> {
+        let mut budget = BadSampleBudget::one_percent(self.data.train.len()).resumed(self.state.bad);
+        let (samples, pipeline) = (self.data.train.clone(), self.data.pipeline.clone());
+        let mut feed = Feed::new(&self.model.network, samples, &pipeline, self.loader())?;
+        let at_once = self.model.network.input_device().is_cpu();
+        loop {
+            let waits = !feed.is_ready();
+            if waits {
+                // A GPU may still be busy, which is no waiting.
+                self.finish(steps)?;
+            }
+            let asked = Instant::now();
+            let next = feed.next(&self.model.network)?;
+            if waits {
+                self.state.wait_seconds += asked.elapsed().as_secs_f64();
+            }
+            let Some((batch, images)) = next else { return Ok(true) };
+            self.state.bad += batch.bad.len();
+            if !batch.bad.is_empty() {
+                self.run.add_bad(&batch.bad)?;
+                (steps.on_event)(Event::BadSamples(&batch.bad));
+                budget.spend(&batch.bad)?;
+            }
+            let step = match images {
+                None => None,
+                Some(images) => Some(self.queue(&batch, &images, steps)?),
+            };
+            feed.look_ahead();
+            self.state.batch += 1;
+            let interval = self.config.checkpoint_steps;
+            let due = step.is_some() && interval > 0 && self.state.step.is_multiple_of(interval);
+            self.finish(steps)?;
+            steps.before = step;
+            if at_once || due {
+                self.finish(steps)?;
+            }
+            if due {
+                self.checkpoint()?;
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Queues forward, loss, backward, and the update of each parameter as soon as its gradient is there.
+    fn queue(&mut self, batch: &Batch, images: &Tensor, steps: &mut Steps<'_>) -> Result<Queued> {
+        let (network, n) = (&self.model.network, batch.labels.len());
+        let rates = self.rates();
+        let learning_rate = self.config.solver.learning_rate * rates.weight;
+        // Where labels are mixed or smoothed, the loss needs a weight for each class.
+        let plain = batch.own_share.is_none() && self.config.label_smoothing == 0.0;
+        let classes = self.model.classes.len();
+        // Before forward is queued. A GPU takes up to 64 KB at once, which labels are; weights for each class are more, and
+        // wait for the step before.
+        let device = network.input_device();
+        let labels = match plain {
+            true => Tensor::from_slice(&batch.labels, n, device)?,
+            false => Tensor::from_vec(batch.targets(classes, self.config.label_smoothing)?, (n, classes), device)?,
+        };
+
+        let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
+        let logits = network.forward(images, mode, steps.tape)?;
+        let labels = labels.to_device(logits.device())?;
+        let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
+        softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
+        let update = |index, gradient: Gradient<'_>| Ok(self.solver.update(network, index, gradient, rates)?);
+        network.backward_factored(steps.tape, &grad, update)?;
+        let (losses, logits) = (steps.download.start(&losses)?, steps.download.start(&logits)?);
+        self.state.step += 1;
+        self.state.learning_rate = learning_rate;
+        let (step, batch, labels) = (self.state.step, self.state.batch + 1, batch.labels.clone());
+        Ok(Queued { losses, logits, labels, step, batch, learning_rate })
+    }
+
+    /// Waits for the last step, unless it has been looked at, counts what it gave, and tells it.
+    fn finish(&mut self, steps: &mut Steps<'_>) -> Result<()> {
+        let Some(Queued { losses, logits, labels, step, batch, learning_rate }) = steps.before.take() else {
+            return Ok(());
+        };
+        let losses = steps.download.finish(losses)?;
+        let loss = losses.iter().copied().map(f64::from).sum::<f64>() / losses.len() as f64;
+        let epoch = self.state.epoch + 1;
+        finite("the loss", loss, step, epoch, learning_rate)?;
+        let logits = steps.download.finish(logits)?;
+        for ((&loss, scores), &label) in losses.iter().zip(logits.chunks(self.model.classes.len())).zip(&labels) {
+            self.state.train.add(f64::from(loss), scores, label);
+        }
+        let seconds = self.state.epoch_seconds + self.clock.elapsed().as_secs_f64();
+        let record = StepRecord { epoch, step, learning_rate, loss, data_wait: self.state.wait_seconds / seconds };
+        if step.is_multiple_of(RECORDED_STEPS) {
+            self.state.metrics_len = self.run.step(&record)?;
+        }
+        (steps.on_event)(Event::Step { record, done: [batch, self.steps()], images: labels.len() });
+        Ok(())
+    }
+}
