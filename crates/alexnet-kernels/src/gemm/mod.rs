@@ -1,7 +1,9 @@
 //! Matrix products: [`tile`] holds the innermost loops, [`packed`] the general product, [`streamed`] the one whose second
-//! matrix is large, [`dot`] the one for few rows, [`rows`] the one whose result is used up at once.
+//! matrix is large and lies on its side, [`in_place`] the one whose second matrix is large and does not, [`dot`] the one for
+//! few rows, [`rows`] the one whose result is used up at once.
 
 pub(crate) mod dot;
+pub(crate) mod in_place;
 pub(crate) mod packed;
 pub(crate) mod rows;
 pub(crate) mod streamed;

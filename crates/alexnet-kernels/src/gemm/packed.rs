@@ -16,8 +16,8 @@ pub(super) const DEPTH: usize = 256;
 /// Columns of a block at the most: 256 · 256 values are half of a cache of 512 KB.
 const COLUMNS: usize = 256;
 
-/// Rows of B that are on their way while one is packed: without it, the gradient of fc6's input took 26 instead of 15 ms
-/// for 16 images, and 70 instead of 56 for 128.
+/// Rows of B that are on their way while one is packed: without it, the gradient of fc6's input took 70 instead of 56 ms for
+/// 128 images.
 const AHEAD: usize = 6;
 
 /// What is added to each element of C, and whether negative results become 0.

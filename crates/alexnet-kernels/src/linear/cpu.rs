@@ -3,7 +3,7 @@
 use super::LinearShape;
 use crate::backend::CpuIsa;
 use crate::gemm::packed::{self, Finish};
-use crate::gemm::{Matrix, dot, streamed};
+use crate::gemm::{Matrix, dot, in_place, streamed};
 
 pub(super) fn forward(
     isa: CpuIsa,
@@ -23,9 +23,14 @@ pub(super) fn forward(
 }
 
 pub(super) fn backward_input(isa: CpuIsa, s: &LinearShape, weight: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
+    let sizes = [s.n, s.in_features, s.out_features];
     let grad_y = Matrix::row_major(grad_y, s.out_features);
-    let weight = Matrix::row_major(weight, s.in_features);
-    packed::product(isa, [s.n, s.in_features, s.out_features], grad_y, weight, Finish::default(), grad_x);
+    if s.n <= in_place::MAX_ROWS {
+        in_place::product(isa, sizes, grad_y, weight, grad_x);
+    } else {
+        let weight = Matrix::row_major(weight, s.in_features);
+        packed::product(isa, sizes, grad_y, weight, Finish::default(), grad_x);
+    }
 }
 
 /// An empty slice is not wanted.

@@ -186,3 +186,25 @@ fn bf16_stays_within_its_bounds() {
         });
     }
 }
+
+/// By either way, past all blocks and with what is left of them: as many rows as one takes, and one more.
+#[test]
+fn the_gradient_of_the_input_is_the_same_by_either_way() {
+    use crate::gemm::in_place::MAX_ROWS;
+    for (n, width, height) in [(1, 33, 50), (12, 700, 301), (MAX_ROWS, 3010, 97), (MAX_ROWS + 1, 601, 97)] {
+        let name = format!("{n} {width} {height}");
+        let (x, weight) = (vec![0.0; n * width], uniform(&name, 0, height * width));
+        let grad_y = uniform(&name, 1, n * height);
+        let (expected, _, _) = reference::backward(&x, &weight, &grad_y, width);
+        let (x, weight) = (tensor(&x, &[n, width]), tensor(&weight, &[height, width]));
+        let grad_y = tensor(&grad_y, &[n, height]);
+        let run = || {
+            let grad = tensor(&vec![f32::NAN; n * width], &[n, width]);
+            let wanted = LinearGrads { x: Some(&grad), ..LinearGrads::default() };
+            backward_into(&x, &weight, &grad_y, wanted).unwrap();
+            values(&grad)
+        };
+        for_each_isa(|isa| assert_close(&format!("{name}, {isa}"), &run(), &expected, 1e-5));
+        assert_thread_independent(&name, run);
+    }
+}
