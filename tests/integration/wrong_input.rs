@@ -120,7 +120,7 @@ fn wrong_usage() {
     refused(here, &["fly"], 2, &["fly"]);
     // With or without support for GPUs, no machine has so many.
     refused(here, &["train", "--device", "cuda:999"], 1, &["GPU"]);
-    refused(here, &["train", "--precision", "bf16"], 1, &["precision", "bf16", "the CPU computes in f32"]);
+    refused(here, &["train", "--precision", "bf16"], 1, &["precision", "bf16", "the CPU trains in f32"]);
     refused(here, &["train", "--device", "gpu"], 2, &["cpu, cuda or cuda:N", "gpu"]);
     pictures(&here.join("photos"), 10);
     let train = |option: &str, value: &str, parts: &[&str]| {

@@ -1,10 +1,11 @@
 //! Sums of tensors in place, for networks whose paths meet.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
+use half::bf16;
 
 use crate::cuda::{self, Address, Queue, Real, arguments, common_real};
 use crate::parallel::{self, Shared};
-use crate::tensor::{self, read, write};
+use crate::tensor::{self, Element, read, write};
 
 const OP: &str = "add";
 
@@ -28,11 +29,11 @@ pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
     }) {
         return done;
     }
-    map(x, sum, |x, sum| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x))
+    map(x, sum, |x: &[f32], sum: &mut [f32]| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x))
 }
 
-/// Overwrites `y` with `factor · x`, both contiguous `f32` of one shape. On a GPU either may be `bf16`: with the factor 1
-/// it is the change of precision.
+/// Overwrites `y` with `factor · x`, both contiguous and of one shape, `f32` or `bf16`: with the factor 1 it is the change
+/// of precision, to the nearest, ties to even. (On a GPU one of them may be `bf16`, or both; on the CPU, `y`.)
 ///
 /// # Errors
 /// As [`accumulate_into`].
@@ -40,7 +41,12 @@ pub fn scale_into(x: &Tensor, factor: f32, y: &Tensor) -> Result<()> {
     if let Some(done) = on_gpu(x, y, |queue, x, y| scale_on(queue, OP, x, factor, y)) {
         return done;
     }
-    map(x, y, |x, y| y.iter_mut().zip(x).for_each(|(y, x)| *y = factor * x))
+    match y.dtype() {
+        DType::BF16 => map(x, y, |x: &[f32], y: &mut [bf16]| {
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = bf16::from_f32(factor * x))
+        }),
+        _ => map(x, y, |x: &[f32], y: &mut [f32]| y.iter_mut().zip(x).for_each(|(y, x)| *y = factor * x)),
+    }
 }
 
 /// On the GPU: y = factor · x.
@@ -56,7 +62,7 @@ pub(crate) fn scale_on(queue: &dyn Queue, op: &'static str, x: Address, factor: 
 
 /// On the GPU: zeros, in a gradient that is `f32`.
 pub(crate) fn zero_on(queue: &dyn Queue, op: &'static str, y: Address) -> Result<()> {
-    y.expect(op, "the gradient", candle_core::DType::F32)?;
+    y.expect(op, "the gradient", DType::F32)?;
     let count = y.count(op)?;
     queue.for_each(Real::F32, "set_zero", count, arguments![y, count])
 }
@@ -73,7 +79,7 @@ fn check(x: &Tensor, y: &Tensor) -> Result<()> {
     tensor::distinct(OP, &[Some(x)], &[Some(y)])
 }
 
-fn map(x: &Tensor, y: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync + Send) -> Result<()> {
+fn map<T: Element>(x: &Tensor, y: &Tensor, f: impl Fn(&[f32], &mut [T]) + Sync + Send) -> Result<()> {
     read(OP, "x", x, |x| {
         write(OP, "y", y, |y| {
             let y = Shared::new(y);
@@ -102,6 +108,22 @@ mod tests {
             assert_same_bits("half", &values(&y), &a.iter().map(|a| a / 2.0).collect::<Vec<_>>());
             assert!(accumulate_into(&x, &x).unwrap_err().to_string().contains("shares its storage"));
             assert!(accumulate_into(&x, &zeros(&[3])).unwrap_err().to_string().contains("y must be [10001], as x"));
+        });
+    }
+
+    #[test]
+    fn precision_is_changed_to_the_nearest() {
+        // Halfway between two: to the even one, below and above.
+        let halfway = [1.003_906_3, 1.011_718_8, -0.0, f32::INFINITY, f32::NAN, 1e-40, f32::MAX];
+        let x: Vec<f32> = uniform("add", 2, 5000).into_iter().chain(halfway).collect();
+        for_each_backend(|backend| {
+            let narrow = full(&x, &[x.len()]).zeros_like().and_then(|y| y.to_dtype(DType::BF16)).unwrap();
+            scale_into(&full(&x, &[x.len()]), 1.0, &narrow).unwrap();
+            let (found, expected) = (values(&narrow), rounded(&x));
+            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+                assert!(same, "{backend}: {} became {found}, not {expected}", x[i]);
+            }
         });
     }
 }

@@ -32,6 +32,12 @@ pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, Error> {
     imp::devices()
 }
 
+/// Whether all operations take `bf16` for activations and weights on this device: on GPUs. On the CPU only
+/// [`linear::forward_into`](crate::linear::forward_into) does, for the weight.
+pub fn takes_bf16(device: &Device) -> bool {
+    crate::cuda::serves(device)
+}
+
 /// The GPU with this number, with a stream of its own on which all its work is queued: its tensors do not watch who uses
 /// them, so whoever works on them on another stream orders that himself. So does who opens a GPU twice and copies between the
 /// two; clone the device instead. Memory that is given back is kept for the next who wants some, and cuBLAS adds up in `f32`.

@@ -35,7 +35,9 @@ pub use backend::CpuIsa;
 #[cfg(feature = "host-kernels")]
 #[doc(hidden)]
 pub use cuda::host::with_host_kernels;
-pub use devices::{CudaDeviceInfo, allow_nondeterministic, allow_tf32, cuda_device, cuda_devices, use_cudnn};
+pub use devices::{
+    CudaDeviceInfo, allow_nondeterministic, allow_tf32, cuda_device, cuda_devices, takes_bf16, use_cudnn,
+};
 pub use error::Error;
 pub use layout::{MemoryFormat, channels_first_into, channels_last, channels_last_into};
 pub use peak::measure_peak;

@@ -51,6 +51,9 @@ pub enum Error {
     /// [`crate::Network::backward`] without a forward pass in training mode before it.
     #[error("backward needs a tape on which forward has run in training mode")]
     NothingToBackpropagate,
+    /// [`crate::Network::backward`] in a precision that is for inference.
+    #[error("on the CPU, bf16 is for inference only: set the network's precision to f32 to train it")]
+    InferenceOnly,
     /// A device without memory for a pass.
     #[error(
         "layer {layer:?}: no memory for a batch of {batch} in {precision}, whose activations and gradients take \

@@ -119,7 +119,7 @@ impl Feed {
         let numbers = Tensor::from_vec(numbers, (n, NUMBERS), &self.device)?;
         let images = match self.images.take().filter(|images| images.dims() == [n, h, w, c]) {
             Some(images) => images,
-            None => Tensor::zeros((n, h, w, c), network.precision().dtype(), &self.device)?,
+            None => Tensor::zeros((n, h, w, c), network.precision().activations(&self.device), &self.device)?,
         };
         let params = PixelsParams { channels: self.channels, mean: self.mean.as_ref() };
         self.upload.read(|bytes| normalize_into(&bytes.reshape((n, h, w, c))?, &numbers, &params, &images))?;

@@ -82,16 +82,49 @@ struct CpuArgs {
     filter: String,
 }
 
-/// Work that is compared: what, which network, images at once.
-const WORK: [(&str, &str, usize); 7] = [
-    ("train", "alexnet-paper", 128),
-    ("train", "alexnet", 128),
-    ("train", "alexnet-torchvision", 128),
-    ("infer", "alexnet-torchvision", 1),
-    ("infer", "alexnet-paper", 1),
-    ("infer", "alexnet-torchvision", 32),
-    ("infer", "alexnet-paper", 32),
+/// Work that is compared. In `bf16` this processor's own code keeps the weights of fully connected layers, which pays for a
+/// few images; against PyTorch's `bf16` it is otherwise `f32` that we compute with.
+const WORK: [Work; 12] = [
+    Work::new("train", "alexnet-paper", 128),
+    Work::new("train", "alexnet", 128),
+    Work::new("train", "alexnet-torchvision", 128),
+    Work::new("train", "alexnet-paper", 128).with("f32", "bf16"),
+    Work::new("train", "alexnet-torchvision", 128).with("f32", "bf16"),
+    Work::new("infer", "alexnet-torchvision", 1),
+    Work::new("infer", "alexnet-paper", 1),
+    Work::new("infer", "alexnet-torchvision", 1).with("bf16", "bf16"),
+    Work::new("infer", "alexnet-torchvision", 32),
+    Work::new("infer", "alexnet-paper", 32),
+    Work::new("infer", "alexnet-torchvision", 32).with("f32", "bf16"),
+    Work::new("infer", "alexnet-paper", 32).with("f32", "bf16"),
 ];
+
+/// What is done, with which network, with how many images at once, and what with: here and by PyTorch.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Work {
+    work: &'static str,
+    arch: &'static str,
+    batch: usize,
+    precision: [&'static str; 2],
+}
+
+impl Work {
+    const fn new(work: &'static str, arch: &'static str, batch: usize) -> Self {
+        Self { work, arch, batch, precision: ["f32", "f32"] }
+    }
+
+    const fn with(self, ours: &'static str, theirs: &'static str) -> Self {
+        Self { precision: [ours, theirs], ..self }
+    }
+
+    fn name(&self) -> String {
+        let Self { work, arch, batch, precision: [ours, theirs] } = self;
+        match (*ours, *theirs) {
+            ("f32", "f32") => format!("{work} {arch} {batch}"),
+            (ours, theirs) => format!("{work} {arch} {batch} {ours} against {theirs}"),
+        }
+    }
+}
 
 /// The network whose layers are shown one by one.
 const LAYERS_OF: (&str, usize) = ("alexnet-paper", 128);
@@ -115,9 +148,7 @@ struct Results {
 /// One kind of work, round by round.
 #[derive(Serialize)]
 struct Compared {
-    work: &'static str,
-    arch: &'static str,
-    batch: usize,
+    work: Work,
     ours: Vec<Value>,
     /// The setting in which PyTorch was fastest in the first round.
     setting: Option<Setting>,
@@ -137,7 +168,7 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
     let comparison = &args.comparison;
     let threads = comparison.threads()?;
     let wanted = |name: &str| name.contains(args.filter.as_str());
-    let work = WORK.map(|(work, arch, batch)| format!("{work} {arch} {batch}"));
+    let work = WORK.map(|work| work.name());
     if comparison.rounds == 0 || !work.iter().map(String::as_str).chain(["layers", "scaling"]).any(wanted) {
         bail!(
             "{} rounds of what contains {:?} are nothing; there are layers, {}, scaling",
@@ -162,21 +193,22 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted("layers") {
         progress(&format!("layers of {}", LAYERS_OF.0));
-        results.layers = ours.run("layers", LAYERS_OF.0, LAYERS_OF.1, comparison.seconds / 4.0)?;
+        results.layers = ours.run(&Work::new("layers", LAYERS_OF.0, LAYERS_OF.1), comparison.seconds / 4.0)?;
     }
-    for (work, arch, batch) in WORK {
-        if wanted(&format!("{work} {arch} {batch}")) {
-            results.work.push(compare(&ours, torch.as_ref(), work, arch, batch, comparison)?);
+    for work in WORK {
+        if wanted(&work.name()) {
+            results.work.push(compare(&ours, torch.as_ref(), work, comparison)?);
         }
     }
     if wanted("scaling") {
         for batch in BATCHES {
-            progress(&format!("train {} {batch}", LAYERS_OF.0));
-            results.batches.extend(ours.run("train", LAYERS_OF.0, batch, comparison.seconds)?);
+            let work = Work::new("train", LAYERS_OF.0, batch);
+            progress(&work.name());
+            results.batches.extend(ours.run(&work, comparison.seconds)?);
         }
         if threads > 1 {
             progress("one thread");
-            results.one_thread = ours.on_one_thread("train", LAYERS_OF.0, 128, comparison.seconds)?;
+            results.one_thread = ours.on_one_thread(&Work::new("train", LAYERS_OF.0, 128), comparison.seconds)?;
         }
     }
     if comparison.json {
@@ -187,23 +219,16 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn compare(
-    ours: &Ours,
-    torch: Option<&Torch>,
-    work: &'static str,
-    arch: &'static str,
-    batch: usize,
-    comparison: &Comparison,
-) -> anyhow::Result<Compared> {
-    let mut compared = Compared { work, arch, batch, ours: Vec::new(), setting: None, torch: Vec::new() };
+fn compare(ours: &Ours, torch: Option<&Torch>, work: Work, comparison: &Comparison) -> anyhow::Result<Compared> {
+    let mut compared = Compared { work, ours: Vec::new(), setting: None, torch: Vec::new() };
     for round in 1..=comparison.rounds {
-        progress(&format!("{work} {arch} {batch}, round {round} of {}", comparison.rounds));
-        compared.ours.extend(ours.run(work, arch, batch, comparison.seconds)?);
+        progress(&format!("{}, round {round} of {}", work.name(), comparison.rounds));
+        compared.ours.extend(ours.run(&work, comparison.seconds)?);
         let Some(torch) = torch else { continue };
         let result = match compared.setting {
-            Some(setting) => torch.run(work, arch, batch, comparison.seconds, setting)?,
+            Some(setting) => torch.run(&work, comparison.seconds, setting)?,
             None => {
-                let (setting, result) = torch.best(work, arch, batch, comparison.seconds)?;
+                let (setting, result) = torch.best(&work, comparison.seconds)?;
                 compared.setting = Some(setting);
                 result
             }

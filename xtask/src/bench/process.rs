@@ -7,6 +7,8 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Work;
+
 /// Our side.
 pub struct Ours {
     program: PathBuf,
@@ -17,6 +19,13 @@ impl Ours {
     /// Builds it with what cargo is told beside.
     pub fn build(root: &Path, threads: usize, options: &[&str]) -> anyhow::Result<Self> {
         Ok(Self { program: build_example(root, "bench_compute", options)?, threads })
+    }
+
+    fn measure(&self, threads: usize, work: &Work, seconds: f64) -> anyhow::Result<Vec<Value>> {
+        let Work { work, arch, batch, precision: [precision, _] } = work;
+        let mut command = self.command(threads);
+        command.env("ALEXNET_PRECISION", precision);
+        json_lines(&output(command.args([work, arch]).args([batch.to_string(), seconds.to_string()]))?)
     }
 
     fn command(&self, threads: usize) -> Command {
@@ -35,14 +44,12 @@ impl Ours {
         output(self.command(1).arg("check"))
     }
 
-    pub fn run(&self, work: &str, arch: &str, batch: usize, seconds: f64) -> anyhow::Result<Vec<Value>> {
-        let arguments = [work, arch, &batch.to_string(), &seconds.to_string()];
-        json_lines(&output(self.command(self.threads).args(arguments))?)
+    pub fn run(&self, work: &Work, seconds: f64) -> anyhow::Result<Vec<Value>> {
+        self.measure(self.threads, work, seconds)
     }
 
-    pub fn on_one_thread(&self, work: &str, arch: &str, batch: usize, seconds: f64) -> anyhow::Result<Option<Value>> {
-        let arguments = [work, arch, &batch.to_string(), &seconds.to_string()];
-        Ok(json_lines(&output(self.command(1).args(arguments))?)?.into_iter().next())
+    pub fn on_one_thread(&self, work: &Work, seconds: f64) -> anyhow::Result<Option<Value>> {
+        Ok(self.measure(1, work, seconds)?.into_iter().next())
     }
 }
 
@@ -65,9 +72,11 @@ impl Torch {
         Self { python: python.into(), script: root.join("xtask/bench/twin.py"), threads }
     }
 
-    pub fn run(&self, work: &str, arch: &str, batch: usize, seconds: f64, setting: Setting) -> anyhow::Result<Value> {
+    pub fn run(&self, work: &Work, seconds: f64, setting: Setting) -> anyhow::Result<Value> {
+        let Work { work, arch, batch, precision: [_, precision] } = work;
         let mut command = Command::new(&self.python);
-        command.arg(&self.script).args([work, arch, &batch.to_string(), &seconds.to_string()]);
+        command.arg(&self.script).args([work, arch]).args([batch.to_string(), seconds.to_string()]);
+        command.args(["--precision", precision]);
         command.args(["--threads", &self.threads.to_string()]);
         command.args(setting.compile.then_some("--compile"));
         command.args(setting.channels_last.then_some("--channels-last"));
@@ -75,11 +84,11 @@ impl Torch {
     }
 
     /// The fastest setting, and what it gave.
-    pub fn best(&self, work: &str, arch: &str, batch: usize, seconds: f64) -> anyhow::Result<(Setting, Value)> {
+    pub fn best(&self, work: &Work, seconds: f64) -> anyhow::Result<(Setting, Value)> {
         let mut best: Option<(Setting, Value)> = None;
         for (compile, channels_last) in [(false, false), (false, true), (true, false), (true, true)] {
             let setting = Setting { compile, channels_last };
-            let result = self.run(work, arch, batch, seconds, setting)?;
+            let result = self.run(work, seconds, setting)?;
             if best.as_ref().is_none_or(|(_, best)| rate(&result) > rate(best)) {
                 best = Some((setting, result));
             }

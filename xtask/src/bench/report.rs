@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::process::rate;
-use super::{Compared, LAYERS_OF, Results};
+use super::{Compared, LAYERS_OF, Results, Work};
 
 pub fn tables(results: &Results) -> String {
     let mut text = String::new();
@@ -42,7 +42,13 @@ fn networks(text: &mut String, work: &[Compared]) -> std::fmt::Result {
     writeln!(text, "\n| work | images/s | PyTorch, at its best | ratio | n | memory, MiB | PyTorch's |")?;
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for compared in work {
-        let Compared { work, arch, batch, ours, torch, setting } = compared;
+        let Compared { work: Work { work, arch, batch, precision }, ours, torch, setting } = compared;
+        let with = match precision {
+            ["f32", "f32"] => String::new(),
+            ["f32", theirs] => format!(", PyTorch in {theirs}"),
+            [ours, theirs] if ours == theirs => format!(", {ours}"),
+            [ours, theirs] => format!(", {ours}, PyTorch in {theirs}"),
+        };
         let ours_rate = spread(ours.iter().map(rate).collect(), 1);
         let memory = |results: &[Value]| {
             let most = results.iter().map(|result| number(&result["peak_memory_mib"])).fold(f64::NAN, f64::max);
@@ -61,7 +67,7 @@ fn networks(text: &mut String, work: &[Compared]) -> std::fmt::Result {
         let ratio = if ratios.is_empty() { "–".into() } else { format!("**{}**", spread(ratios, 2)) };
         writeln!(
             text,
-            "| {work} `{arch}`, batch {batch} | {ours_rate} | {torch_rate} | {ratio} | {} | {} | {} |",
+            "| {work} `{arch}`, batch {batch}{with} | {ours_rate} | {torch_rate} | {ratio} | {} | {} | {} |",
             ours.len(),
             memory(ours),
             memory(torch)
@@ -158,9 +164,7 @@ mod tests {
             peak: vec![json!({ "gflops": 100.0, "threads": 2, "isa": "avx2" })],
             layers: vec![json!({ "layer": "conv1", "forward_ms": 2.0, "forward_gflops": 50.0, "grad_x_ms": null })],
             work: vec![Compared {
-                work: "train",
-                arch: "alexnet",
-                batch: 128,
+                work: Work::new("train", "alexnet", 128).with("f32", "bf16"),
                 ours: vec![result(30.0), result(20.0), result(40.0)],
                 setting: Some(Setting { compile: true, channels_last: true }),
                 torch: vec![result(10.0), result(10.0), result(10.0)],
@@ -170,7 +174,7 @@ mod tests {
         };
         let text = tables(&results);
         for part in [
-            "| train `alexnet`, batch 128 | 30.0 (20.0–40.0) | 10.0 (10.0–10.0) (compiled, channels last) \
+            "| train `alexnet`, batch 128, PyTorch in bf16 | 30.0 (20.0–40.0) | 10.0 (10.0–10.0) (compiled, channels last) \
              | **3.00 (2.00–4.00)** | 3 | 100 | 100 |",
             "| conv1 | 2.0, 50 (50 %) | – | – |",
             "1.90 times as many",

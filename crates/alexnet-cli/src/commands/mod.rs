@@ -37,20 +37,11 @@ impl MachineArgs {
     }
 }
 
-/// Before anything is written.
-fn check_precision(precision: Precision, device: &Device) -> anyhow::Result<()> {
-    if precision == Precision::Bf16 && device.is_cpu() {
-        bail!("precision bf16: the CPU computes in f32; choose that, or a GPU with --device");
-    }
-    Ok(())
-}
-
 impl WeightsArgs {
     /// The model on this machine's device, to compute as asked.
     fn load(&self, machine: &MachineArgs) -> anyhow::Result<Model> {
         let device = machine.device()?;
         let precision = machine.precision.map_or(Precision::F32, Precision::from);
-        check_precision(precision, &device)?;
         alexnet_kernels::allow_tf32(machine.tf32);
         alexnet_kernels::allow_nondeterministic(machine.fast);
         let mut model = Model::load(&model_file(&self.weights)?, self.arch.as_deref(), &device)?;

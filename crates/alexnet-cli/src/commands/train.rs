@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alexnet_data::shapes::{self, ShapesConfig};
+use alexnet_model::Precision;
 use alexnet_train::{Error, Event, Outcome, RunDir, TrainConfig, Trainer};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 
 use crate::args::{SHAPES, TrainArgs};
@@ -20,7 +21,10 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     };
     config.validate()?;
     let device = args.machine.device()?;
-    super::check_precision(config.precision, &device)?;
+    // Before anything is written.
+    if config.precision == Precision::Bf16 && device.is_cpu() {
+        bail!("precision bf16: the CPU trains in f32; choose that, or a GPU with --device");
+    }
     let threads = args.machine.threads();
     let view = TrainView::new(args.machine.json, config.epochs);
     if config.data.path == Path::new(SHAPES) {

@@ -45,7 +45,7 @@ impl PreparedWeight {
         let shape = Conv2dShape::new(x.dims(), self.weight.dims(), &self.params)?;
         shape.check_all(bias, Some(y))?;
         tensor::distinct(OP, &[Some(x), Some(&self.weight), bias], &[Some(y)])?;
-        if device::serves(x) {
+        if device::serves(x.device()) {
             let reads = [("x", Some(x)), ("weight", Some(self.channels_last()?)), ("bias", bias)];
             let forward = |queue: &dyn device::Queue, inputs, [y]: [_; 1]| {
                 cuda::forward(queue, &shape, inputs, MemoryFormat::ChannelsLast, relu, y)

@@ -23,7 +23,7 @@ mod product;
 #[cfg(feature = "cuda")]
 pub(crate) mod transfer;
 
-use candle_core::{CudaStorage, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CudaStorage, DType, Device, Layout, Result, Shape, Tensor};
 
 use crate::error::{self, Error};
 pub(crate) use convolution::{Convolution, Pass, Sizes};
@@ -202,13 +202,13 @@ impl dyn Queue + '_ {
 /// A tensor of a call with its name; none was left out.
 pub(crate) type Named<'a> = (&'static str, Option<&'a Tensor>);
 
-/// Whether what is done with `tensor` is done by a [`Queue`].
-pub(crate) fn serves(tensor: &Tensor) -> bool {
+/// Whether what is done with tensors on `device` is done by a [`Queue`].
+pub(crate) fn serves(device: &Device) -> bool {
     #[cfg(any(test, feature = "host-kernels"))]
     if host::forced().is_some() {
         return true;
     }
-    tensor.device().is_cuda()
+    device.is_cuda()
 }
 
 /// Where the tensors are on a GPU, calls `f` with their addresses; otherwise `None`, and `f` is not called. All must be

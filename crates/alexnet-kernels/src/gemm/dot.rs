@@ -1,12 +1,12 @@
 //! C = A·Bᵀ where A has few rows: inference with a small batch.
 //!
 //! Both matrices have their k adjacent, so a vector runs along k, nothing is packed, and B, by far the larger, is read
-//! once from end to end at the speed of the memory.
+//! once from end to end at the speed of the memory: as `bf16`, in half the time.
 
 use super::packed::Finish;
 use crate::backend::CpuIsa;
 use crate::parallel::{self, Shared};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::{Kernel, Load, Simd, dispatch};
 
 /// Up to this many rows of A this way is the faster one.
 pub(crate) const MAX_ROWS: usize = 8;
@@ -17,7 +17,14 @@ const COLUMNS_OF_ROWS: usize = 4;
 const GRAIN: usize = 64;
 
 /// Overwrites C, `m` by `n`, with the product of A, `m` by `k`, and the transpose of B, `n` by `k`; all row-major.
-pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], finish: Finish<'_>, c: &mut [f32]) {
+pub(crate) fn product<B: Load>(
+    isa: CpuIsa,
+    [m, n, k]: [usize; 3],
+    a: &[f32],
+    b: &[B],
+    finish: Finish<'_>,
+    c: &mut [f32],
+) {
     assert!(a.len() == m * k && b.len() == n * k && c.len() == m * n, "A is {m} by {k}, B {n} by {k}, C {m} by {n}");
     let c = Shared::new(c);
     let step = if m == 1 { COLUMNS } else { COLUMNS_OF_ROWS };
@@ -31,17 +38,19 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], 
                 let mut sums = [[0f32; COLUMNS]; 4];
                 let rows = match (m - row, columns) {
                     (4.., COLUMNS_OF_ROWS) => {
-                        dispatch(isa, Dot::<4, COLUMNS_OF_ROWS> { a: a(4), b, k, sums: &mut sums })
+                        dispatch(isa, Dot::<B, 4, COLUMNS_OF_ROWS> { a: a(4), b, k, sums: &mut sums })
                     }
                     (2.., COLUMNS_OF_ROWS) => {
-                        dispatch(isa, Dot::<2, COLUMNS_OF_ROWS> { a: a(2), b, k, sums: &mut sums })
+                        dispatch(isa, Dot::<B, 2, COLUMNS_OF_ROWS> { a: a(2), b, k, sums: &mut sums })
                     }
-                    (_, COLUMNS_OF_ROWS) => dispatch(isa, Dot::<1, COLUMNS_OF_ROWS> { a: a(1), b, k, sums: &mut sums }),
-                    (_, COLUMNS) => dispatch(isa, Dot::<1, COLUMNS> { a: a(1), b, k, sums: &mut sums }),
+                    (_, COLUMNS_OF_ROWS) => {
+                        dispatch(isa, Dot::<B, 1, COLUMNS_OF_ROWS> { a: a(1), b, k, sums: &mut sums })
+                    }
+                    (_, COLUMNS) => dispatch(isa, Dot::<B, 1, COLUMNS> { a: a(1), b, k, sums: &mut sums }),
                     _ => {
                         for (j, b) in b.chunks_exact(k.max(1)).enumerate() {
                             let mut sum = [[0f32; COLUMNS]; 4];
-                            dispatch(isa, Dot::<1, 1> { a: a(1), b, k, sums: &mut sum });
+                            dispatch(isa, Dot::<B, 1, 1> { a: a(1), b, k, sums: &mut sum });
                             sums[0][j] = sum[0][0];
                         }
                         1
@@ -63,14 +72,14 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: &[f32], b: &[f32], 
 }
 
 /// `M` rows of A times `N` rows of B.
-struct Dot<'a, const M: usize, const N: usize> {
+struct Dot<'a, B, const M: usize, const N: usize> {
     a: &'a [f32],
-    b: &'a [f32],
+    b: &'a [B],
     k: usize,
     sums: &'a mut [[f32; COLUMNS]; 4],
 }
 
-impl<const M: usize, const N: usize> Kernel for Dot<'_, M, N> {
+impl<B: Load, const M: usize, const N: usize> Kernel for Dot<'_, B, M, N> {
     /// Rows done.
     type Output = usize;
 
@@ -83,13 +92,14 @@ impl<const M: usize, const N: usize> Kernel for Dot<'_, M, N> {
             let mut at = 0;
             while at < k {
                 let count = S::LANES.min(k - at);
-                let load = |from: *const f32| {
-                    if count == S::LANES { S::load(from) } else { S::load_partial(from, count) }
-                };
-                let b: [S::F32; N] = std::array::from_fn(|j| load(b.as_ptr().add(j * k + at)));
+                // A loop and no closure, into which the instructions would not be inlined.
+                let mut of_b = [S::splat(0.0); N];
+                for (j, of_b) in of_b.iter_mut().enumerate() {
+                    *of_b = load::<S, B>(b.as_ptr().add(j * k + at), count);
+                }
                 for (i, vectors) in vectors.iter_mut().enumerate() {
-                    let a = load(a.as_ptr().add(i * k + at));
-                    for (vector, &b) in vectors.iter_mut().zip(&b) {
+                    let a = load::<S, f32>(a.as_ptr().add(i * k + at), count);
+                    for (vector, &b) in vectors.iter_mut().zip(&of_b) {
                         *vector = S::mul_add(a, b, *vector);
                     }
                 }
@@ -103,4 +113,11 @@ impl<const M: usize, const N: usize> Kernel for Dot<'_, M, N> {
         }
         M
     }
+}
+
+/// The first `count` of a vector's values.
+#[inline(always)]
+unsafe fn load<S: Simd, T: Load>(from: *const T, count: usize) -> S::F32 {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { T::load::<S>(from) } else { T::load_partial::<S>(from, count) } }
 }

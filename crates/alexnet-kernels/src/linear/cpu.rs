@@ -4,12 +4,13 @@ use super::LinearShape;
 use crate::backend::CpuIsa;
 use crate::gemm::packed::{self, Finish};
 use crate::gemm::{Matrix, dot, in_place, streamed};
+use crate::simd::Load;
 
-pub(super) fn forward(
+pub(super) fn forward<W: Load>(
     isa: CpuIsa,
     s: &LinearShape,
     x: &[f32],
-    weight: &[f32],
+    weight: &[W],
     bias: &[f32],
     relu: bool,
     y: &mut [f32],

@@ -9,7 +9,8 @@ mod update;
 
 pub use update::update_weight;
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use half::bf16;
 
 use crate::backend::CpuIsa;
 use crate::cuda::{self as device, Address, Stored};
@@ -75,6 +76,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 /// As [`linear`], on contiguous tensors, into a tensor that is there already: `y`, `[n, out_features]`, is overwritten.
 /// With `relu`, negative results become 0.
 ///
+/// On the CPU the weight may be `bf16`: a few rows of `x` take about as long as it takes to read it. It is computed with as
+/// `f32`, as everything else is.
+///
 /// # Errors
 /// As [`linear`]; a tensor is not contiguous, or `y` shares its storage with another.
 pub fn forward_into(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bool, y: &Tensor) -> Result<()> {
@@ -87,14 +91,17 @@ pub fn forward_into(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bo
     {
         return done;
     }
-    let isa = CpuIsa::current();
     read(OP, "x", x, |x| {
-        read(OP, "weight", weight, |weight| {
-            read_optional(OP, "bias", bias, |bias| {
-                write(OP, "y", y, |y| {
-                    cpu::forward(isa, &shape, x, weight, bias, relu, y);
+        read_optional(OP, "bias", bias, |bias| {
+            write(OP, "y", y, |y| match weight.dtype() {
+                DType::BF16 => read(OP, "weight", weight, |weight: &[bf16]| {
+                    cpu::forward(CpuIsa::current(), &shape, x, weight, bias, relu, y);
                     Ok(())
-                })
+                }),
+                _ => read(OP, "weight", weight, |weight: &[f32]| {
+                    cpu::forward(CpuIsa::current(), &shape, x, weight, bias, relu, y);
+                    Ok(())
+                }),
             })
         })
     })
@@ -168,7 +175,7 @@ impl Op {
     ) -> Result<(CpuStorage, Shape)> {
         let shape = LinearShape::new(x.1.dims(), weight.1.dims(), bias.map(|(_, layout)| layout.dims()))?;
         let x = tensor::slice(OP, "x", x.0, x.1)?;
-        let weight = tensor::slice(OP, "weight", weight.0, weight.1)?;
+        let weight = tensor::slice::<f32>(OP, "weight", weight.0, weight.1)?;
         let bias = bias.map(|(s, l)| tensor::slice(OP, "bias", s, l)).transpose()?.unwrap_or(&[]);
         let mut y = vec![0.0; shape.n * shape.out_features];
         cpu::forward(CpuIsa::current(), &shape, x, weight, bias, false, &mut y);

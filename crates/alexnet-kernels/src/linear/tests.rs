@@ -208,3 +208,29 @@ fn the_gradient_of_the_input_is_the_same_by_either_way() {
         assert_thread_independent(&name, run);
     }
 }
+
+/// On the processor the weight alone may be narrow: the very bits of the rounded one.
+#[test]
+fn a_narrow_weight_is_the_rounded_one() {
+    // Besides those of the table, as many rows as have a way of their own, and what is left of vectors and blocks.
+    let more = [(1, 700, 70), (1, 3, 9), (4, 33, 66), (7, 1030, 13), (9, 1030, 100), (40, 515, 49)];
+    let of_table = products().map(|product| (product.n, product.in_features, product.out_features));
+    for (n, width, height) in of_table.chain(more) {
+        let name = format!("{n} {width} {height}");
+        let (x, bias) = (uniform(&name, 0, n * width), uniform(&name, 1, height));
+        let weight = rounded(&uniform(&name, 2, height * width));
+        let run = |dtype: DType| {
+            let (x, bias) = (tensor(&x, &[n, width]), tensor(&bias, &[height]));
+            let weight = tensor(&weight, &[height, width]).to_dtype(dtype).unwrap();
+            let y = tensor(&vec![f32::NAN; n * height], &[n, height]);
+            forward_into(&x, &weight, Some(&bias), true, &y).unwrap();
+            values(&y)
+        };
+        for_each_isa(|isa| assert_same_bits(&format!("{name}, {isa}"), &run(DType::BF16), &run(DType::F32)));
+        assert_thread_independent(&name, || run(DType::BF16));
+    }
+    let (x, weight, grad) = (zeros(&[1, 2]), zeros(&[3, 2]).to_dtype(DType::BF16).unwrap(), zeros(&[1, 2]));
+    let wanted = LinearGrads { x: Some(&grad), ..LinearGrads::default() };
+    let message = backward_into(&x, &weight, &zeros(&[1, 3]), wanted).unwrap_err().to_string();
+    assert!(message.contains("weight must be f32") && message.contains("bf16"), "{message}");
+}

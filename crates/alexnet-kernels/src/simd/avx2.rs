@@ -1,4 +1,5 @@
 use super::Simd;
+use half::bf16;
 use std::arch::x86_64::*;
 
 /// AVX2 with FMA: 8 lanes, 16 registers.
@@ -37,6 +38,21 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store_partial(to: *mut f32, v: __m256, count: usize) {
         unsafe { _mm256_maskstore_ps(to, first(count), v) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> __m256 {
+        unsafe {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_partial(from: *const bf16, count: usize) -> __m256 {
+        let mut values = [bf16::ZERO; 8];
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
+            Self::load_bf16(values.as_ptr())
+        }
     }
     #[inline(always)]
     unsafe fn add(a: __m256, b: __m256) -> __m256 {

@@ -1,4 +1,5 @@
 use super::Simd;
+use half::bf16;
 use std::arch::x86_64::*;
 
 /// AVX-512 F, BW, DQ, VL: 16 lanes, 32 registers.
@@ -9,6 +10,12 @@ pub(crate) struct Avx512;
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
+}
+
+#[inline(always)]
+unsafe fn widened(halves: __m256i) -> __m512 {
+    // SAFETY: the caller guarantees AVX-512.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))) }
 }
 
 // SAFETY of every block below: the trait's contract; the caller guarantees the instruction set and the pointers.
@@ -36,6 +43,14 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_partial(to: *mut f32, v: __m512, count: usize) {
         unsafe { _mm512_mask_storeu_ps(to, first(count), v) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> __m512 {
+        unsafe { widened(_mm256_loadu_si256(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_partial(from: *const bf16, count: usize) -> __m512 {
+        unsafe { widened(_mm256_maskz_loadu_epi16(first(count), from.cast())) }
     }
     #[inline(always)]
     unsafe fn add(a: __m512, b: __m512) -> __m512 {

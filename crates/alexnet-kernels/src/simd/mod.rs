@@ -16,6 +16,7 @@ pub(crate) use self::{avx2::Avx2, avx512::Avx512};
 pub(crate) use portable::Portable;
 
 use crate::backend::CpuIsa;
+use half::bf16;
 
 /// One instruction set's vectors of `f32`.
 ///
@@ -35,6 +36,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Lanes from `count` on are zero.
     unsafe fn load_partial(from: *const f32, count: usize) -> Self::F32;
     unsafe fn store_partial(to: *mut f32, v: Self::F32, count: usize);
+    /// Widened: a `bf16` is the upper half of an `f32`.
+    unsafe fn load_bf16(from: *const bf16) -> Self::F32;
+    /// Lanes from `count` on are zero.
+    unsafe fn load_bf16_partial(from: *const bf16, count: usize) -> Self::F32;
     unsafe fn add(a: Self::F32, b: Self::F32) -> Self::F32;
     unsafe fn mul(a: Self::F32, b: Self::F32) -> Self::F32;
     unsafe fn div(a: Self::F32, b: Self::F32) -> Self::F32;
@@ -52,6 +57,50 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     ) -> (Self::F32, Self::F32);
     /// The sum of the lanes, in a fixed order.
     unsafe fn sum(a: Self::F32) -> f32;
+}
+
+/// A type whose values are loaded into vectors of `f32`.
+pub(crate) trait Load: Copy + Send + Sync + 'static {
+    /// # Safety
+    /// As [`Simd::load`] and [`Simd::load_bf16`].
+    unsafe fn load<S: Simd>(from: *const Self) -> S::F32;
+    /// # Safety
+    /// As [`Simd::load_partial`] and [`Simd::load_bf16_partial`].
+    unsafe fn load_partial<S: Simd>(from: *const Self, count: usize) -> S::F32;
+    /// The values themselves, where they are `f32` already.
+    fn as_f32(values: &[Self]) -> Option<&[f32]>;
+}
+
+// SAFETY of every block below: the caller's promise is that of the function called.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Load for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(from: *const f32) -> S::F32 {
+        unsafe { S::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial<S: Simd>(from: *const f32, count: usize) -> S::F32 {
+        unsafe { S::load_partial(from, count) }
+    }
+    fn as_f32(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
+    }
+}
+
+// SAFETY of every block below: as above.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Load for bf16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(from: *const bf16) -> S::F32 {
+        unsafe { S::load_bf16(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial<S: Simd>(from: *const bf16, count: usize) -> S::F32 {
+        unsafe { S::load_bf16_partial(from, count) }
+    }
+    fn as_f32(_: &[bf16]) -> Option<&[f32]> {
+        None
+    }
 }
 
 /// Asks for values that are needed soon, where the processor can be asked.

@@ -1,4 +1,5 @@
 use super::Simd;
+use half::bf16;
 
 /// Four lanes as an array, which the compiler keeps in one register on every 64-bit target.
 #[derive(Clone, Copy)]
@@ -41,6 +42,19 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn store_partial(to: *mut f32, v: [f32; 4], count: usize) {
         unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), to, count) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> [f32; 4] {
+        let halves = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
+        halves.map(|half| f32::from_bits(u32::from(half) << 16))
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_partial(from: *const bf16, count: usize) -> [f32; 4] {
+        let mut values = [bf16::ZERO; 4];
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
+            Self::load_bf16(values.as_ptr())
+        }
     }
     #[inline(always)]
     unsafe fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {

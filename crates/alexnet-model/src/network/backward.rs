@@ -2,7 +2,7 @@
 
 use alexnet_kernels::conv2d::Conv2dGrads;
 use alexnet_kernels::linear::LinearGrads;
-use alexnet_kernels::{activation, add, avg_pool2d, channels_last_into, concat, conv2d, dropout, linear};
+use alexnet_kernels::{activation, add, avg_pool2d, channels_last_into, concat, conv2d, dropout, linear, takes_bf16};
 use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
@@ -48,8 +48,8 @@ impl Network {
     /// gradient's buffer is used again after the call. What `tape` kept is released on the way.
     ///
     /// # Errors
-    /// [`Error::NothingToBackpropagate`] without a forward pass in training mode on the tape; whatever `on_gradient`
-    /// returns.
+    /// [`Error::NothingToBackpropagate`] without a forward pass in training mode on the tape; [`Error::InferenceOnly`] in
+    /// `bf16` on the CPU; whatever `on_gradient` returns.
     pub fn backward(
         &self,
         tape: &mut Tape,
@@ -81,9 +81,12 @@ impl Network {
         let Some(mode @ Mode::Train { .. }) = tape.mode.take() else {
             return Err(Error::NothingToBackpropagate);
         };
+        if self.precision == Precision::Bf16 && !self.devices.iter().all(takes_bf16) {
+            return Err(Error::InferenceOnly);
+        }
         let layers = self.spec.layers().len();
         let mut grads: Vec<Option<Tensor>> = vec![None; layers];
-        let first = tape.take(grad_logits.dims(), self.precision.dtype(), self.device_of(layers - 1))?;
+        let first = tape.take(grad_logits.dims(), self.activations(layers - 1), self.device_of(layers - 1))?;
         add::scale_into(&grad_logits.contiguous()?, 1.0, &first)?;
         grads[layers - 1] = Some(first);
         for layer in (0..layers).rev() {
@@ -213,7 +216,7 @@ impl Network {
             return Ok(None);
         }
         let n = tape.batch();
-        tape.take(&self.spec.shapes()[input].batch(n), self.precision.dtype(), self.device_of(layer)).map(Some)
+        tape.take(&self.spec.shapes()[input].batch(n), self.activations(layer), self.device_of(layer)).map(Some)
     }
 
     /// Passes complete gradients on and takes their buffers back.

@@ -38,10 +38,9 @@ impl Network {
     ) -> Result<Tensor> {
         let n = self.batch_of(x)?;
         let layers = self.spec.layers().len();
-        let dtype = self.precision.dtype();
         tape.start(layers, n, mode);
         for layer in 0..layers {
-            let dims = self.spec.shapes()[layer].batch(n);
+            let (dims, dtype) = (self.spec.shapes()[layer].batch(n), self.activations(layer));
             let y = if layer + 1 == layers {
                 // Never a pooled buffer: it is handed out.
                 Tensor::zeros(dims, dtype, self.device_of(layer)).map_err(Into::into)

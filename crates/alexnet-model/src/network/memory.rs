@@ -39,7 +39,7 @@ impl Network {
     /// gradients and those of parameters. Parameters themselves, the solver's velocities and what libraries work in come on
     /// top. For networks on one device.
     pub fn pass_memory(&self, batch: usize, mode: Mode) -> usize {
-        let (mut plan, dtype, layers) = (Plan::default(), self.precision.dtype(), self.spec.layers());
+        let (mut plan, dtype, layers) = (Plan::default(), self.activations(0), self.spec.layers());
         let count = |layer: usize| self.spec.shapes()[layer].elements() * batch;
         let indices = |layer: usize| match (&layers[layer].kind, mode) {
             (LayerKind::MaxPool2d(params), Mode::Train { .. }) => Some(index_dtype(params)),

@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::atomic::AtomicU32;
 
-use alexnet_kernels::add;
+use alexnet_kernels::{add, takes_bf16};
 use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
@@ -40,17 +40,20 @@ pub enum Precision {
     /// Everything in `f32`.
     #[default]
     F32,
-    /// Activations, their gradients and a copy of the weights in bfloat16; sums, biases and the loss in `f32`. On GPUs,
-    /// where cuDNN rounds the gradients of convolutions' weights to bfloat16 before they are kept in `f32`.
+    /// On GPUs, activations, their gradients and a copy of the weights in bfloat16; sums, biases and the loss in `f32`.
+    /// cuDNN rounds the gradients of convolutions' weights to bfloat16 before they are kept in `f32`.
+    ///
+    /// On the CPU, a copy of the fully connected layers' weights in bfloat16, which are most of what a single image has to
+    /// wait for, and everything else in `f32`: for use, not for training.
     Bf16,
 }
 
 impl Precision {
-    /// The type of activations.
-    pub fn dtype(self) -> DType {
+    /// The type of activations on `device`.
+    pub fn activations(self, device: &Device) -> DType {
         match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
+            Self::Bf16 if takes_bf16(device) => DType::BF16,
+            _ => DType::F32,
         }
     }
 }
@@ -175,6 +178,11 @@ impl Network {
         self.device_of(0)
     }
 
+    /// The type of a layer's activations.
+    fn activations(&self, layer: usize) -> DType {
+        self.precision.activations(self.device_of(layer))
+    }
+
     fn device_of(&self, layer: usize) -> &Device {
         &self.devices[self.spec.layers()[layer].device]
     }
@@ -187,14 +195,16 @@ impl Network {
     /// Computes with another precision from now on, except as a [`candle_nn::ModuleT`], which is `f32`.
     ///
     /// # Errors
-    /// A device that is out of memory; [`Precision::Bf16`] on the CPU.
+    /// A device that is out of memory.
     pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
         // The network stays as it is if one of them cannot be made.
         let copy = |parameter: &Parameter| {
-            if precision == Precision::F32 || parameter.spec.role == Role::Bias {
+            let kind = &self.spec.layers()[parameter.spec.layer].kind;
+            let pays = matches!(kind, LayerKind::Linear(_)) || takes_bf16(parameter.var.device());
+            if precision == Precision::F32 || parameter.spec.role == Role::Bias || !pays {
                 return Ok(None);
             }
-            let copy = Tensor::zeros(parameter.var.shape(), precision.dtype(), parameter.var.device())?;
+            let copy = Tensor::zeros(parameter.var.shape(), DType::BF16, parameter.var.device())?;
             add::scale_into(parameter.var.as_tensor(), 1.0, &copy)?;
             Ok(Some(copy))
         };

@@ -10,8 +10,8 @@
 //! bench_compute infer  ARCH BATCH SECONDS       forward passes
 //! ```
 //! One line of JSON for each result. `RAYON_NUM_THREADS` sets the threads, `ALEXNET_ISA` (`portable`, `avx2`, `avx512`) the
-//! instruction set, `ALEXNET_GPU` the number of a GPU to compute on instead, and then `ALEXNET_PRECISION` (`f32`, `tf32`,
-//! `bf16`) with what and `ALEXNET_CUDNN=0` without cuDNN.
+//! instruction set, `ALEXNET_PRECISION` (`f32`, `bf16`, on a GPU also `tf32`) what to compute with, `ALEXNET_GPU` the number
+//! of a GPU to compute on instead, and then `ALEXNET_CUDNN=0` without cuDNN.
 
 #![allow(unreachable_pub)] // A program has no outside.
 
@@ -55,10 +55,7 @@ impl Target {
 
     /// The type of activations.
     fn dtype(&self) -> DType {
-        match self.precision {
-            Precision::F32 => DType::F32,
-            Precision::Bf16 => DType::BF16,
-        }
+        self.precision.activations(&self.device)
     }
 
     /// Seconds of each run of `work`, after two to warm up, for `time` or three runs, whichever is longer. On a GPU, work

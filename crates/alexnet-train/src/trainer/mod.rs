@@ -56,7 +56,7 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         if config.precision == Precision::Bf16 && device.is_cpu() {
-            let rule = "the CPU computes in f32; choose that, or a GPU".into();
+            let rule = "the CPU trains in f32; choose that, or a GPU".into();
             return Err(Error::Config { what: "precision".into(), found: "bf16".into(), rule });
         }
         // The variant's preprocessing does not depend on the classes, so an unknown name is found before the data is.

@@ -103,6 +103,40 @@ fn logits_and_all_gradients_of_every_variant_agree() {
     }
 }
 
+/// On the processor, `bf16` rounds the weights of fully connected layers, to eight bits, and nothing else.
+#[test]
+fn inference_in_bf16_stays_close_on_every_variant() {
+    let golden = golden();
+    for variant in crate::VARIANTS {
+        let mut network = twin(variant.name);
+        let index = golden.get(&format!("{}/images", variant.name)).unwrap()[0] as u32;
+        let image = images(&network, index, 1);
+        network.set_precision(Precision::Bf16).unwrap();
+        // More images than go row by row.
+        let batches = [1, 9].map(|n| Tensor::cat(&vec![&image; n], 0).unwrap());
+        let logits = |network: &Network| batches.each_ref().map(|x| values(&network.inference().forward(x).unwrap()));
+        let narrow = logits(&network);
+        for logits in narrow.iter().flat_map(|logits| logits.chunks_exact(10)) {
+            golden.assert(&format!("{}/logits", variant.name), logits, 2e-2);
+        }
+        let mut tape = Tape::new();
+        let grad = network.forward(&image, TRAIN, &mut tape).unwrap().zeros_like().unwrap();
+        let refused = network.backward(&mut tape, &grad, |_, _| Ok(())).unwrap_err().to_string();
+        assert!(refused.contains("bf16 is for inference"), "{refused}");
+
+        network.set_precision(Precision::F32).unwrap();
+        for Parameter { spec, var, .. } in network.parameters() {
+            if spec.role == Role::Weight && spec.shape.len() == 2 {
+                let rounded = var.to_dtype(DType::BF16).and_then(|var| var.to_dtype(DType::F32)).unwrap();
+                var.set(&rounded).unwrap();
+            }
+        }
+        for (narrow, rounded) in narrow.iter().zip(&logits(&network)) {
+            assert_same_bits(variant.name, narrow, rounded);
+        }
+    }
+}
+
 /// Ten steps of the 2012 rule, biases at twice the rate and without decay.
 #[test]
 fn ten_training_steps_of_alexnet_agree() {
