@@ -99,8 +99,13 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
         clean(output)?;
         return Ok(reports);
     }
-    if !Progress::path(output).exists() && output.exists() {
-        require_empty(output)?;
+    let begun = Progress::path(output).exists();
+    if !begun {
+        if output.exists() {
+            require_empty(output)?;
+        }
+        // While nothing is made that would be left behind.
+        require_space(options, &input, &Progress::new(settings.clone()))?;
     }
     let lock = lock(output)?;
     let mut state = match Progress::read(output)? {
@@ -108,7 +113,9 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
         Some(state) => return Err(other_settings(output, "an unfinished data set", &state.settings, &settings)),
         None => Progress::new(settings),
     };
-    require_space(options, &input, &state)?;
+    if begun {
+        require_space(options, &input, &state)?;
+    }
     state.write(output, None)?;
     let classes = input.classes();
     let mut reports = Vec::new();

@@ -102,10 +102,41 @@ pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Pro
         };
         needed += (whole - done as f64).max(0.0);
     }
-    let free = fs4::available_space(output).map_err(|source| Error::Read { path: output.clone(), source })? as f64;
+    // The folder itself may not be there yet.
+    let there = output.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let free = fs4::available_space(there).map_err(|source| Error::Read { path: output.clone(), source })? as f64;
     if needed > free {
         let reason = format!("about {:.1} GB will be written, and {:.1} GB are free", needed / 1e9, free / 1e9);
         return Err(Error::Output { path: output.clone(), reason });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prepare::prepare;
+
+    #[test]
+    fn a_disk_that_is_too_small_is_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let [class, other] = ["a", "b"].map(|class| folder.path().join("photos/train").join(class));
+        for class in [&class, &other] {
+            fs::create_dir_all(class).unwrap();
+        }
+        fs::write(other.join("small.jpg"), "").unwrap();
+        // A file of holes: 8 TB that take no room.
+        if let Err(error) = File::create(class.join("huge.jpg")).and_then(|file| file.set_len(8 << 40)) {
+            return println!("SKIPPED: no file of 8 TB can be made here: {error}");
+        }
+        let output = folder.path().join("new/prepared");
+        let options = PrepareOptions::new(folder.path().join("photos"), output.clone(), 1);
+        let error = prepare(&options, &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("new/prepared") && error.contains("GB will be written"), "{error}");
+        assert!(!folder.path().join("new").exists());
+        // A folder that was there stays, as empty as it was.
+        fs::create_dir_all(&output).unwrap();
+        prepare(&options, &|_| {}).unwrap_err();
+        assert!(fs::read_dir(&output).unwrap().next().is_none());
+    }
 }
