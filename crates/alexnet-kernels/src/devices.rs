@@ -33,7 +33,8 @@ pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, Error> {
 }
 
 /// Whether all operations take `bf16` for activations and weights on this device: on GPUs. On the CPU only
-/// [`linear::forward_into`](crate::linear::forward_into) does, for the weight.
+/// [`linear::forward_into`](crate::linear::forward_into) does, for the weight, and [`add::scale_into`](crate::add::scale_into), for the
+/// result.
 pub fn takes_bf16(device: &Device) -> bool {
     crate::cuda::serves(device)
 }

@@ -1,4 +1,4 @@
-//! C = A·B where A has few rows and B is large: the gradient of a fully connected layer's input for some ten images.
+//! C = A·B where A has few rows and B is large: the gradient of a fully connected layer's input for a few dozen images at the most.
 //!
 //! B is multiplied where it lies, a few of its rows at a time, each from end to end: it is used too few times for its
 //! packing to pay. C stays in the second-level cache while all of B passes by, and what comes next of B is asked for between
@@ -74,9 +74,9 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: &[f3
     });
 }
 
-/// Asks for what is needed [`AHEAD`] columns after `now`, in the rows from `k0` on or in the next ones.
+/// Asks for what is needed [`AHEAD`] columns after `now`, or as many as there are, in the rows from `k0` on or in the next ones.
 fn ask(b: &[f32], [n, k]: [usize; 2], columns: &Range<usize>, k0: usize, now: Range<usize>) {
-    let (k0, first) = match now.start + AHEAD {
+    let (k0, first) = match now.start + AHEAD.min(columns.len()) {
         first if first < columns.end => (k0, first),
         first => (k0 + DEPTH, columns.start + first - columns.end),
     };

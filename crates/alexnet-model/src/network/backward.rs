@@ -2,7 +2,7 @@
 
 use alexnet_kernels::conv2d::Conv2dGrads;
 use alexnet_kernels::linear::LinearGrads;
-use alexnet_kernels::{activation, add, avg_pool2d, channels_last_into, concat, conv2d, dropout, linear, takes_bf16};
+use alexnet_kernels::{activation, add, avg_pool2d, channels_last_into, concat, conv2d, dropout, linear};
 use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
@@ -78,12 +78,12 @@ impl Network {
     }
 
     fn walk_back(&self, tape: &mut Tape, grad_logits: &Tensor, receiver: &mut Receiver<'_>) -> Result<()> {
+        if self.precision == Precision::Bf16 && !self.takes_bf16() {
+            return Err(Error::InferenceOnly);
+        }
         let Some(mode @ Mode::Train { .. }) = tape.mode.take() else {
             return Err(Error::NothingToBackpropagate);
         };
-        if self.precision == Precision::Bf16 && !self.devices.iter().all(takes_bf16) {
-            return Err(Error::InferenceOnly);
-        }
         let layers = self.spec.layers().len();
         let mut grads: Vec<Option<Tensor>> = vec![None; layers];
         let first = tape.take(grad_logits.dims(), self.activations(layers - 1), self.device_of(layers - 1))?;

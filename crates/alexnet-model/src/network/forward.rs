@@ -16,7 +16,7 @@ use crate::tape::{Mode, Tape};
 
 impl Network {
     /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`: in any memory format, as `f32` or,
-    /// channels last, in the network's precision.
+    /// channels last, of the type of its [activations](super::Precision::activations).
     ///
     /// In [`Mode::Train`], `tape` keeps what [`Network::backward`] needs. In [`Mode::Test`] it only lends buffers.
     ///
@@ -88,7 +88,7 @@ impl Network {
             LayerKind::Input { .. } => {
                 let images = images.to_device(device)?;
                 match MemoryFormat::of(&images) {
-                    // They may be in the network's precision already.
+                    // They may be of the activations' type already.
                     MemoryFormat::ChannelsLast => add::scale_into(&images.permute((0, 2, 3, 1))?, 1.0, y)?,
                     MemoryFormat::ChannelsFirst => {
                         channels_last_into(&images.to_dtype(DType::F32)?.contiguous()?, y)?;

@@ -14,7 +14,7 @@ use crate::tape::{Mode, Tape};
 /// It costs memory: once more that of the convolutions' weights, and up to five times for batches.
 ///
 /// On the CPU most of a single image's time is the reading of the fully connected layers' weights;
-/// [`Network::set_precision`] with [`Precision::Bf16`](super::Precision::Bf16) halves them.
+/// [`Network::set_precision`] with [`Precision::Bf16`](super::Precision::Bf16) halves what is read, by a copy of half their size.
 #[derive(Debug)]
 pub struct Inference<'a> {
     network: &'a Network,

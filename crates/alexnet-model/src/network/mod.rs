@@ -44,7 +44,7 @@ pub enum Precision {
     /// cuDNN rounds the gradients of convolutions' weights to bfloat16 before they are kept in `f32`.
     ///
     /// On the CPU, a copy of the fully connected layers' weights in bfloat16, which are most of what a single image has to
-    /// wait for, and everything else in `f32`: for use, not for training.
+    /// wait for, and everything else in `f32`: for inference, not for training. The copy comes on top of the weights.
     Bf16,
 }
 
@@ -178,6 +178,11 @@ impl Network {
         self.device_of(0)
     }
 
+    /// Whether all layers may compute in `bf16` throughout.
+    fn takes_bf16(&self) -> bool {
+        (0..self.spec.layers().len()).all(|layer| takes_bf16(self.device_of(layer)))
+    }
+
     /// The type of a layer's activations.
     fn activations(&self, layer: usize) -> DType {
         self.precision.activations(self.device_of(layer))
@@ -195,12 +200,20 @@ impl Network {
     /// Computes with another precision from now on, except as a [`candle_nn::ModuleT`], which is `f32`.
     ///
     /// # Errors
-    /// A device that is out of memory.
+    /// A device that is out of memory; [`Precision::Bf16`] for layers of which some are on the CPU and some are not.
     pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
+        let takes_bf16 = self.takes_bf16();
+        let other = |layer: &usize| alexnet_kernels::takes_bf16(self.device_of(*layer)) != takes_bf16;
+        let mut layers = 0..self.spec.layers().len();
+        if let Some(layer) = layers.find(|layer| precision == Precision::Bf16 && other(layer)) {
+            let rule =
+                "in bf16 all layers live on GPUs or all on the CPU, but this one lives on a GPU and others do not";
+            return Err(Error::Layer { layer: self.spec.layers()[layer].name.clone(), rule: rule.into() });
+        }
         // The network stays as it is if one of them cannot be made.
         let copy = |parameter: &Parameter| {
             let kind = &self.spec.layers()[parameter.spec.layer].kind;
-            let pays = matches!(kind, LayerKind::Linear(_)) || takes_bf16(parameter.var.device());
+            let pays = matches!(kind, LayerKind::Linear(_)) || takes_bf16;
             if precision == Precision::F32 || parameter.spec.role == Role::Bias || !pays {
                 return Ok(None);
             }
