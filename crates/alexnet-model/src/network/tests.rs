@@ -172,6 +172,27 @@ fn a_gpu_that_was_opened_twice_is_refused() {
     }
 }
 
+/// Where one ends and the other begins, activations would change their type.
+#[test]
+fn layers_on_the_processor_and_on_a_gpu_are_refused_in_bf16() {
+    let device = match alexnet_kernels::cuda_device(0) {
+        Ok(device) => device,
+        Err(error) => return skip("cuda", &error.to_string()),
+    };
+    let mut layers = branched(0.0, DropoutScaling::AtTest).layers().to_vec();
+    layers.iter_mut().skip(1).for_each(|layer| layer.device = 1);
+    let name = layers[1].name.clone();
+    let split = Specification::new("split", InputSpec::ALEXNET_2012, layers).unwrap();
+    let mut network = Network::new(split, 1, &[Device::Cpu, device.clone()]).unwrap();
+    let message = network.set_precision(Precision::Bf16).unwrap_err().to_string();
+    assert!(message.contains(&name) && message.contains("all on the CPU"), "{message}");
+    assert_eq!(network.precision(), Precision::F32);
+    // A device without layers does not count.
+    let mut network = Network::new(branched(0.0, DropoutScaling::AtTest), 1, &[device, Device::Cpu]).unwrap();
+    network.set_precision(Precision::Bf16).unwrap();
+    assert!(network.parameters().iter().any(|parameter| parameter.copy.is_some()));
+}
+
 #[test]
 fn gradients_agree_with_finite_differences() {
     // Without kinks, which a step may cross: a mean for the maximum, tanh for ReLU.

@@ -81,6 +81,11 @@ impl Target {
 }
 
 fn main() -> Result<()> {
+    // As the sentence it is, and not as its variant's name.
+    with_instruction_set().map_err(|error| error.to_string().into())
+}
+
+fn with_instruction_set() -> Result<()> {
     let Ok(wanted) = std::env::var("ALEXNET_ISA") else {
         return measure();
     };
