@@ -6,8 +6,12 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 /// Each script says on top what it needs and what it writes. Running one again gives the same bytes.
-const SCRIPTS: [&str; 3] =
-    ["xtask/golden/kernels.py", "xtask/golden/model.py", "crates/alexnet-data/tests/fixtures/make.py"];
+const SCRIPTS: [&str; 4] = [
+    "xtask/golden/kernels.py",
+    "xtask/golden/model.py",
+    "xtask/golden/pth.py",
+    "crates/alexnet-data/tests/fixtures/make.py",
+];
 
 #[derive(clap::Args)]
 pub struct GoldenArgs {

@@ -1,6 +1,8 @@
 //! A network's weights, in and out.
 
-mod safetensors;
+mod file;
+mod load;
+mod save;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -8,6 +10,9 @@ mod write;
 use crate::network::Network;
 
 pub use write::{write_atomically, write_safetensors};
+
+/// The tensor that is the mean image.
+const MEAN_IMAGE: &str = "input.mean";
 
 /// A network with what it takes to use it: the names of its classes and, where its preprocessing has one, the mean image
 /// of the set it was trained on.

@@ -1,0 +1,205 @@
+//! Files of weights, whatever their format: names, shapes, types, values.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use candle_core::pickle::PthTensors;
+use candle_core::safetensors::Load;
+use candle_core::{Device, Result as CandleResult, Tensor};
+use safetensors::SafeTensors;
+
+use crate::error::{Error, Result};
+
+/// An open file of weights.
+pub(super) struct WeightsFile {
+    metadata: HashMap<String, String>,
+    /// Shape and type of each, the type as safetensors calls it.
+    tensors: BTreeMap<String, (Vec<usize>, String)>,
+    content: Content,
+}
+
+enum Content {
+    /// The whole file, which has been seen to be sound.
+    Safetensors(Vec<u8>),
+    /// With what stands before every name.
+    Pytorch(PthTensors, &'static str),
+}
+
+/// What a zip archive begins with, which is what `torch.save` writes since PyTorch 1.6.
+const ZIP: &[u8] = b"PK\x03\x04";
+/// What a pickle begins with, which is what it wrote before.
+const PICKLE: &[u8] = b"\x80\x02";
+/// What `DataParallel` writes before every name.
+const PARALLEL: &str = "module.";
+
+impl WeightsFile {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
+        let mut start = Vec::new();
+        File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(io)?;
+        if start == ZIP {
+            return Self::pytorch(path)
+                .map_err(|e| wrong(format!("this is not a file of tensors that torch.save wrote: {e}")));
+        }
+        if start.starts_with(PICKLE) {
+            let reason = "this is what torch.save wrote before PyTorch 1.6; load it there and save it again";
+            return Err(wrong(reason.into()));
+        }
+        let bytes = std::fs::read(path).map_err(io)?;
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|e| wrong(format!("this is not a safetensors file of weights, nor one of torch.save: {e}")))?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let tensors =
+            file.iter().map(|(name, view)| (name.into(), (view.shape().to_vec(), format!("{:?}", view.dtype()))));
+        Ok(Self {
+            metadata: metadata.metadata().clone().unwrap_or_default(),
+            tensors: tensors.collect(),
+            content: Content::Safetensors(bytes),
+        })
+    }
+
+    fn pytorch(path: &Path) -> std::result::Result<Self, String> {
+        // A dictionary of tensors, or one of those that training scripts wrap it in.
+        let keys = [None, Some("state_dict"), Some("model")];
+        let mut found = Err("it holds no tensors".to_owned());
+        for key in keys {
+            match caught(|| PthTensors::new(path, key)) {
+                Ok(file) if !file.tensor_infos().is_empty() => {
+                    found = Ok(file);
+                    break;
+                }
+                // Without the key is no reason that a person who did not ask for it should read.
+                Err(error) if key.is_none() => return Err(error),
+                _ => {}
+            }
+        }
+        let file = found?;
+        let parallel = file.tensor_infos().keys().all(|name| name.starts_with(PARALLEL));
+        let prefix = if parallel { PARALLEL } else { "" };
+        let tensors = file.tensor_infos().iter().map(|(name, info)| {
+            let name = name.strip_prefix(prefix).unwrap_or(name).to_owned();
+            (name, (info.layout.dims().to_vec(), info.dtype.as_str().to_uppercase()))
+        });
+        Ok(Self { metadata: HashMap::new(), tensors: tensors.collect(), content: Content::Pytorch(file, prefix) })
+    }
+
+    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.tensors.keys().map(String::as_str).collect()
+    }
+
+    /// Shape and type.
+    pub(super) fn tensor(&self, name: &str) -> Option<&(Vec<usize>, String)> {
+        self.tensors.get(name)
+    }
+
+    /// The values.
+    pub(super) fn read(&self, name: &str, device: &Device) -> std::result::Result<Tensor, String> {
+        match &self.content {
+            Content::Safetensors(bytes) => {
+                let view =
+                    SafeTensors::deserialize(bytes).and_then(|file| file.tensor(name).map(|view| view.load(device)));
+                view.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+            }
+            Content::Pytorch(file, prefix) => {
+                let read = || file.get(&format!("{prefix}{name}"))?.expect("it is in the list").to_device(device);
+                caught(read)
+            }
+        }
+    }
+}
+
+/// What Candle's reader of pickles says. It was not made for files that nobody has checked: it takes arguments apart
+/// without counting them.
+fn caught<T>(read: impl FnOnce() -> CandleResult<T>) -> std::result::Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(read) => read.map_err(|e| e.to_string()),
+        Err(_) => Err("its content makes no sense".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+
+    fn golden(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+    }
+
+    /// The files of `xtask/golden/pth.py`: a `state_dict`, and one inside a checkpoint of a network on several GPUs.
+    #[test]
+    fn what_pytorch_saved_is_read() {
+        let ramp: Vec<f32> = (0..24).map(|i| i as f32 / 8.0 - 1.0).collect();
+        let columns: Vec<f32> =
+            (0..4).flat_map(|column| (0..3).map(move |row| 12 + 4 * row + column)).map(|i| ramp[i]).collect();
+        let expected: [(&str, &str, &[usize], &[f32]); 6] = [
+            ("weight", "F32", &[2, 3, 4], &ramp),
+            ("half", "F16", &[2, 3, 4], &ramp),
+            ("bfloat", "BF16", &[2, 3, 4], &ramp),
+            ("bias", "F32", &[4], &ramp[5..9]),
+            ("parameter", "F32", &[3, 4], &ramp[..12]),
+            ("transposed", "F32", &[4, 3], &columns),
+        ];
+        for name in ["weights.pth", "checkpoint.pth"] {
+            let file = WeightsFile::open(&golden(name)).unwrap();
+            assert_eq!(file.names().len(), 7, "{name}: {:?}", file.names());
+            assert_eq!(file.tensor("integers").unwrap().1, "I64");
+            for (tensor, dtype, shape, values) in expected {
+                assert_eq!(file.tensor(tensor), Some(&(shape.to_vec(), dtype.into())), "{name}");
+                let found = file.read(tensor, &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+                assert_eq!(found.dims(), shape);
+                assert_eq!(found.flatten_all().unwrap().to_vec1::<f32>().unwrap(), values, "{name}: {tensor}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_files_of_pytorch_say_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pth");
+        let message = || WeightsFile::open(&path).err().unwrap().to_string();
+        std::fs::copy(golden("empty.pth"), &path).unwrap();
+        assert!(
+            message().ends_with("file.pth: this is not a file of tensors that torch.save wrote: it holds no tensors"),
+            "{}",
+            message()
+        );
+        std::fs::write(&path, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
+        assert!(message().contains("before PyTorch 1.6"), "{}", message());
+        // Cut short anywhere, it is refused.
+        let whole = std::fs::read(golden("weights.pth")).unwrap();
+        for length in (4..whole.len()).step_by(7) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(message().contains("file.pth"), "{}", message());
+        }
+    }
+
+    /// Whatever byte is wrong, there is an error or a file, and no panic.
+    #[test]
+    fn damaged_files_of_pytorch_are_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pth");
+        let whole = std::fs::read(golden("weights.pth")).unwrap();
+        let mut refused = 0;
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x55;
+            std::fs::write(&path, &bytes).unwrap();
+            match WeightsFile::open(&path) {
+                Ok(file) => {
+                    refused += usize::from(file.names().iter().any(|name| file.read(name, &Device::Cpu).is_err()))
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > whole.len() / 4, "{refused} of {}", whole.len());
+    }
+}

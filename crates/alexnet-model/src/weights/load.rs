@@ -1,0 +1,119 @@
+//! Reading a model: from the project's own files, and from the bare weights of PyTorch's users.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::file::WeightsFile;
+use super::{MEAN_IMAGE, Model};
+use crate::error::{Error, Result};
+use crate::input_spec::InputSpec;
+use crate::network::Network;
+use crate::specification::Specification;
+use crate::variants;
+
+impl Model {
+    /// Reads what [`Model::save`] wrote, or the bare weights of a variant, such as torchvision's `state_dict`, saved with
+    /// safetensors or with `torch.save`: then `arch` must say which variant they are, and the classes stay unnamed. Which
+    /// of the two formats a file has is seen by its first bytes.
+    ///
+    /// Of what `torch.save` writes, a dictionary of tensors is read, or one below its key `state_dict` or `model`, with or
+    /// without the names' prefix `module.`; no code in it is run.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::File`] for a file that is not readable or of neither format, [`Error::Weights`] naming
+    /// every tensor that is missing, unexpected or misshapen, also where `arch` differs from what the file says.
+    pub fn load(path: &Path, arch: Option<&str>, device: &Device) -> Result<Self> {
+        let file = WeightsFile::open(path)?;
+        let not_a_file = |reason: String| Error::File { path: path.to_owned(), reason };
+        let said = file.metadata("arch");
+        let arch = match (arch, said) {
+            (Some(wanted), Some(said)) if wanted != said => {
+                let problems = vec![format!("the file holds weights of {said}")];
+                return Err(Error::Weights { path: path.to_owned(), arch: wanted.into(), problems });
+            }
+            (Some(arch), _) | (None, Some(arch)) => arch,
+            (None, None) => {
+                return Err(not_a_file("the file does not say which architecture its weights are of; name it".into()));
+            }
+        };
+        let classes: Vec<String> = match file.metadata("classes") {
+            Some(json) => serde_json::from_str(json).map_err(|e| not_a_file(format!("metadata \"classes\": {e}")))?,
+            None => Vec::new(),
+        };
+        let spec = spec_for(path, arch, &classes, &file)?;
+        if let Some(json) = file.metadata("input_spec") {
+            let input: InputSpec =
+                serde_json::from_str(json).map_err(|e| not_a_file(format!("metadata \"input_spec\": {e}")))?;
+            if input != *spec.input_spec() {
+                let reason = format!("its input_spec is {input:?}, but {arch}'s is {:?}", spec.input_spec());
+                return Err(not_a_file(reason));
+            }
+        }
+        check(path, &spec, &file)?;
+        let read = |name: &str, device: &Device| -> Result<Tensor> {
+            let tensor = file.read(name, device).map_err(|e| not_a_file(format!("{name}: {e}")))?;
+            Ok(tensor.to_dtype(DType::F32)?)
+        };
+        let mean_image = match file.tensor(MEAN_IMAGE) {
+            Some(_) => Some(read(MEAN_IMAGE, &Device::Cpu)?.flatten_all()?.to_vec1()?),
+            None => None,
+        };
+        let network =
+            Network::with(spec, 0, std::slice::from_ref(device), |_, parameter, device| read(&parameter.name, device))?;
+        Ok(Self { network, classes, mean_image })
+    }
+
+    /// The variant that the file's weights are of, where it says so.
+    ///
+    /// # Errors
+    /// As [`Model::load`] for a file that is not readable or of neither format.
+    pub fn arch_of(path: &Path) -> Result<Option<String>> {
+        Ok(WeightsFile::open(path)?.metadata("arch").map(str::to_owned))
+    }
+}
+
+/// The variant with as many classes as the file's last layer has biases.
+fn spec_for(path: &Path, arch: &str, classes: &[String], file: &WeightsFile) -> Result<Specification> {
+    let any = variants::build(arch, classes.len().max(1))?;
+    let last = any.parameters().iter().rev().find(|p| p.shape.len() == 1).map(|p| p.name.clone()).unwrap_or_default();
+    let found = file.tensor(&last).and_then(|(shape, _)| shape.first().copied());
+    match found {
+        Some(count) if !classes.is_empty() && count != classes.len() => {
+            let problems = vec![format!("{last} has {count} values, but the metadata names {} classes", classes.len())];
+            Err(Error::Weights { path: path.to_owned(), arch: arch.into(), problems })
+        }
+        Some(count) => variants::build(arch, count),
+        None => Ok(any),
+    }
+}
+
+/// Holds the file's tensors against the variant's.
+fn check(path: &Path, spec: &Specification, file: &WeightsFile) -> Result<()> {
+    let mut problems = Vec::new();
+    let side = spec.input_spec().source_size;
+    let mean = spec.input_spec().mean.needs_image().then(|| (MEAN_IMAGE, vec![3, side, side]));
+    let expected: Vec<(&str, Vec<usize>)> =
+        spec.parameters().iter().map(|p| (p.name.as_str(), p.shape.clone())).chain(mean).collect();
+    for (name, shape) in &expected {
+        match file.tensor(name) {
+            Some((found, _)) if found != shape => {
+                problems.push(format!("{name} has shape {found:?}, expected {shape:?}"));
+            }
+            Some((_, dtype)) if !["F32", "F16", "BF16"].contains(&dtype.as_str()) => {
+                problems.push(format!("{name} is {dtype}, expected F32, F16 or BF16"));
+            }
+            // Bare weights of a variant that subtracts a mean image can be loaded; who needs the image will say so.
+            None if *name != MEAN_IMAGE => problems.push(format!("{name} is missing")),
+            _ => {}
+        }
+    }
+    let mut unexpected: Vec<&str> =
+        file.names().into_iter().filter(|name| !expected.iter().any(|(known, _)| known == name)).collect();
+    unexpected.sort_unstable();
+    problems.extend(unexpected.into_iter().map(|name| format!("{name} is unexpected")));
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Weights { path: path.to_owned(), arch: spec.arch().into(), problems })
+}
