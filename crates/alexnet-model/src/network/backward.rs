@@ -41,9 +41,9 @@ impl<'a> From<&'a Tensor> for Gradient<'a> {
 }
 
 impl Network {
-    /// The gradients of all parameters, given that of the logits, `[n, classes]`.
+    /// The gradients of all parameters that are [trained](Network::train_only), given that of the logits, `[n, classes]`.
     ///
-    /// `on_gradient(index, gradient)` is called once per parameter, in reverse order of the layers, as soon as its
+    /// `on_gradient(index, gradient)` is called once per such parameter, in reverse order of the layers, as soon as its
     /// gradient is complete and nothing later in the pass reads the parameter: it may be updated there and then. The
     /// gradient's buffer is used again after the call. What `tape` kept is released on the way.
     ///
@@ -90,7 +90,8 @@ impl Network {
         add::scale_into(&grad_logits.contiguous()?, 1.0, &first)?;
         grads[layers - 1] = Some(first);
         for layer in (0..layers).rev() {
-            if let Some(grad_y) = grads[layer].take() {
+            // It comes to a layer without one only where that is the last.
+            if let Some(grad_y) = grads[layer].take().filter(|_| self.has_gradient[layer]) {
                 if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
                     activation::backward_in_place(y, &grad_y, unit)?;
                 }
@@ -121,7 +122,7 @@ impl Network {
             let value = tape.values[inputs[0]].as_ref();
             value.expect("forward keeps what this kind of layer reads again").to_device(self.device_of(layer))
         };
-        let [weight, bias] = self.of_layer[layer];
+        let [weight, bias] = self.trained_of(layer);
         let [weight_values, _] = self.weight_and_bias(layer);
         let buffer = |tape: &mut Tape, parameter: Option<usize>| {
             let shape = parameter.map(|index| &self.parameters[index].spec.shape);

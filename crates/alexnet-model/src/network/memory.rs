@@ -67,8 +67,8 @@ impl Network {
         plan.take(count(layers.len() - 1), dtype);
         has_grad[layers.len() - 1] = true;
         for layer in (0..layers.len()).rev() {
-            if std::mem::take(&mut has_grad[layer]) {
-                let parameters = self.of_layer[layer].into_iter().flatten();
+            if std::mem::take(&mut has_grad[layer]) && self.has_gradient[layer] {
+                let parameters = self.trained_of(layer).into_iter().flatten();
                 let parameters: Vec<&ParameterSpec> = parameters.map(|i| &self.parameters[i].spec).collect();
                 for &input in self.spec.inputs(layer).iter().filter(|&&input| self.has_gradient[input]) {
                     plan.take(count(input), dtype);

@@ -76,8 +76,10 @@ pub struct Network {
     last_reader: Vec<usize>,
     /// Whether backward needs the layer's result.
     kept: Vec<bool>,
-    /// Whether a gradient must reach the layer's result: it or a layer before it has parameters.
+    /// Whether a gradient must reach the layer's result: it or a layer before it has parameters that are trained.
     has_gradient: Vec<bool>,
+    /// Whether each parameter is trained.
+    trained: Vec<bool>,
     /// Seed and count of the training passes as a `ModuleT`, which is told of no step.
     module_seed: u64,
     module_step: AtomicU32,
@@ -126,31 +128,56 @@ impl Network {
             parameters.push(Parameter { spec: parameter.clone(), var, copy: None });
         }
         let mut last_reader: Vec<usize> = (0..layers).collect();
-        let mut kept: Vec<bool> = spec.layers().iter().map(|layer| layer.activation.is_some()).collect();
-        let mut has_gradient: Vec<bool> = of_layer.iter().map(|[weight, _]| weight.is_some()).collect();
-        for (index, layer) in spec.layers().iter().enumerate() {
-            let reads_again = matches!(
-                layer.kind,
-                LayerKind::Conv2d(_) | LayerKind::Linear(_) | LayerKind::Lrn(_) | LayerKind::LrnSameMap(_)
-            );
-            for &input in spec.inputs(index) {
-                last_reader[input] = index;
-                kept[input] |= reads_again;
-                has_gradient[index] |= has_gradient[input];
-            }
+        for index in 0..layers {
+            spec.inputs(index).iter().for_each(|&input| last_reader[input] = index);
         }
-        Ok(Self {
+        let mut network = Self {
             spec,
             parameters,
             devices: devices.to_vec(),
             precision: Precision::F32,
             of_layer,
             last_reader,
-            kept,
-            has_gradient,
+            kept: Vec::new(),
+            has_gradient: Vec::new(),
+            trained: Vec::new(),
             module_seed: seed,
             module_step: AtomicU32::new(0),
-        })
+        };
+        network.train_only(|_, _| true);
+        Ok(network)
+    }
+
+    /// Trains only those parameters for which `trained(index, parameter)` says so; all, to begin with. [`Network::backward`]
+    /// hands out the gradients of no others, and ends where nothing before is trained, which spares the time and the memory
+    /// that the gradients would have taken. The gradients it does hand out are the same. As a [`candle_nn::ModuleT`], the
+    /// network leaves what is trained to Candle's optimiser.
+    ///
+    /// To be called between steps: what a tape holds from a forward pass is not what backward then needs.
+    pub fn train_only(&mut self, trained: impl Fn(usize, &ParameterSpec) -> bool) {
+        let parameters = self.parameters.iter().enumerate();
+        self.trained = parameters.map(|(index, parameter)| trained(index, &parameter.spec)).collect();
+        let layers = self.spec.layers();
+        self.has_gradient = (0..layers.len()).map(|layer| self.trained_of(layer) != [None; 2]).collect();
+        self.kept = vec![false; layers.len()];
+        for (index, layer) in layers.iter().enumerate() {
+            let inputs = self.spec.inputs(index);
+            self.has_gradient[index] |= inputs.iter().any(|&input| self.has_gradient[input]);
+            if !self.has_gradient[index] {
+                continue;
+            }
+            self.kept[index] |= layer.activation.is_some();
+            let reads_again = matches!(
+                layer.kind,
+                LayerKind::Conv2d(_) | LayerKind::Linear(_) | LayerKind::Lrn(_) | LayerKind::LrnSameMap(_)
+            );
+            inputs.iter().for_each(|&input| self.kept[input] |= reads_again);
+        }
+    }
+
+    /// Those of a layer's parameters that are trained: weight, bias.
+    fn trained_of(&self, layer: usize) -> [Option<usize>; 2] {
+        self.of_layer[layer].map(|index| index.filter(|&index| self.trained[index]))
     }
 
     /// The list of layers.
