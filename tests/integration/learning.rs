@@ -18,7 +18,7 @@ fn ten_pictures_are_learnt_by_heart() {
     config.solver.learning_rate = 0.002;
     (config.data.random_crop, config.data.flip, config.data.colour_noise) = (false, false, 0.0);
     let spec = build("alexnet", 10).unwrap();
-    let data = RunData::open(&config.data, spec.input_spec(), 2, &|_, _| {}).unwrap();
+    let data = RunData::open(&config.data, spec.input_spec(), None, 2, &|_, _| {}).unwrap();
     let load = |sample: &Sample| data.pipeline.load(&sample.location.path(), alexnet_data::Mode::Eval).unwrap();
     let images: Vec<f32> = data.train.iter().flat_map(load).collect();
     let images = Tensor::from_vec(images, (10, 3, 224, 224), &Device::Cpu).unwrap();

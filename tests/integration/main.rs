@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // Nor anyone to give an error to.
 
 mod command_line;
+mod fine_tuning;
 mod learning;
 mod program;
 mod resume;

@@ -23,14 +23,14 @@ const TRAIN: [&str; 12] = [
     "--output",
 ];
 
-fn start(folder: &Path, arguments: &[&str]) -> Child {
+pub fn start(folder: &Path, arguments: &[&str]) -> Child {
     let mut command = alexnet();
     command.args(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("the program starts")
 }
 
 /// Waits until `condition` holds; the child must not end before.
-fn wait_for(child: &mut Child, what: &str, condition: impl Fn() -> bool) {
+pub fn wait_for(child: &mut Child, what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before {what}");
@@ -39,13 +39,13 @@ fn wait_for(child: &mut Child, what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn kill(mut child: Child) {
+pub fn kill(mut child: Child) {
     child.kill().expect("SIGKILL is sent");
     assert!(!child.wait().unwrap().success(), "it was killed, not done");
 }
 
 /// What two finished runs must share to the bit.
-fn assert_same_result(a: &Path, b: &Path) {
+pub fn assert_same_result(a: &Path, b: &Path) {
     for file in ["model-last.safetensors", "model.safetensors"] {
         assert!(fs::read(a.join(file)).unwrap() == fs::read(b.join(file)).unwrap(), "{file} differs");
     }

@@ -81,8 +81,8 @@ fn weights_that_do_not_fit() {
     let image = fs::read_dir(here.join("photos/val/star")).unwrap().next().unwrap().unwrap().path();
     let image = image.to_str().unwrap();
 
-    refused(here, &["predict", image, "--weights", "nothing"], 1, &["no file or run nothing"]);
-    refused(here, &["predict", image, "--weights", "photos"], 1, &["photos holds no model.safetensors"]);
+    refused(here, &["predict", image, "--weights", "nothing"], 1, &["nothing: there is no such file or run"]);
+    refused(here, &["predict", image, "--weights", "photos"], 1, &["photos: there is no model.safetensors in it"]);
     refused(here, &["predict", image, "--weights", image], 1, &["not a safetensors file"]);
     let other = ["eval", "--data", "photos", "--weights", "run", "--arch", "caffenet"];
     refused(here, &other, 1, &["run/model.safetensors", "caffenet", "holds weights of alexnet-torchvision"]);
@@ -101,6 +101,23 @@ fn weights_that_do_not_fit() {
     let whole = fs::read(here.join("run/model.safetensors")).unwrap();
     fs::write(here.join("cut.safetensors"), &whole[..whole.len() / 2]).unwrap();
     refused(here, &["info", "--weights", "cut.safetensors"], 1, &["cut.safetensors", "not a safetensors file"]);
+
+    // Weights that a run cannot start from. It leaves nothing.
+    let tune = |more: &[&str], parts: &[&str]| {
+        let train = ["train", "--data", "photos", "--output", "tuned", "--weights"];
+        refused(here, &[&train[..], more].concat(), 1, parts);
+        assert!(!here.join("tuned").exists());
+    };
+    tune(&["nothing"], &["nothing: there is no such file or run"]);
+    tune(&["cut.safetensors"], &["cut.safetensors", "not a safetensors file"]);
+    tune(
+        &["run", "--arch", "caffenet"],
+        &["run/model.safetensors", "caffenet", "holds weights of alexnet-torchvision"],
+    );
+    tune(&["run", "--freeze", "8"], &["freeze is 8", "8 layers with weights"]);
+    let bare = candle_core::safetensors::load(here.join("run/model.safetensors"), &candle_core::Device::Cpu).unwrap();
+    candle_core::safetensors::save(&bare, here.join("bare.safetensors")).unwrap();
+    tune(&["bare.safetensors"], &["bare.safetensors", "does not say which architecture", "--arch"]);
 
     // Runs that cannot go on, or begin.
     refused(here, &["train", "--resume", "run", "--epochs", "5"], 1, &["run was started with epochs = 1", "with 5"]);

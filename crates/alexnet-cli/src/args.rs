@@ -5,11 +5,11 @@ mod machine;
 mod trained;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alexnet_data::OnBadSample;
-use alexnet_model::{Precision, VARIANTS};
-use alexnet_train::{Schedule, TrainConfig};
+use alexnet_model::{Model, Precision, VARIANTS};
+use alexnet_train::{RunDir, Schedule, TrainConfig};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -27,7 +27,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     Eval(EvalArgs),
     Predict(PredictArgs),
     Info(InfoArgs),
@@ -50,6 +50,8 @@ fn archs() -> PossibleValuesParser {
 #[command(after_long_help = "Examples:\n  \
     alexnet train\n  \
     alexnet train --data photographs --epochs 20\n  \
+    alexnet train --data photographs --weights runs/alexnet-imagenet --freeze 5\n  \
+    alexnet train --data photographs --weights alexnet-owt-7be5be79.pth --arch alexnet-torchvision\n  \
     alexnet train --config runs/alexnet-shapes/config.toml --seed 1\n  \
     alexnet train --resume runs/alexnet-photographs")]
 pub struct TrainArgs {
@@ -69,19 +71,31 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Which network [default: alexnet].
+    /// Start from these weights instead of random ones (fine-tuning): a model file, torchvision's .pth, or a run's folder.
+    ///
+    /// The last layer starts anew where the classes are others. The defaults then are a tenth of the learning rate, ten times
+    /// that for the last layer, 30 epochs of batches of 32, and a cosine.
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+
+    /// Leave the first N layers with weights as they are: 5 are the convolutions, 7 all but the last.
+    #[arg(long, value_name = "N")]
+    pub freeze: Option<usize>,
+
+    /// Which network [default: that of --weights, or alexnet].
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
-    /// Passes over the training images [default: 90; for shapes, 6].
+    /// Passes over the training images [default: 90; with --weights 30; for shapes, 6].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u32>,
 
-    /// Images per step [default: 128, torchvision's 256; for shapes, 32].
+    /// Images per step [default: 128, torchvision's 256; with --weights 32; for shapes, 32].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
 
-    /// Learning rate of weights before the schedule; in 2012's recipe that of biases is twice as high [default: 0.01].
+    /// Learning rate of weights before the schedule; in 2012's recipe that of biases is twice as high [default: 0.01; with
+    /// --weights, 0.001].
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
 
@@ -152,18 +166,26 @@ impl TrainArgs {
         if let Some(file) = &self.config {
             return TrainConfig::read(file);
         }
-        let arch = self.arch.as_deref().unwrap_or("alexnet");
-        if let Some(data) = &self.data {
-            return Ok(TrainConfig::recipe(arch, data.clone()));
+        let arch = match (&self.arch, &self.weights) {
+            (Some(arch), _) => arch.clone(),
+            (None, Some(weights)) => weights_arch(weights)?,
+            (None, None) => "alexnet".into(),
+        };
+        let data = self.data.clone().unwrap_or_else(|| SHAPES.into());
+        let mut config = TrainConfig::recipe(&arch, data);
+        if let Some(weights) = &self.weights {
+            return config.fine_tuning(weights.clone());
         }
-        let mut config = TrainConfig::recipe(arch, SHAPES.into());
+        if self.data.is_some() {
+            return Ok(config);
+        }
         (config.epochs, config.batch_size) = (6, 32);
         (config.schedule, config.bias_schedule) = ScheduleKind::Cosine.schedules(config.epochs);
         Ok(config)
     }
 
     /// `config` with what these options say.
-    pub fn apply(&self, mut config: TrainConfig) -> TrainConfig {
+    pub fn apply(&self, mut config: TrainConfig) -> alexnet_train::Result<TrainConfig> {
         fn set<T: Clone>(value: &mut T, option: &Option<T>) {
             if let Some(option) = option {
                 *value = option.clone();
@@ -171,6 +193,7 @@ impl TrainArgs {
         }
         set(&mut config.data.path, &self.data);
         set(&mut config.arch, &self.arch);
+        config.weights = self.weights.clone().or(config.weights);
         set(&mut config.epochs, &self.epochs);
         set(&mut config.batch_size, &self.batch_size);
         set(&mut config.solver.learning_rate, &self.learning_rate);
@@ -192,8 +215,21 @@ impl TrainArgs {
         config.tf32 |= self.machine.tf32;
         config.fast |= self.machine.fast;
         self.augment.apply(&mut config);
-        config
+        match self.freeze {
+            Some(layers) => config.freeze(layers),
+            None => Ok(config),
+        }
     }
+}
+
+/// The network that the weights are of, which has to be said where the file does not.
+fn weights_arch(weights: &Path) -> alexnet_train::Result<String> {
+    let path = RunDir::model_file(weights)?;
+    let unknown = || {
+        let reason = "the file does not say which architecture its weights are of; name it with --arch".into();
+        alexnet_model::Error::File { path: path.clone(), reason }.into()
+    };
+    Model::arch_of(&path)?.ok_or_else(unknown)
 }
 
 impl ScheduleKind {
@@ -223,7 +259,7 @@ mod tests {
 
     fn train(line: &str) -> TrainArgs {
         let Command::Train(args) = Args::parse_from(line.split(' ')).command else { panic!("{line}") };
-        args
+        *args
     }
 
     #[test]
@@ -250,7 +286,7 @@ mod tests {
              --momentum 0.1 --weight-decay 0 --colour-noise 0 --checkpoint-steps 4 --on-bad-sample fail \
              --shuffle-buffer 50",
         );
-        let config = args.apply(args.base().unwrap());
+        let config = args.apply(args.base().unwrap()).unwrap();
         let mut expected = TrainConfig::recipe("alexnet", "photos".into());
         (expected.epochs, expected.batch_size, expected.seed, expected.checkpoint_steps) = (9, 7, 3, 4);
         expected.solver.learning_rate = 0.5;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use alexnet_data::CacheOutcome;
-use alexnet_train::{EpochRecord, Event};
+use alexnet_train::{EpochRecord, Event, Pretrained};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often a line stands for a bar where there is no terminal.
@@ -117,7 +117,7 @@ impl TrainView {
                 let bar = state.bar(Showing::Statistics, "computing the mean image {wide_bar} {pos}/{len}", total);
                 bar.set_position(done as u64);
             }
-            Event::Started { data, state: run, .. } => {
+            Event::Started { data, state: run, pretrained, frozen, .. } => {
                 state.bar.finish_and_clear();
                 let (train, val, classes) = (data.train.len(), data.val.len(), data.classes.len());
                 self.line(&format!("{train} training and {val} validation images of {classes} classes"));
@@ -129,6 +129,16 @@ impl TrainView {
                     self.line(&format!(
                         "the mean image cannot be kept in {path} ({reason}) and is computed every time"
                     ));
+                }
+                if let Some(Pretrained { path, classes: known, new_layer }) = pretrained {
+                    let path = path.display();
+                    self.line(&match new_layer {
+                        Some(layer) => format!("starting from {path}, of {known} classes: {layer} starts anew"),
+                        None => format!("starting from {path}, whose classes are the same: all layers are kept"),
+                    });
+                }
+                if !frozen.is_empty() {
+                    self.line(&format!("frozen: {}", frozen.join(", ")));
                 }
                 if run.step > 0 {
                     self.line(&format!("going on after step {}, in epoch {}", run.step, run.epoch + 1));

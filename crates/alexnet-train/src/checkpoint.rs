@@ -1,15 +1,16 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! A safetensors file: the parameters under their names, the velocities as `velocity.{name}`, and in the metadata the
+//! A safetensors file: the parameters under their names, the velocities as `velocity.{name}`, the mean image as `input.mean`
+//! where it is not that of the images but came with the weights that the run started from, and in the metadata the
 //! counters, the sums of the epoch under way, the schedule's memory and the configuration. Random numbers need no state:
 //! they are functions of the seed and the counters.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alexnet_model::{Network, write_safetensors};
-use candle_core::Tensor;
+use alexnet_model::{InputSpec, Model, Network, write_safetensors};
 use candle_core::safetensors::Load;
+use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,7 @@ use crate::schedule::Plateau;
 use crate::solver::Solver;
 
 const FORMAT: &str = "alexnet-checkpoint 1";
+const MEAN_IMAGE: &str = "input.mean";
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,14 +68,18 @@ impl State {
 }
 
 /// Writes a checkpoint; the file appears whole or not at all.
-pub(crate) fn save(path: &Path, network: &Network, solver: &Solver, state: &State, config: &TrainConfig) -> Result<()> {
-    let parameters = network.parameters().iter().zip(solver.velocities());
-    let tensors: Vec<(String, Tensor)> = parameters
+pub(crate) fn save(path: &Path, model: &Model, solver: &Solver, state: &State, config: &TrainConfig) -> Result<()> {
+    let parameters = model.network.parameters().iter().zip(solver.velocities());
+    let mut tensors: Vec<(String, Tensor)> = parameters
         .flat_map(|(parameter, velocity)| {
             let name = &parameter.spec.name;
             [(name.clone(), parameter.var.as_tensor().clone()), (format!("velocity.{name}"), velocity.clone())]
         })
         .collect();
+    if let Some(mean) = model.mean_image.as_ref().filter(|_| config.weights.is_some()) {
+        let side = model.network.spec().input_spec().source_size;
+        tensors.push((MEAN_IMAGE.into(), Tensor::from_slice(mean, (3, side, side), &Device::Cpu)?));
+    }
     let state = serde_json::to_string(state).map_err(|e| wrong(path, e.to_string()))?;
     let metadata = BTreeMap::from([
         ("format".into(), FORMAT.into()),
@@ -81,6 +87,18 @@ pub(crate) fn save(path: &Path, network: &Network, solver: &Solver, state: &Stat
         ("config".into(), config.to_toml()),
     ]);
     Ok(write_safetensors(path, &metadata, &tensors)?)
+}
+
+/// The mean image in a checkpoint, `[3, source_size, source_size]`, if there is one.
+pub(crate) fn mean_image(path: &Path, spec: &InputSpec) -> Result<Option<Vec<f32>>> {
+    let bytes = std::fs::read(path).map_err(io(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(path, format!("this is not a checkpoint: {e}")))?;
+    let Ok(mean) = file.tensor(MEAN_IMAGE) else { return Ok(None) };
+    let expected = [3, spec.source_size, spec.source_size];
+    if mean.shape() != expected {
+        return Err(wrong(path, format!("{MEAN_IMAGE} has shape {:?}, expected {expected:?}", mean.shape())));
+    }
+    Ok(Some(mean.load(&Device::Cpu)?.flatten_all()?.to_vec1()?))
 }
 
 /// Reads a checkpoint into the network and the solver.

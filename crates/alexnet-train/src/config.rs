@@ -17,6 +17,10 @@ use crate::schedule::Schedule;
 pub struct TrainConfig {
     /// The variant.
     pub arch: String,
+    /// What the run starts from, where that is not random: a model file or a run's folder, whose best model is taken. Where
+    /// its classes are not those of the images, the last layer starts anew. A mean image in it is used, not the images' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// Decides initial weights, order, augmentation and dropout.
     pub seed: u64,
     /// Passes over the training images.
@@ -187,6 +191,7 @@ impl TrainConfig {
         };
         Self {
             arch: arch.into(),
+            weights: None,
             seed: 0,
             epochs: 90,
             // torchvision's is 32 on each of 8 GPUs.
@@ -260,8 +265,10 @@ impl TrainConfig {
                 return wrong(what, value.to_string(), "it must be at most 9223372036854775807");
             }
         }
-        if self.data.path.to_str().is_none() {
-            return wrong("data.path", self.data.path.display().to_string(), "its name must be UTF-8");
+        for (what, path) in [("data.path", Some(&self.data.path)), ("weights", self.weights.as_ref())] {
+            if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+                return wrong(what, path.display().to_string(), "its name must be UTF-8");
+            }
         }
         let exceptions = self.solver.exceptions.iter();
         let factors = [

@@ -68,13 +68,15 @@ pub struct RunData {
 
 impl RunData {
     /// Opens `config.path`, divides it where it has no validation split, and computes (or finds) its mean image and
-    /// colour statistics where the network or the augmentation needs them. `progress(done, total)` is called meanwhile.
+    /// colour statistics where the network or the augmentation needs them; `mean_image`, where it is given, stands in for
+    /// the images' own. `progress(done, total)` is called meanwhile.
     ///
     /// # Errors
     /// Those of the data crate, which name the folder and the rule.
     pub fn open(
         config: &DataConfig,
         spec: &InputSpec,
+        mean_image: Option<Arc<MeanImage>>,
         workers: usize,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
@@ -87,8 +89,9 @@ impl RunData {
         };
         let preprocess = preprocess(spec);
         let mut augment = config.augment();
-        let (mut mean_image, mut cache) = (None, None);
-        if spec.mean.needs_image() || config.colour_noise > 0.0 {
+        let (mut mean_image, mut cache) = (mean_image.filter(|_| spec.mean.needs_image()), None);
+        let needs_own = spec.mean.needs_image() && mean_image.is_none();
+        if needs_own || config.colour_noise > 0.0 {
             let progress: &dyn Fn(usize, usize) = &|done, total| progress(done, total);
             // Those that came with the set, unless they are of other squares or of images that are now held out.
             let own = set.statistics.as_ref().filter(|_| has_val).and_then(|own| own.suit(&preprocess));
@@ -104,7 +107,7 @@ impl RunData {
                     statistics
                 }
             };
-            mean_image = spec.mean.needs_image().then(|| statistics.mean_image.clone());
+            mean_image = mean_image.or_else(|| needs_own.then(|| statistics.mean_image.clone()));
             if config.colour_noise > 0.0 {
                 augment.colour_noise = Some(statistics.colour_noise(config.colour_noise));
             }
@@ -121,6 +124,11 @@ impl RunData {
     }
 }
 
+/// A mean image from the values that files have, `[3, source_size, source_size]`.
+pub(crate) fn mean_image(values: Vec<f32>, spec: &InputSpec) -> Arc<MeanImage> {
+    Arc::new(MeanImage { size: spec.source_size as u32, values })
+}
+
 /// The pipeline that a saved model asks for, without augmentation.
 ///
 /// # Errors
@@ -128,10 +136,7 @@ impl RunData {
 pub fn model_pipeline(model: &Model) -> Result<Pipeline> {
     let spec = model.network.spec();
     let mean_image = match &model.mean_image {
-        Some(values) => {
-            let size = spec.input_spec().source_size as u32;
-            Some(Arc::new(MeanImage { size, values: values.clone() }))
-        }
+        Some(values) => Some(mean_image(values.clone(), spec.input_spec())),
         None if spec.input_spec().mean.needs_image() => {
             return Err(Error::NoMeanImage { arch: spec.arch().into() });
         }

@@ -44,6 +44,14 @@ pub enum Error {
         /// The file that is not there.
         missing: &'static str,
     },
+    /// Neither a model file nor a run that has one.
+    #[error("{}: {reason}", path.display())]
+    NoModel {
+        /// What was named.
+        path: PathBuf,
+        /// What it is instead.
+        reason: &'static str,
+    },
     /// A run directory that holds one already.
     #[error("{} exists and is not empty; name another folder, or resume it", path.display())]
     RunExists {

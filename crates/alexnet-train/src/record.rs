@@ -121,6 +121,25 @@ impl RunDir {
         Self { path: path.into() }
     }
 
+    /// The model file that `path` means: itself, or, where it is a run's folder, that of the best model.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`] where there is none.
+    pub fn model_file(path: &Path) -> Result<PathBuf> {
+        let none = |reason| Err(Error::NoModel { path: path.into(), reason });
+        if !path.exists() {
+            return none("there is no such file or run");
+        }
+        if !path.is_dir() {
+            return Ok(path.into());
+        }
+        // A run that was stopped in its first epoch has no model yet.
+        match Self::at(path).model() {
+            model if model.is_file() => Ok(model),
+            _ => none("there is no model.safetensors in it: it is no run, or its first epoch is not complete"),
+        }
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path

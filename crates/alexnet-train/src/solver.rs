@@ -78,6 +78,11 @@ impl Solver {
         &self.velocities
     }
 
+    /// Whether the `index`-th parameter is ever updated.
+    pub fn learns(&self, index: usize) -> bool {
+        self.factors[index].learning_rate > 0.0
+    }
+
     /// Updates the `index`-th parameter of `network` from its gradient. A parameter whose rate is 0 is left alone: the
     /// 2012 code skips it, so that neither decay nor momentum move it.
     ///

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use alexnet_kernels::{CpuIsa, cuda_devices};
 use alexnet_model::{Model, Specification, build};
+use alexnet_train::RunDir;
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::model_file;
 use crate::args::InfoArgs;
 use crate::output::say;
 
@@ -16,7 +16,7 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
         return devices(args.json);
     }
     let model = match &args.weights {
-        Some(weights) => Some(Model::load(&model_file(weights)?, args.arch.as_deref(), &Device::Cpu)?),
+        Some(weights) => Some(Model::load(&RunDir::model_file(weights)?, args.arch.as_deref(), &Device::Cpu)?),
         None => None,
     };
     let built;

@@ -5,11 +5,9 @@ pub mod info;
 pub mod predict;
 pub mod train;
 
-use std::path::{Path, PathBuf};
-
 use alexnet_model::{Model, Precision};
 use alexnet_train::RunDir;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use candle_core::Device;
 
 use crate::args::{DeviceChoice, MachineArgs, WeightsArgs};
@@ -44,24 +42,8 @@ impl WeightsArgs {
         let precision = machine.precision.map_or(Precision::F32, Precision::from);
         alexnet_kernels::allow_tf32(machine.tf32);
         alexnet_kernels::allow_nondeterministic(machine.fast);
-        let mut model = Model::load(&model_file(&self.weights)?, self.arch.as_deref(), &device)?;
+        let mut model = Model::load(&RunDir::model_file(&self.weights)?, self.arch.as_deref(), &device)?;
         model.network.set_precision(precision)?;
         Ok(model)
-    }
-}
-
-/// A model file, or that of a run.
-fn model_file(path: &Path) -> anyhow::Result<PathBuf> {
-    if !path.exists() {
-        bail!("there is no file or run {}", path.display());
-    }
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    // A run that was stopped in its first epoch has no model yet.
-    let run = RunDir::at(path);
-    match run.model() {
-        model if model.is_file() => Ok(model),
-        _ => bail!("{} holds no model.safetensors: it is no run, or its first epoch is not complete", path.display()),
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alexnet_data::shapes::{self, ShapesConfig};
-use alexnet_model::Precision;
+use alexnet_model::{Model, Precision};
 use alexnet_train::{Error, Event, Outcome, RunDir, TrainConfig, Trainer};
 use anyhow::{Context, bail};
+use candle_core::Device;
 use serde::Serialize;
 
 use crate::args::{SHAPES, TrainArgs};
@@ -16,7 +17,7 @@ use crate::output::{self, TrainView, say};
 
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let config = match &args.resume {
-        None => args.apply(args.base()?),
+        None => args.apply(args.base()?)?,
         Some(run) => resumed_config(args, run)?,
     };
     config.validate()?;
@@ -33,8 +34,11 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let run = match &args.resume {
         Some(run) => RunDir::open(run)?,
         None => {
-            // What is wrong with the data is said before a folder is made.
+            // What is wrong with the data or the weights is said before a folder is made.
             alexnet_data::DataSet::open(&config.data.path)?;
+            if let Some(weights) = &config.weights {
+                Model::load(&RunDir::model_file(weights)?, Some(&config.arch), &Device::Cpu)?;
+            }
             let name = format!("{}-{}", config.arch, data_name(&config.data.path));
             let path = args.output.clone().unwrap_or_else(|| RunDir::free_name(Path::new("runs"), &name));
             RunDir::create(&path, &config)?
@@ -76,7 +80,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 /// The configuration of a run that is to go on. Options may repeat it, but not change it.
 fn resumed_config(args: &TrainArgs, run: &Path) -> anyhow::Result<TrainConfig> {
     let config = TrainConfig::read(&RunDir::open(run)?.config())?;
-    match config.difference(&args.apply(config.clone())) {
+    match config.difference(&args.apply(config.clone())?) {
         None => Ok(config),
         Some((what, old, new)) => Err(Error::OtherConfig { path: run.to_owned(), what, old, new }.into()),
     }

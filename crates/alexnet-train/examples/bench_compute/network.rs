@@ -81,7 +81,7 @@ pub fn feed(target: &Target, arch: &str, batch: usize, time: Duration) -> Result
 
     let mut training = Training::new(target, arch)?;
     let config = TrainConfig::recipe(arch, prepared);
-    let data = RunData::open(&config.data, training.network.spec().input_spec(), workers, &|_, _| {})?;
+    let data = RunData::open(&config.data, training.network.spec().input_spec(), None, workers, &|_, _| {})?;
     // As long an epoch as that of a large data set, so that its start does not count.
     let samples: Vec<_> = data.train.iter().cycle().take(data.train.len().max(1 << 20)).cloned().collect();
     let loader = LoaderConfig { workers, prefetch: workers + 1, ..LoaderConfig::train(batch, 0, 0) };

@@ -6,6 +6,7 @@ use alexnet_data::BadSample;
 
 use crate::checkpoint::State;
 use crate::data::RunData;
+use crate::pretrained::Pretrained;
 use crate::record::{EpochRecord, StepRecord};
 
 /// What a run tells whoever shows it.
@@ -27,6 +28,10 @@ pub enum Event<'a> {
         state: &'a State,
         /// Steps of an epoch.
         steps: usize,
+        /// The weights it starts from, where it starts now and not from random ones.
+        pretrained: Option<&'a Pretrained>,
+        /// The layers of which nothing is trained.
+        frozen: &'a [&'a str],
     },
     /// A step is done.
     Step {

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
 use crate::metrics::Metrics;
 use crate::plot;
+use crate::pretrained;
 use crate::record::{EpochRecord, RunDir};
 use crate::schedule::Progress;
 use crate::solver::{Rates, Solver};
@@ -61,18 +62,38 @@ impl Trainer {
         }
         // The variant's preprocessing does not depend on the classes, so an unknown name is found before the data is.
         let input = build(&config.arch, 2)?.input_spec().clone();
-        let data = RunData::open(&config.data, &input, workers, &|done, total| {
+        let resumed = run.checkpoint().exists();
+        // A run that goes on does so without the file that it started from.
+        let start = match &config.weights {
+            Some(weights) if !resumed => Some(pretrained::load(weights, &config.arch, device)?),
+            _ => None,
+        };
+        let mean_image = match &start {
+            // Weights go on with the one that they were trained with.
+            Some((_, model)) => model.mean_image.clone(),
+            None if resumed && config.weights.is_some() => checkpoint::mean_image(&run.checkpoint(), &input)?,
+            None => None,
+        };
+        let mean_image = mean_image.map(|values| data::mean_image(values, &input));
+        let data = RunData::open(&config.data, &input, mean_image, workers, &|done, total| {
             on_event(Event::Statistics { done, total });
         })?;
         let spec = build(&config.arch, data.classes.len())?;
         allow_tf32(config.tf32);
         allow_nondeterministic(config.fast);
         let mut network = Network::new(spec, config.seed, std::slice::from_ref(device))?;
+        let pretrained =
+            start.map(|(path, model)| pretrained::copy(path, &model, &network, &data.classes)).transpose()?;
         network.set_precision(config.precision)?;
         let solver = Solver::new(&config.solver, &network)?;
+        network.train_only(|index, _| solver.learns(index));
+        if !(0..network.parameters().len()).any(|index| solver.learns(index)) {
+            let rule = "then nothing is left to learn".into();
+            return Err(Error::Config { what: "the learning rate of every layer".into(), found: "0".into(), rule });
+        }
         let images = [data.train.len(), data.val.len()];
         let mut state = State { images, classes: data.classes.clone(), ..State::default() };
-        if run.checkpoint().exists() {
+        if resumed {
             let saved = checkpoint::load(&run.checkpoint(), &network, &solver, &config)?;
             if (saved.images, &saved.classes) != (state.images, &state.classes) {
                 let ([train, val], [now_train, now_val]) = (saved.images, state.images);
@@ -91,8 +112,26 @@ impl Trainer {
         let mean_image = data.mean_image.as_ref().map(|mean| mean.values.clone());
         let model = Model { network, classes: data.classes.clone(), mean_image };
         let trainer = Self { config, run, data, model, solver, state, workers, clock: Instant::now() };
-        on_event(Event::Started { data: &trainer.data, state: &trainer.state, steps: trainer.steps() });
+        on_event(Event::Started {
+            data: &trainer.data,
+            state: &trainer.state,
+            steps: trainer.steps(),
+            pretrained: pretrained.as_ref(),
+            frozen: &trainer.frozen(),
+        });
         Ok(trainer)
+    }
+
+    /// The layers of which nothing is trained.
+    fn frozen(&self) -> Vec<&str> {
+        let spec = self.model.network.spec();
+        let has = |layer: usize, of: &dyn Fn(usize) -> bool| {
+            spec.parameters().iter().enumerate().any(|(index, parameter)| parameter.layer == layer && of(index))
+        };
+        let layers = spec.layers().iter().enumerate();
+        let frozen =
+            layers.filter(|(layer, _)| has(*layer, &|_| true) && !has(*layer, &|index| self.solver.learns(index)));
+        frozen.map(|(_, layer)| layer.name.as_str()).collect()
     }
 
     /// Trains to the end, or until `stop` is set: then the step under way is finished and a checkpoint written.
@@ -224,7 +263,7 @@ impl Trainer {
             self.require_finite(&parameter.spec.name, sum)?;
         }
         let path = self.run.checkpoint();
-        checkpoint::save(&path, &self.model.network, &self.solver, &self.state, &self.config)
+        checkpoint::save(&path, &self.model, &self.solver, &self.state, &self.config)
     }
 
     /// Counts the time since it was last counted.
