@@ -73,6 +73,20 @@ fn a_network_is_trained_measured_used_and_shown() {
     assert_eq!(ten["views"], 10);
     fraction(&ten["top5"]);
 
+    // Together with itself it is what it is alone; another changes the mean.
+    let both = ["eval", "--weights", weights, "--weights", weights, "--data", "photos", "--json"];
+    let both = &json(here, &both)[0];
+    assert_eq!((&both["top1"], &both["top5"], &both["images"]), (&one["top1"], &one["top5"], &one["images"]));
+    assert!((both["loss"].as_f64().unwrap() / one["loss"].as_f64().unwrap() - 1.0).abs() < 1e-5);
+    assert_eq!(both["members"].as_array().unwrap().len(), 2);
+    assert_eq!((&both["members"][1]["weights"], &both["members"][1]["top1"]), (&weights.into(), &one["top1"]));
+    let other = ["train", "--data", "photos", "--arch", "caffenet", "--epochs", "1", "--output", "other"];
+    stdout(here, &other);
+    let said = stdout(here, &["eval", "--weights", weights, "--weights", "other", "--data", "photos"]);
+    let said: Vec<&str> = said.lines().collect();
+    let starts = ["runs/alexnet-photos (alexnet) on 10", "other (caffenet) on 10", "these 2 together on 10"];
+    assert!(said.len() == 3 && said.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{said:?}");
+
     // Predictions: one that is no image among good ones.
     fs::write(here.join("bad.jpg"), "not a picture").unwrap();
     let good = "photos/val/ring/";
@@ -88,6 +102,20 @@ fn a_network_is_trained_measured_used_and_shown() {
     let probabilities: Vec<f64> = guesses.iter().map(|guess| fraction(&guess["probability"])).collect();
     assert!(probabilities.is_sorted_by(|a, b| a >= b) && probabilities.iter().sum::<f64>() <= 1.0 + 1e-6);
     assert!(guesses.iter().all(|guess| guess["class"].is_u64() && guess["label"].is_string()));
+    let all = |weights: &[&str]| -> Vec<(u64, f64)> {
+        let weights: Vec<&str> = weights.iter().flat_map(|weights| ["--weights", weights]).collect();
+        let arguments = [&["predict", &good, "--top", "10", "--json"][..], &weights].concat();
+        let guesses = lines(&stdout(here, &arguments))[0]["predictions"].as_array().unwrap().clone();
+        let mut all: Vec<_> =
+            guesses.iter().map(|g| (g["class"].as_u64().unwrap(), fraction(&g["probability"]))).collect();
+        all.sort_by_key(|(class, _)| *class);
+        all
+    };
+    let (a, b) = (all(&[weights]), all(&["other"]));
+    for (index, (class, mean)) in all(&[weights, "other"]).into_iter().enumerate() {
+        assert_eq!((a[index].0, b[index].0), (class, class));
+        assert!((mean - (a[index].1 + b[index].1) / 2.0).abs() < 1e-6, "class {class}: {mean}");
+    }
     let narrow = stdout(here, &["predict", &good, "--weights", weights, "--top", "3", "--json", "--precision", "bf16"]);
     let narrow: Vec<f64> =
         lines(&narrow)[0]["predictions"].as_array().unwrap().iter().map(|g| fraction(&g["probability"])).collect();

@@ -97,6 +97,13 @@ fn weights_that_do_not_fit() {
         &["know 10 classes", "the data has 2 (cats, dogs)"],
     );
 
+    fs::copy(image, here.join("others/cats/b.jpg")).unwrap();
+    fs::copy(image, here.join("others/dogs/b.jpg")).unwrap();
+    let train = ["train", "--data", "others", "--epochs", "1", "--arch", "alexnet-torchvision", "--output", "two"];
+    stdout(here, &train);
+    let both = ["predict", image, "--weights", "run", "--weights", "two"];
+    refused(here, &both, 1, &["two knows 2 classes (cats, dogs), but run 10", "have to know the same"]);
+
     // A file cut off in the middle.
     let whole = fs::read(here.join("run/model.safetensors")).unwrap();
     fs::write(here.join("cut.safetensors"), &whole[..whole.len() / 2]).unwrap();

@@ -41,6 +41,19 @@ pub fn evaluate(
     tape: &mut Tape,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Evaluation>> {
+    walk(network, samples, pipeline, config, tape, progress, &mut |_, _| Ok(()))
+}
+
+/// [`evaluate`], which shows each batch with its logits to `see` as well.
+pub(crate) fn walk(
+    network: &Network,
+    samples: &Arc<[Sample]>,
+    pipeline: &Arc<Pipeline>,
+    config: LoaderConfig,
+    tape: &mut Tape,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    see: &mut dyn FnMut(&Batch, &Tensor) -> Result<()>,
+) -> Result<Option<Evaluation>> {
     let start = Instant::now();
     let mut metrics = Metrics::default();
     let mut budget = BadSampleBudget::one_percent(samples.len());
@@ -55,6 +68,7 @@ pub fn evaluate(
             let logits = network.forward(&images, Mode::Test, tape)?;
             feed.look_ahead();
             add_batch(&batch, &logits, &mut metrics)?;
+            see(&batch, &logits)?;
         }
         if progress(done, samples.len()).is_break() {
             return Ok(None);
@@ -77,12 +91,17 @@ fn add_batch(batch: &Batch, logits: &Tensor, metrics: &mut Metrics) -> Result<()
         return Ok(());
     }
     for (probabilities, &label) in probabilities(logits, views)?.iter().zip(&batch.labels) {
-        let own = f64::from(probabilities.get(label as usize).copied().unwrap_or(0.0));
-        // As large a loss as a probability can give, rather than an infinity; a NaN stays one.
-        let smallest = f64::from(f32::MIN_POSITIVE);
-        metrics.add(-(if own < smallest { smallest } else { own }).ln(), probabilities, label);
+        add_probabilities(probabilities, label, metrics);
     }
     Ok(())
+}
+
+/// Adds an image whose loss is −ln of its label's probability.
+pub(crate) fn add_probabilities(probabilities: &[f32], label: u32, metrics: &mut Metrics) {
+    let own = f64::from(probabilities.get(label as usize).copied().unwrap_or(0.0));
+    // As large a loss as a probability can give, rather than an infinity; a NaN stays one.
+    let smallest = f64::from(f32::MIN_POSITIVE);
+    metrics.add(-(if own < smallest { smallest } else { own }).ln(), probabilities, label);
 }
 
 /// The probabilities of each image, averaged over its `views` neighbouring rows of `logits`.

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config;
 mod data;
+mod ensemble;
 mod error;
 mod evaluate;
 mod feed;
@@ -17,6 +18,7 @@ mod trainer;
 pub use checkpoint::State;
 pub use config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig};
 pub use data::{RunData, evaluation_images, model_pipeline, preprocess};
+pub use ensemble::Ensemble;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, probabilities};
 pub use feed::Feed;

@@ -10,10 +10,12 @@ use super::{MachineArgs, archs};
 /// Measure a trained network on a folder of images.
 ///
 /// Takes the folder's `val`, or all of it where it has no splits. With --views 10, an image's probabilities are averaged
-/// over its corners and centre and their mirror images, as in the paper.
+/// over its corners and centre and their mirror images, as in the paper. With --weights more than once, each network is
+/// measured alone, and then all as one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
     alexnet eval --weights runs/alexnet-shapes --data data/shapes\n  \
+    alexnet eval --weights runs/first --weights runs/second --data photographs --views 10\n  \
     alexnet eval --weights torchvision.safetensors --arch alexnet-torchvision --data imagenet --views 10")]
 pub struct EvalArgs {
     #[command(flatten)]
@@ -86,11 +88,12 @@ pub struct InfoArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct WeightsArgs {
-    /// A model file, or a run's folder, whose best model is taken.
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
+    /// A model file, or a run's folder, whose best model is taken. Said more than once, the probabilities of all are
+    /// averaged: an ensemble.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub weights: Vec<PathBuf>,
 
-    /// Which network the weights are of, where the file does not say.
+    /// Which network the weights are of, where the files do not say.
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 }

@@ -23,12 +23,12 @@ struct Prediction {
 }
 
 pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
-    let model = args.weights.load(&args.machine)?;
-    let pipeline = model_pipeline(&model)?;
-    let mut inference = model.network.inference();
+    let models = args.weights.load(&args.machine)?.collect::<anyhow::Result<Vec<Model>>>()?;
+    let member = |model| Ok(Member { model, pipeline: model_pipeline(model)?, inference: model.network.inference() });
+    let mut members = models.iter().map(member).collect::<anyhow::Result<Vec<_>>>()?;
     let mut failed = 0;
     for image in &args.images {
-        match predict(&model, &pipeline, image, args.top.get(), &mut inference) {
+        match predict(&mut members, image, args.top.get()) {
             Ok(predictions) if args.machine.json => {
                 let image = image.to_string_lossy();
                 say(serde_json::json!({ "image": image, "predictions": predictions }))?;
@@ -53,21 +53,30 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn predict(
-    model: &Model,
-    pipeline: &Pipeline,
-    image: &Path,
-    top: usize,
-    inference: &mut Inference<'_>,
-) -> anyhow::Result<Vec<Prediction>> {
-    let spec = model.network.spec();
-    let [c, h, w] = spec.input_size();
-    let images = Tensor::from_vec(pipeline.load(image, View::Eval)?, (1, c, h, w), &Device::Cpu)?;
-    let logits = inference.forward(&images)?;
-    let mut ranked: Vec<(usize, f32)> = probabilities(&logits, 1)?.concat().into_iter().enumerate().collect();
+/// What one of the networks takes to answer.
+struct Member<'a> {
+    model: &'a Model,
+    pipeline: Pipeline,
+    inference: Inference<'a>,
+}
+
+/// The likeliest classes, by the mean of the members' probabilities.
+fn predict(members: &mut [Member<'_>], image: &Path, top: usize) -> anyhow::Result<Vec<Prediction>> {
+    let count = members.len() as f32;
+    let mut mean: Vec<f32> = Vec::new();
+    for Member { model, pipeline, inference } in &mut *members {
+        let [c, h, w] = model.network.spec().input_size();
+        let images = Tensor::from_vec(pipeline.load(image, View::Eval)?, (1, c, h, w), &Device::Cpu)?;
+        let own = probabilities(&inference.forward(&images)?, 1)?.concat();
+        mean.resize(own.len(), 0.0);
+        mean.iter_mut().zip(own).for_each(|(mean, own)| *mean += own / count);
+    }
+    let mut ranked: Vec<(usize, f32)> = mean.into_iter().enumerate().collect();
     // Of equal ones, the first class first.
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let label = |class: usize| model.classes.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
+    // All members have the same names.
+    let names: &[String] = members.first().map_or(&[], |first| &first.model.classes);
+    let label = |class: usize| names.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
     let guesses = ranked.into_iter().take(top);
     Ok(guesses.map(|(class, probability)| Prediction { class, label: label(class), probability }).collect())
 }
