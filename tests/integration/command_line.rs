@@ -152,6 +152,7 @@ fn every_network_is_described() {
     for (arch, parameters, macs) in [
         ("alexnet", 60_965_224, 724_406_816),
         ("alexnet-paper", 60_965_224, 724_406_816),
+        ("alexnet-six-conv", 61_555_304, 745_640_480),
         ("alexnet-caffe", 60_965_224, 724_406_816),
         ("caffenet", 60_965_224, 724_406_816),
         ("alexnet-owt", 61_100_840, 714_188_480),

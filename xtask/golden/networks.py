@@ -23,6 +23,8 @@ def pool(x):
 class Towers(nn.Module):
     """What the networks of two towers share: 96-256-384-384-256-4096-4096."""
 
+    sixth = False
+
     def __init__(self, classes):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 11, 4)
@@ -30,6 +32,8 @@ class Towers(nn.Module):
         self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
         self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
         self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
+        if self.sixth:
+            self.conv6 = nn.Conv2d(256, 256, 3, padding=1)
         self.fc6 = nn.Linear(9216, 4096)
         self.fc7 = nn.Linear(4096, 4096)
         self.fc8 = nn.Linear(4096, classes)
@@ -59,6 +63,17 @@ class AlexNetPaper(Towers):
         x = pool(lrn(x, 5, 5e-4, 0.75, 2, 2))
         x = lrn(F.relu(self.conv2(x)), 5, 5e-4, 0.75, 2, 2)
         return self.top(pool(x))
+
+
+class AlexNetSixConv(AlexNet):
+    """Config #146 of 2012: #145 with 3x3 kernels over both towers between pooling and fc6."""
+
+    sixth = True
+
+    def top(self, x):
+        x = F.relu(self.conv4(F.relu(self.conv3(x))))
+        x = F.relu(self.conv6(F.relu(pool(self.conv5(x))))).flatten(1)
+        return self.fc8(F.relu(self.fc7(F.relu(self.fc6(x)))))
 
 
 class AlexNetCaffe(Towers):
@@ -109,6 +124,7 @@ def torchvision_alexnet(classes):
 NETWORKS = {
     "alexnet": (AlexNet, 224),
     "alexnet-paper": (AlexNetPaper, 224),
+    "alexnet-six-conv": (AlexNetSixConv, 224),
     "alexnet-caffe": (AlexNetCaffe, 227),
     "caffenet": (CaffeNet, 227),
     "alexnet-owt": (AlexNetOwt, 224),

@@ -25,10 +25,15 @@ use crate::specification::Specification;
 /// # Errors
 /// None for a positive number of classes.
 pub fn alexnet(classes: usize) -> Result<Specification> {
+    Specification::new("alexnet", InputSpec::ALEXNET_2012, stages(classes, None))
+}
+
+/// Its layers, with or without another one over the last pooling.
+pub(super) fn stages(classes: usize, sixth: Option<Layer>) -> Vec<Layer> {
     let lrn = || LayerKind::Lrn(LrnParams::ALEXNET_2012.with_groups(2));
     let pool = || LayerKind::MaxPool2d(Pool2dParams::new(3, 2).with_ceil());
     let dropout = || LayerKind::Dropout { probability: 0.5, scaling: DropoutScaling::AtTest };
-    let layers = vec![
+    let mut layers = vec![
         Layer::new("data", LayerKind::Input { channels: 3, size: [224, 224] }),
         Layer::new("conv1", LayerKind::Conv2d(conv1())),
         Layer::new("rnorm1", lrn()),
@@ -41,14 +46,17 @@ pub fn alexnet(classes: usize) -> Result<Specification> {
         Layer::new("conv4", LayerKind::Conv2d(Conv2d::new(384, 3, 0.03, 1.0).padding(1).groups(2))).with(Relu),
         Layer::new("conv5", LayerKind::Conv2d(Conv2d::new(256, 3, 0.03, 1.0).padding(1).groups(2))),
         Layer::new("pool5", pool()).with(Relu),
+    ];
+    layers.extend(sixth);
+    layers.extend([
         Layer::new("flatten", LayerKind::Flatten),
         Layer::new("fc6", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
         Layer::new("dropout6", dropout()),
         Layer::new("fc7", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
         Layer::new("dropout7", dropout()),
         Layer::new("fc8", LayerKind::Linear(Linear::new(classes, 0.01, 0.0))),
-    ];
-    Specification::new("alexnet", InputSpec::ALEXNET_2012, layers)
+    ]);
+    layers
 }
 
 /// 11×11 at stride 4 over 224×224, which reaches 3 pixels beyond the right and lower edge and reads zeros there.

@@ -6,6 +6,7 @@ mod alexnet;
 mod alexnet_caffe;
 mod alexnet_owt;
 mod alexnet_paper;
+mod alexnet_six_conv;
 mod alexnet_torchvision;
 mod caffenet;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub use alexnet::alexnet;
 pub use alexnet_caffe::alexnet_caffe;
 pub use alexnet_owt::alexnet_owt;
 pub use alexnet_paper::alexnet_paper;
+pub use alexnet_six_conv::alexnet_six_conv;
 pub use alexnet_torchvision::alexnet_torchvision;
 pub use caffenet::caffenet;
 
@@ -33,13 +35,18 @@ pub struct Variant {
 }
 
 /// All variants.
-pub const VARIANTS: [Variant; 6] = [
+pub const VARIANTS: [Variant; 7] = [
     Variant {
         name: "alexnet",
         about: "the network whose runs made the paper's tables (2012, config #145)",
         build: alexnet,
     },
     Variant { name: "alexnet-paper", about: "the text of the paper taken literally", build: alexnet_paper },
+    Variant {
+        name: "alexnet-six-conv",
+        about: "alexnet with a sixth convolution: two of the paper's seven (config #146)",
+        build: alexnet_six_conv,
+    },
     Variant { name: "alexnet-caffe", about: "Caffe's bvlc_alexnet", build: alexnet_caffe },
     Variant { name: "caffenet", about: "Caffe's bvlc_reference_caffenet", build: caffenet },
     Variant { name: "alexnet-owt", about: "one tower, with LRN (cuda-convnet2; One weird trick)", build: alexnet_owt },

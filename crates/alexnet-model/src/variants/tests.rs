@@ -14,7 +14,7 @@ fn alexnet_has_the_papers_counts() {
         ("fc7", 16_781_312, 16_777_216),
         ("fc8", 4_097_000, 4_096_000),
     ];
-    for arch in ["alexnet", "alexnet-paper", "alexnet-caffe", "caffenet"] {
+    for arch in ["alexnet", "alexnet-paper", "alexnet-six-conv", "alexnet-caffe", "caffenet"] {
         let spec = build(arch, 1000).unwrap();
         for (name, parameters, macs) in expected {
             let layer = spec.layers().iter().position(|layer| layer.name == name).unwrap();
@@ -29,6 +29,7 @@ fn totals_are_those_of_the_sources() {
     let expected = [
         ("alexnet", 60_965_224, 724_406_816),
         ("alexnet-paper", 60_965_224, 724_406_816),
+        ("alexnet-six-conv", 61_555_304, 745_640_480),
         ("alexnet-caffe", 60_965_224, 724_406_816),
         ("caffenet", 60_965_224, 724_406_816),
         ("alexnet-owt", 61_100_840, 714_188_480),
@@ -56,7 +57,8 @@ fn maps_have_the_papers_sizes() {
             .filter(|(layer, _)| matches!(layer.kind, LayerKind::Conv2d(_) | LayerKind::MaxPool2d(_)))
             .map(|(_, shape)| shape.dims()[1])
             .collect();
-        assert_eq!(sizes, [55, 27, 27, 13, 13, 13, 13, 6], "{}", variant.name);
+        let sixth: &[usize] = if variant.name == "alexnet-six-conv" { &[6] } else { &[] };
+        assert_eq!(sizes, [&[55, 27, 27, 13, 13, 13, 13, 6], sixth].concat(), "{}", variant.name);
         assert_eq!(spec.input_spec().size, spec.input_size()[1], "{}", variant.name);
     }
 }
@@ -69,6 +71,9 @@ fn initial_values_are_those_of_the_sources() {
         let of_role = spec.parameters().iter().filter(|p| p.role == role).map(|p| p.init).collect::<Vec<_>>();
         <[crate::Init; 8]>::try_from(of_role).unwrap()
     };
+    let sixth = build("alexnet-six-conv", 10).unwrap();
+    let of_sixth: Vec<_> = sixth.parameters().iter().filter(|p| p.name.starts_with("conv6")).map(|p| p.init).collect();
+    assert_eq!(of_sixth, [Normal { std: 0.03 }, Constant(1.0)]);
     let (weight, bias) = (crate::Role::Weight, crate::Role::Bias);
     let normal = |std: [f32; 8]| std.map(|std| Normal { std });
     let constant = |values: [f32; 8]| values.map(Constant);
