@@ -124,6 +124,14 @@ fn weights_that_do_not_fit() {
     tune(&["run", "--freeze", "8"], &["freeze is 8", "8 layers with weights"]);
     let bare = candle_core::safetensors::load(here.join("run/model.safetensors"), &candle_core::Device::Cpu).unwrap();
     candle_core::safetensors::save(&bare, here.join("bare.safetensors")).unwrap();
+    tune(&["run/checkpoint.safetensors"], &["run/checkpoint.safetensors", "its model is model.safetensors"]);
+    // Of two, one that does not say what it is, nor what its classes are called.
+    let both =
+        ["--weights", "run", "--weights", "bare.safetensors", "--arch", "alexnet-torchvision", "--data", "photos"];
+    assert!(stdout(here, &[&["eval"], &both[..]].concat()).contains("these 2 together"));
+    // What is wrong with the second is said before the first is measured.
+    let both = ["eval", "--weights", "run", "--weights", "nothing", "--data", "photos"];
+    refused(here, &both, 1, &["nothing: there is no such file or run"]);
     tune(&["bare.safetensors"], &["bare.safetensors", "does not say which architecture", "--arch"]);
 
     // Runs that cannot go on, or begin.

@@ -20,8 +20,13 @@ weights = OrderedDict(
     parameter=torch.nn.Parameter(values[0].clone()),
     transposed=values[1].t(),
     integers=torch.arange(3),
+    channels_last=values[None].contiguous(memory_format=torch.channels_last),
 )
+# As state_dict() of a module has it.
+weights._metadata = OrderedDict({"": {"version": 1}})
 torch.save(weights, OUT / "weights.pth")
-wrapped = {"module." + name: tensor for name, tensor in weights.items()}
-torch.save({"epoch": 3, "state_dict": wrapped, "optimizer": {}}, OUT / "checkpoint.pth")
+# As PyTorch's example for ImageNet does, which distributes AlexNet's convolutions alone, and keeps a tensor beside.
+wrapped = {("module." if name != "bias" else "") + name: tensor for name, tensor in weights.items()}
+checkpoint = {"epoch": 3, "arch": "alexnet", "state_dict": wrapped, "best_acc1": torch.tensor(0.5), "optimizer": {}}
+torch.save(checkpoint, OUT / "checkpoint.pth")
 torch.save({"epoch": 3}, OUT / "empty.pth")

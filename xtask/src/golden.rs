@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Each script says on top what it needs and what it writes. Running one again gives the same bytes.
+/// Each script says on top what it needs and what it writes. Running one again on the same machine gives the same bytes.
 const SCRIPTS: [&str; 4] = [
     "xtask/golden/kernels.py",
     "xtask/golden/model.py",

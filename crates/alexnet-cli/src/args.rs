@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use alexnet_data::OnBadSample;
-use alexnet_model::{Model, Precision, VARIANTS};
+use alexnet_model::{ModelFile, Precision, VARIANTS};
 use alexnet_train::{RunDir, Schedule, TrainConfig};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -74,11 +74,11 @@ pub struct TrainArgs {
     /// Start from these weights instead of random ones (fine-tuning): a model file, torchvision's .pth, or a run's folder.
     ///
     /// The last layer starts anew where the classes are others. The defaults then are a tenth of the learning rate, ten times
-    /// that for the last layer, 30 epochs of batches of 32, and a cosine.
+    /// that for the last layer, 30 epochs of batches of 32, and a cosine; with --config, that file says all of it.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
 
-    /// Leave the first N layers with weights as they are: 5 are the convolutions, 7 all but the last.
+    /// Leave the first N layers with weights as they start: of AlexNet's eight, 5 are the convolutions, 7 all but the last.
     #[arg(long, value_name = "N")]
     pub freeze: Option<usize>,
 
@@ -99,7 +99,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
 
-    /// How the rate falls; --config can say more [default: dexp, torchvision's in steps; for shapes, cosine].
+    /// How the rate falls; --config can say more [default: dexp, torchvision's in steps; with --weights and for shapes, cosine].
     #[arg(long)]
     pub schedule: Option<ScheduleKind>,
 
@@ -229,7 +229,7 @@ fn weights_arch(weights: &Path) -> alexnet_train::Result<String> {
         let reason = "the file does not say which architecture its weights are of; name it with --arch".into();
         alexnet_model::Error::File { path: path.clone(), reason }.into()
     };
-    Model::arch_of(&path)?.ok_or_else(unknown)
+    ModelFile::arch(&path)?.ok_or_else(unknown)
 }
 
 impl ScheduleKind {

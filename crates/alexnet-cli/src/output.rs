@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use alexnet_data::CacheOutcome;
-use alexnet_train::{EpochRecord, Event, Pretrained};
+use alexnet_train::{EpochRecord, Event, LastLayer, Pretrained};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often a line stands for a bar where there is no terminal.
@@ -130,12 +130,13 @@ impl TrainView {
                         "the mean image cannot be kept in {path} ({reason}) and is computed every time"
                     ));
                 }
-                if let Some(Pretrained { path, classes: known, new_layer }) = pretrained {
-                    let path = path.display();
-                    self.line(&match new_layer {
-                        Some(layer) => format!("starting from {path}, of {known} classes: {layer} starts anew"),
-                        None => format!("starting from {path}, whose classes are the same: all layers are kept"),
-                    });
+                if let Some(Pretrained { path, classes: known, last_layer, .. }) = pretrained {
+                    let what = match last_layer {
+                        LastLayer::New(layer) => format!("of {known} classes: {layer} starts anew"),
+                        LastLayer::AsManyClasses => "of as many classes, without names: all layers are kept".into(),
+                        _ => "of the same classes: all layers are kept".into(),
+                    };
+                    self.line(&format!("starting from {}, {what}", path.display()));
                 }
                 if !frozen.is_empty() {
                     self.line(&format!("frozen: {}", frozen.join(", ")));

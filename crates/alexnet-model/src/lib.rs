@@ -18,4 +18,4 @@ pub use network::{Gradient, Inference, Network, Parameter, Precision};
 pub use specification::{ParameterSpec, Role, Specification};
 pub use tape::{Mode, Tape};
 pub use variants::{VARIANTS, Variant, build};
-pub use weights::{Model, write_atomically, write_safetensors};
+pub use weights::{Model, ModelFile, write_atomically, write_safetensors};

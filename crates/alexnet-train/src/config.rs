@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, io};
 use crate::schedule::Schedule;
 
-/// The effective configuration of a run. Two runs with the same configuration and data end with the same weights.
+/// The effective configuration of a run. Two runs with the same configuration, data and, where they start from one, file of
+/// weights end with the same weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {

@@ -38,7 +38,8 @@ impl Ensemble {
     /// that of those before it, its classes may not.
     ///
     /// # Errors
-    /// Those of [`evaluate`](crate::evaluate); [`Error::Config`] where its classes are more or fewer than those of a network
+    /// After one, or where `progress` breaks it off, the ensemble is no longer of use. Those of
+    /// [`evaluate`](crate::evaluate); [`Error::Config`] where its classes are more or fewer than those of a network
     /// before it.
     pub fn add(
         &mut self,

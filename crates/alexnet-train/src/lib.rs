@@ -23,7 +23,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, probabilities};
 pub use feed::Feed;
 pub use metrics::{Metrics, top_k};
-pub use pretrained::Pretrained;
+pub use pretrained::{LastLayer, Pretrained};
 pub use record::{EpochRecord, RunDir, StepRecord};
 pub use schedule::{Plateau, Progress, Schedule};
 pub use solver::{Rates, Solver};

@@ -17,21 +17,34 @@ pub struct Pretrained {
     pub path: PathBuf,
     /// How many classes its network knows.
     pub classes: usize,
-    /// The last layer, where it starts anew because the classes are others. The rest is as it is in the file.
-    pub new_layer: Option<String>,
+    /// What became of the last layer; all others are as they are in the file.
+    pub last_layer: LastLayer,
+}
+
+/// What becomes of the last layer of weights that a run starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LastLayer {
+    /// It is kept: the classes are the same.
+    SameClasses,
+    /// It is kept: there are as many classes, and the file does not say which.
+    AsManyClasses,
+    /// It, by its name, starts anew: the classes are others.
+    New(String),
 }
 
 impl TrainConfig {
-    /// This recipe, starting from the weights in `weights`, a model file or a run's folder, as Caffe's users fine-tune: the
-    /// learning rate is a tenth of what it is from random weights, but for the last layer, which starts anew and learns ten
-    /// times as fast as the others. Falling with a cosine over 30 epochs of batches of 32, for a few hundred or thousand
-    /// images, which is what fine-tuning is for.
+    /// This recipe, starting from the weights in `weights`, a model file or a run's folder: the learning rate is a tenth of
+    /// what it is from random weights, but for the last layer, which is to learn other classes, ten times as fast as the
+    /// others. Falling with a cosine over 30 epochs of batches of 32, for a few hundred or thousand images, which is what
+    /// fine-tuning is for.
     ///
     /// # Errors
     /// An unknown variant.
     ///
     /// # Source
-    /// The rates: Caffe, `models/finetune_flickr_style`.
+    /// The rates: run #146-2012-2011 of the 2012 code (`layer-params-146-2012-2011.cfg`), whose new layer had 0.01 for nine
+    /// epochs and the others 0.001; and Caffe, `models/finetune_flickr_style`.
     pub fn fine_tuning(mut self, weights: PathBuf) -> Result<Self> {
         let last = weight_layers(&self.arch)?.pop().unwrap_or_default();
         self.weights = Some(weights);
@@ -43,8 +56,8 @@ impl TrainConfig {
         Ok(self)
     }
 
-    /// This configuration with the first `count` of the layers that have weights left as they start: of AlexNet's eight, 5
-    /// are its convolutions, and 7 all but the last.
+    /// This configuration with the first `count` of the layers that have weights left as they start, and no other whole
+    /// layer: of AlexNet's eight, 5 are its convolutions, and 7 all but the last.
     ///
     /// # Errors
     /// An unknown variant; [`Error::Config`] where no layer would be left to learn.
@@ -54,13 +67,13 @@ impl TrainConfig {
             let rule = format!("{} has {} layers with weights, and the last has to learn", self.arch, layers.len());
             return Err(Error::Config { what: "freeze".into(), found: count.to_string(), rule });
         }
-        for of in layers.into_iter().take(count) {
-            let frozen = SolverException { of, learning_rate_factor: 0.0, weight_decay_factor: 1.0 };
-            // Saying it again changes nothing.
-            if self.solver.exceptions.iter().rfind(|exception| exception.of == frozen.of) != Some(&frozen) {
-                self.solver.exceptions.push(frozen);
-            }
-        }
+        // In the place of those that are there, so that saying it again changes nothing.
+        self.solver.exceptions.retain(|old| old.learning_rate_factor != 0.0 || !layers.contains(&old.of));
+        self.solver.exceptions.extend(layers.into_iter().take(count).map(|of| SolverException {
+            of,
+            learning_rate_factor: 0.0,
+            weight_decay_factor: 1.0,
+        }));
         Ok(self)
     }
 }
@@ -88,15 +101,20 @@ pub(crate) fn load(weights: &Path, arch: &str, device: &Device) -> Result<(PathB
 /// or, where the model does not name its own, as many.
 pub(crate) fn copy(path: PathBuf, model: &Model, network: &Network, classes: &[String]) -> Result<Pretrained> {
     let count = model.network.spec().classes();
-    let same = count == classes.len() && (model.classes.is_empty() || model.classes == classes);
-    let last = network.parameters().last().map(|parameter| parameter.spec.layer).filter(|_| !same);
+    let as_many = count == classes.len() && model.classes.is_empty();
+    let kept = as_many || model.classes == classes;
+    let last = network.parameters().last().map(|parameter| parameter.spec.layer).filter(|_| !kept);
     for (from, to) in model.network.parameters().iter().zip(network.parameters()) {
         if Some(to.spec.layer) != last {
             alexnet_kernels::add::scale_into(from.var.as_tensor(), 1.0, to.var.as_tensor())?;
         }
     }
-    let new_layer = last.map(|layer| network.spec().layers()[layer].name.clone());
-    Ok(Pretrained { path, classes: count, new_layer })
+    let last_layer = match last {
+        Some(layer) => LastLayer::New(network.spec().layers()[layer].name.clone()),
+        None if as_many => LastLayer::AsManyClasses,
+        None => LastLayer::SameClasses,
+    };
+    Ok(Pretrained { path, classes: count, last_layer })
 }
 
 #[cfg(test)]
@@ -123,16 +141,14 @@ mod tests {
             let (after, of) = (sums(&new.network), sums(&trained.network));
             let (last, others) = after.split_at(14);
             assert_eq!(last, &of[..14], "all layers but the last");
-            (told.new_layer, others == &of[14..], others == &before[14..])
+            (told.last_layer, others == &of[14..], others == &before[14..])
         };
-        assert_eq!(copied(&trained, &["cat", "dog"]), (None, true, false));
+        assert_eq!(copied(&trained, &["cat", "dog"]), (LastLayer::SameClasses, true, false));
         for others in [&["cat", "cow"][..], &["dog", "cat"], &["cat", "dog", "cow"]] {
-            let (layer, kept, new) = copied(&trained, others);
-            // Biases of last layers start with the same value.
-            assert_eq!((layer.as_deref(), kept, new), (Some("fc8"), false, true), "{others:?}");
+            assert_eq!(copied(&trained, others), (LastLayer::New("fc8".into()), false, true), "{others:?}");
         }
         trained.classes.clear();
-        assert_eq!(copied(&trained, &["one", "two"]), (None, true, false));
+        assert_eq!(copied(&trained, &["one", "two"]), (LastLayer::AsManyClasses, true, false));
     }
 
     #[test]
@@ -146,6 +162,7 @@ mod tests {
         let frozen = ["features.0", "features.3", "features.6", "features.8", "features.10"].map(|of| (of, 0.0));
         assert_eq!(exceptions, [&[("classifier.6", 10.0)], &frozen[..]].concat());
         assert_eq!(tuned.clone().freeze(5).unwrap(), tuned);
+        assert_ne!(tuned.clone().freeze(3).unwrap(), tuned);
         let message = config.freeze(8).unwrap_err().to_string();
         assert!(message.contains("freeze is 8, but alexnet-torchvision has 8 layers with weights"), "{message}");
     }

@@ -93,7 +93,7 @@ pub struct WeightsArgs {
     #[arg(long, value_name = "FILE", required = true)]
     pub weights: Vec<PathBuf>,
 
-    /// Which network the weights are of, where the files do not say.
+    /// Which network the weights are of, where the file does not say; of several, those that do not.
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 }

@@ -7,7 +7,7 @@ pub mod train;
 
 use std::path::Path;
 
-use alexnet_model::{Model, Precision};
+use alexnet_model::{Model, ModelFile, Precision};
 use alexnet_train::RunDir;
 use anyhow::{Context, bail};
 use candle_core::Device;
@@ -38,33 +38,50 @@ impl MachineArgs {
 }
 
 impl WeightsArgs {
-    /// The models on this machine's device, to compute as asked, each when it is asked for. All know the same classes.
+    /// The models on this machine's device, to compute as asked, each read when it is asked for. What is wrong with any of
+    /// them is said at once, so that none is measured in vain.
     fn load(&self, machine: &MachineArgs) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Model>>> {
         let device = machine.device()?;
         let precision = machine.precision.map_or(Precision::F32, Precision::from);
         alexnet_kernels::allow_tf32(machine.tf32);
         alexnet_kernels::allow_nondeterministic(machine.fast);
-        let mut first: Option<(&Path, Vec<String>, usize)> = None;
-        Ok(self.weights.iter().map(move |path| {
-            let mut model = Model::load(&RunDir::model_file(path)?, self.arch.as_deref(), &device)?;
-            model.network.set_precision(precision)?;
-            let count = model.network.spec().classes();
-            let (other, classes, others) = first.get_or_insert_with(|| (path, model.classes.clone(), count));
-            if (&model.classes, count) != (classes, *others) {
-                let (path, other) = (path.display(), other.display());
+        let mut classes: Option<(&Path, Vec<String>, usize)> = None;
+        for path in &self.weights {
+            let file = self.open(path)?;
+            let count = file.spec().classes();
+            let (first, names, expected) = classes.get_or_insert_with(|| (path, file.classes().to_vec(), count));
+            let other_names = !names.is_empty() && !file.classes().is_empty() && file.classes() != names;
+            if count != *expected || other_names {
+                let (path, first) = (path.display(), first.display());
                 bail!(
-                    "{path} knows {count} classes{}, but {other} {others}{}: together they have to know the same",
-                    names(&model.classes),
-                    names(classes)
+                    "{path} knows {count} classes{}, but {first} {expected}{}: together they have to know the same",
+                    listed(file.classes()),
+                    listed(names)
                 );
             }
+            if names.is_empty() {
+                *names = file.classes().to_vec();
+            }
+        }
+        Ok(self.weights.iter().map(move |path| {
+            let mut model = self.open(path)?.load(&device)?;
+            model.network.set_precision(precision)?;
+            // Those of a file that names none are what the others call them.
+            model.classes = classes.as_ref().map_or(Vec::new(), |(_, names, _)| names.clone());
             Ok(model)
         }))
+    }
+
+    /// One of the files. Of several, `--arch` is for those that do not say what they are.
+    fn open(&self, path: &Path) -> anyhow::Result<ModelFile> {
+        let path = RunDir::model_file(path)?;
+        let said = if self.weights.len() > 1 { ModelFile::arch(&path)? } else { None };
+        Ok(ModelFile::open(&path, said.as_deref().or(self.arch.as_deref()))?)
     }
 }
 
 /// A few of the classes' names, in brackets.
-fn names(classes: &[String]) -> String {
+fn listed(classes: &[String]) -> String {
     match classes {
         [] => " without names".into(),
         all if all.len() <= 3 => format!(" ({})", all.join(", ")),

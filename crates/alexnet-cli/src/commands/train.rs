@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alexnet_data::shapes::{self, ShapesConfig};
-use alexnet_model::{Model, Precision};
+use alexnet_model::{ModelFile, Precision};
 use alexnet_train::{Error, Event, Outcome, RunDir, TrainConfig, Trainer};
 use anyhow::{Context, bail};
-use candle_core::Device;
 use serde::Serialize;
 
 use crate::args::{SHAPES, TrainArgs};
@@ -37,7 +36,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
             // What is wrong with the data or the weights is said before a folder is made.
             alexnet_data::DataSet::open(&config.data.path)?;
             if let Some(weights) = &config.weights {
-                Model::load(&RunDir::model_file(weights)?, Some(&config.arch), &Device::Cpu)?;
+                ModelFile::open(&RunDir::model_file(weights)?, Some(&config.arch))?;
+            } else if args.freeze.is_some() {
+                eprintln!("note: without --weights, --freeze leaves layers at their random values");
             }
             let name = format!("{}-{}", config.arch, data_name(&config.data.path));
             let path = args.output.clone().unwrap_or_else(|| RunDir::free_name(Path::new("runs"), &name));

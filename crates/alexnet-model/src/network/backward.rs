@@ -90,13 +90,15 @@ impl Network {
         add::scale_into(&grad_logits.contiguous()?, 1.0, &first)?;
         grads[layers - 1] = Some(first);
         for layer in (0..layers).rev() {
-            // It comes to a layer without one only where that is the last.
-            if let Some(grad_y) = grads[layer].take().filter(|_| self.has_gradient[layer]) {
-                if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
-                    activation::backward_in_place(y, &grad_y, unit)?;
+            if let Some(grad_y) = grads[layer].take() {
+                // It comes to a layer where nothing is trained only where that is the last.
+                if self.has_gradient[layer] {
+                    if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
+                        activation::backward_in_place(y, &grad_y, unit)?;
+                    }
+                    let done = self.backward_layer(layer, &grad_y, mode, tape, &mut grads, receiver);
+                    explained(self, done, layer, tape, mode)?;
                 }
-                let done = self.backward_layer(layer, &grad_y, mode, tape, &mut grads, receiver);
-                explained(self, done, layer, tape, mode)?;
                 tape.give(grad_y);
             }
             let (value, indices) = (tape.values[layer].take(), tape.indices[layer].take());
@@ -174,7 +176,9 @@ impl Network {
                 }
             }
             LayerKind::MaxPool2d(params) => {
-                let indices = tape.indices[layer].clone().expect("forward in training keeps the positions");
+                let indices = tape.indices[layer]
+                    .clone()
+                    .expect("forward in training keeps the positions where a gradient comes by");
                 self.send(layer, tape, grads, |grad_x| max_pool2d::backward_into(grad_y, &indices, params, grad_x))?;
             }
             LayerKind::AvgPool2d(params) => {

@@ -111,8 +111,10 @@ impl Network {
             LayerKind::MaxPool2d(params) => {
                 let x = input(0)?;
                 let indices = match mode {
-                    Mode::Train { .. } => Some(tape.take(y.dims(), max_pool2d::index_dtype(params), device)?),
-                    Mode::Test => None,
+                    Mode::Train { .. } if self.has_gradient[layer] => {
+                        Some(tape.take(y.dims(), max_pool2d::index_dtype(params), device)?)
+                    }
+                    _ => None,
                 };
                 max_pool2d::forward_into(&x, params, y, indices.as_ref())?;
                 tape.indices[layer] = indices;

@@ -42,7 +42,7 @@ impl Network {
         let (mut plan, dtype, layers) = (Plan::default(), self.activations(0), self.spec.layers());
         let count = |layer: usize| self.spec.shapes()[layer].elements() * batch;
         let indices = |layer: usize| match (&layers[layer].kind, mode) {
-            (LayerKind::MaxPool2d(params), Mode::Train { .. }) => Some(index_dtype(params)),
+            (LayerKind::MaxPool2d(params), Mode::Train { .. }) if self.has_gradient[layer] => Some(index_dtype(params)),
             _ => None,
         };
         let mut stored = vec![false; layers.len()];
@@ -67,7 +67,7 @@ impl Network {
         plan.take(count(layers.len() - 1), dtype);
         has_grad[layers.len() - 1] = true;
         for layer in (0..layers.len()).rev() {
-            if std::mem::take(&mut has_grad[layer]) && self.has_gradient[layer] {
+            if std::mem::take(&mut has_grad[layer]) {
                 let parameters = self.trained_of(layer).into_iter().flatten();
                 let parameters: Vec<&ParameterSpec> = parameters.map(|i| &self.parameters[i].spec).collect();
                 for &input in self.spec.inputs(layer).iter().filter(|&&input| self.has_gradient[input]) {

@@ -1,6 +1,6 @@
 //! Reading a model: from the project's own files, and from the bare weights of PyTorch's users.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -12,22 +12,31 @@ use crate::network::Network;
 use crate::specification::Specification;
 use crate::variants;
 
-impl Model {
-    /// Reads what [`Model::save`] wrote, or the bare weights of a variant, such as torchvision's `state_dict`, saved with
+/// A file of weights that is known to hold a whole network, of which the values are still to be read.
+#[derive(Debug)]
+pub struct ModelFile {
+    path: PathBuf,
+    file: WeightsFile,
+    spec: Specification,
+    classes: Vec<String>,
+}
+
+impl ModelFile {
+    /// Opens what [`Model::save`] wrote, or the bare weights of a variant, such as torchvision's `state_dict`, saved with
     /// safetensors or with `torch.save`: then `arch` must say which variant they are, and the classes stay unnamed. Which
     /// of the two formats a file has is seen by its first bytes.
     ///
-    /// Of what `torch.save` writes, a dictionary of tensors is read, or one below its key `state_dict` or `model`, with or
-    /// without the names' prefix `module.`; no code in it is run.
+    /// Of what `torch.save` writes, a dictionary of tensors is read, or one below its key `state_dict` or `model`, whether
+    /// or not the network was inside a `DataParallel` or compiled. No code in it is run; but a file that was made to do
+    /// harm can make its reader take all memory, so open those of strangers as safetensors.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::File`] for a file that is not readable or of neither format, [`Error::Weights`] naming
     /// every tensor that is missing, unexpected or misshapen, also where `arch` differs from what the file says.
-    pub fn load(path: &Path, arch: Option<&str>, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, arch: Option<&str>) -> Result<Self> {
         let file = WeightsFile::open(path)?;
         let not_a_file = |reason: String| Error::File { path: path.to_owned(), reason };
-        let said = file.metadata("arch");
-        let arch = match (arch, said) {
+        let arch = match (arch, file.metadata("arch")) {
             (Some(wanted), Some(said)) if wanted != said => {
                 let problems = vec![format!("the file holds weights of {said}")];
                 return Err(Error::Weights { path: path.to_owned(), arch: wanted.into(), problems });
@@ -51,8 +60,36 @@ impl Model {
             }
         }
         check(path, &spec, &file)?;
+        Ok(Self { path: path.to_owned(), spec, classes, file })
+    }
+
+    /// The variant that the file's weights are of, where it says so.
+    ///
+    /// # Errors
+    /// As [`ModelFile::open`] for a file that is not readable or of neither format.
+    pub fn arch(path: &Path) -> Result<Option<String>> {
+        Ok(WeightsFile::open(path)?.metadata("arch").map(str::to_owned))
+    }
+
+    /// The network's layers.
+    pub fn spec(&self) -> &Specification {
+        &self.spec
+    }
+
+    /// The name of each class, in the order of the logits; empty where the file does not say.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Reads the values.
+    ///
+    /// # Errors
+    /// [`Error::File`] for values that cannot be read; a device that is out of memory.
+    pub fn load(self, device: &Device) -> Result<Model> {
+        let Self { path, file, spec, classes } = self;
         let read = |name: &str, device: &Device| -> Result<Tensor> {
-            let tensor = file.read(name, device).map_err(|e| not_a_file(format!("{name}: {e}")))?;
+            let tensor = file.read(name, device);
+            let tensor = tensor.map_err(|e| Error::File { path: path.clone(), reason: format!("{name}: {e}") })?;
             Ok(tensor.to_dtype(DType::F32)?)
         };
         let mean_image = match file.tensor(MEAN_IMAGE) {
@@ -61,15 +98,17 @@ impl Model {
         };
         let network =
             Network::with(spec, 0, std::slice::from_ref(device), |_, parameter, device| read(&parameter.name, device))?;
-        Ok(Self { network, classes, mean_image })
+        Ok(Model { network, classes, mean_image })
     }
+}
 
-    /// The variant that the file's weights are of, where it says so.
+impl Model {
+    /// [`ModelFile::open`] and [`ModelFile::load`].
     ///
     /// # Errors
-    /// As [`Model::load`] for a file that is not readable or of neither format.
-    pub fn arch_of(path: &Path) -> Result<Option<String>> {
-        Ok(WeightsFile::open(path)?.metadata("arch").map(str::to_owned))
+    /// Theirs.
+    pub fn load(path: &Path, arch: Option<&str>, device: &Device) -> Result<Self> {
+        ModelFile::open(path, arch)?.load(device)
     }
 }
 

@@ -9,6 +9,7 @@ mod write;
 
 use crate::network::Network;
 
+pub use load::ModelFile;
 pub use write::{write_atomically, write_safetensors};
 
 /// The tensor that is the mean image.

@@ -1,35 +1,69 @@
 //! Networks of which only a part is trained.
 
 use super::*;
+use crate::network::Gradient;
 
 /// Whatever part of a network is trained, it gets the gradients it gets when all of it is, and nobody else gets any.
-#[test]
-fn a_part_is_trained_as_in_the_whole() {
-    let mut network = Network::new(branched(0.4, DropoutScaling::AtTest), 5, CPU).unwrap();
-    let x = tensor(&uniform("frozen", 0, 3 * 3 * 72), &[3, 3, 9, 8]);
+fn assert_parts(device: &Device) {
+    let mut network = Network::new(branched(0.4, DropoutScaling::AtTest), 5, std::slice::from_ref(device)).unwrap();
+    let x = tensor(&uniform("frozen", 0, 3 * 3 * 72), &[3, 3, 9, 8]).to_device(device).unwrap();
     let (_, logits, all) = run(&network, &x, &[0, 3, 1], &mut Tape::new());
     let count = all.len();
-    let parts: [(&str, Vec<usize>); 6] = [
+    let parts: [(&str, Vec<usize>); 7] = [
         ("the last", (count - 2..count).collect()),
         ("all but the first", (2..count).collect()),
         ("one branch", vec![2, 3]),
         ("the first", vec![0, 1]),
         ("biases", (0..count).filter(|index| index % 2 == 1).collect()),
+        ("weights", (0..count).filter(|index| index % 2 == 0).collect()),
         ("nothing", Vec::new()),
     ];
     for (name, part) in parts {
         network.train_only(|index, _| part.contains(&index));
         let mut tape = Tape::new();
-        let (_, found, grads) = run(&network, &x, &[0, 3, 1], &mut tape);
-        assert_same_bits(name, &values(&found), &values(&logits));
-        for (index, (found, expected)) in grads.iter().zip(&all).enumerate() {
-            let expected = if part.contains(&index) { expected.as_slice() } else { &[] };
-            assert_same_bits(&format!("{name}: {index}"), found, expected);
+        // Used again, it holds no more than before.
+        for _ in 0..2 {
+            let (_, found, grads) = run(&network, &x, &[0, 3, 1], &mut tape);
+            assert_same_bits(name, &values(&found), &values(&logits));
+            for (index, (found, expected)) in grads.iter().zip(&all).enumerate() {
+                let expected = if part.contains(&index) { expected.as_slice() } else { &[] };
+                assert_same_bits(&format!("{name}: {index}"), found, expected);
+            }
+            assert_eq!(network.pass_memory(3, TRAIN), tape.bytes(), "{name}");
         }
-        assert_eq!(network.pass_memory(3, TRAIN), tape.bytes(), "{name}");
+        // As products, of which there is one for the weight of each fully connected layer that is trained.
+        let logits = network.forward(&x, TRAIN, &mut tape).unwrap();
+        let mut seen = Vec::new();
+        let take = |index: usize, gradient: Gradient<'_>| {
+            if let Gradient::Product { x, grad_y } = gradient {
+                let shape = &network.parameters()[index].spec.shape;
+                assert_eq!([grad_y.dims()[1], x.dims()[1]], shape[..], "{name}");
+            }
+            seen.push(index);
+            Ok(())
+        };
+        network.backward_factored(&mut tape, &logits.ones_like().unwrap(), take).unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, part, "{name}");
     }
     network.train_only(|_, _| true);
     assert_eq!(run(&network, &x, &[0, 3, 1], &mut Tape::new()).2, all);
+}
+
+#[test]
+fn a_part_is_trained_as_in_the_whole() {
+    assert_parts(&Device::Cpu);
+    if with_host_kernels(false, || assert_parts(&Device::Cpu)).is_none() {
+        skip("host", "this machine has no C++ compiler");
+    }
+}
+
+#[test]
+fn a_part_is_trained_on_a_gpu_as_in_the_whole() {
+    match alexnet_kernels::cuda_device(0) {
+        Ok(device) => assert_parts(&device),
+        Err(error) => skip("cuda", &error.to_string()),
+    }
 }
 
 /// What is spared: with the convolutions frozen, neither their gradients nor what these would need is in memory.
