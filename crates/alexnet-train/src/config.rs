@@ -169,59 +169,6 @@ fn one() -> f64 {
 }
 
 impl TrainConfig {
-    /// What the literature trains `arch` with, on the images in `data`: for torchvision's network its reference recipe,
-    /// for all others that of 2012, with the rates falling as in cuda-convnet2 (and run #170 of the 2012 code), where no
-    /// hand is needed: the rates of #145 were lowered by hand, and near its end conv1 was frozen and the colour noise
-    /// turned off.
-    pub fn recipe(arch: &str, data: PathBuf) -> Self {
-        let torchvision = arch == "alexnet-torchvision";
-        let solver = SolverConfig {
-            rule: if torchvision { Rule::Pytorch } else { Rule::Alexnet2012 },
-            learning_rate: 0.01,
-            momentum: 0.9,
-            weight_decay: if torchvision { 0.0001 } else { 0.0005 },
-            bias_learning_rate_factor: if torchvision { 1.0 } else { 2.0 },
-            bias_weight_decay_factor: if torchvision { 1.0 } else { 0.0 },
-            exceptions: Vec::new(),
-        };
-        let (schedule, bias_schedule) = if torchvision {
-            (Schedule::Steps { epochs: vec![30, 60], factor: 0.1 }, None)
-        } else {
-            let once = Schedule::Dexp { target_factor: 10.0, steps: 2 };
-            (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
-        };
-        Self {
-            arch: arch.into(),
-            weights: None,
-            seed: 0,
-            epochs: 90,
-            // torchvision's is 32 on each of 8 GPUs.
-            batch_size: if torchvision { 256 } else { 128 },
-            checkpoint_steps: 1000,
-            label_smoothing: 0.0,
-            precision: Precision::F32,
-            tf32: false,
-            fast: false,
-            data: DataConfig {
-                path: data,
-                hold_out: 0.1,
-                shuffle_buffer: None,
-                on_bad_sample: OnBadSample::Skip,
-                random_crop: true,
-                flip: true,
-                colour_noise: if torchvision { 0.0 } else { 0.1 },
-                mixup: None,
-                cutmix: None,
-                random_resized_crop: torchvision.then(RandomResizedCrop::default),
-                colour_jitter: None,
-                random_erasing: None,
-            },
-            solver,
-            schedule,
-            bias_schedule,
-        }
-    }
-
     /// Reads a file that [`TrainConfig::to_toml`] wrote, or one like it.
     ///
     /// # Errors

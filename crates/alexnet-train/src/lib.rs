@@ -10,6 +10,7 @@ mod feed;
 mod metrics;
 mod plot;
 mod pretrained;
+mod recipe;
 mod record;
 mod schedule;
 mod solver;

@@ -1,0 +1,138 @@
+//! Configurations to start from, and what is often changed in them.
+
+use std::path::PathBuf;
+
+use alexnet_data::{OnBadSample, RandomResizedCrop};
+use alexnet_model::{Precision, build};
+
+use crate::config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig};
+use crate::error::{Error, Result};
+use crate::schedule::Schedule;
+
+impl TrainConfig {
+    /// What the literature trains `arch` with, on the images in `data`: for torchvision's network its reference recipe,
+    /// for all others that of 2012, with the rates falling as in cuda-convnet2 (and run #170 of the 2012 code), where no
+    /// hand is needed: the rates of #145 were lowered by hand, and near its end conv1 was frozen and the colour noise
+    /// turned off.
+    pub fn recipe(arch: &str, data: PathBuf) -> Self {
+        let torchvision = arch == "alexnet-torchvision";
+        let solver = SolverConfig {
+            rule: if torchvision { Rule::Pytorch } else { Rule::Alexnet2012 },
+            learning_rate: 0.01,
+            momentum: 0.9,
+            weight_decay: if torchvision { 0.0001 } else { 0.0005 },
+            bias_learning_rate_factor: if torchvision { 1.0 } else { 2.0 },
+            bias_weight_decay_factor: if torchvision { 1.0 } else { 0.0 },
+            exceptions: Vec::new(),
+        };
+        let (schedule, bias_schedule) = if torchvision {
+            (Schedule::Steps { epochs: vec![30, 60], factor: 0.1 }, None)
+        } else {
+            let once = Schedule::Dexp { target_factor: 10.0, steps: 2 };
+            (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
+        };
+        Self {
+            arch: arch.into(),
+            weights: None,
+            seed: 0,
+            epochs: 90,
+            // torchvision's is 32 on each of 8 GPUs.
+            batch_size: if torchvision { 256 } else { 128 },
+            checkpoint_steps: 1000,
+            label_smoothing: 0.0,
+            precision: Precision::F32,
+            tf32: false,
+            fast: false,
+            data: DataConfig {
+                path: data,
+                hold_out: 0.1,
+                shuffle_buffer: None,
+                on_bad_sample: OnBadSample::Skip,
+                random_crop: true,
+                flip: true,
+                colour_noise: if torchvision { 0.0 } else { 0.1 },
+                mixup: None,
+                cutmix: None,
+                random_resized_crop: torchvision.then(RandomResizedCrop::default),
+                colour_jitter: None,
+                random_erasing: None,
+            },
+            solver,
+            schedule,
+            bias_schedule,
+        }
+    }
+
+    /// This recipe, starting from the weights in `weights`, a model file or a run's folder: the learning rate is a tenth of
+    /// what it is from random weights, but for the last layer, which is to learn other classes, ten times as fast as the
+    /// others. Falling with a cosine over 30 epochs of batches of 32, for a few hundred or thousand images, which is what
+    /// fine-tuning is for.
+    ///
+    /// # Errors
+    /// An unknown variant.
+    ///
+    /// # Source
+    /// The rates: run #146-2012-2011 of the 2012 code (`layer-params-146-2012-2011.cfg`), whose new layer had 0.01 for nine
+    /// epochs and the others 0.001; and Caffe, `models/finetune_flickr_style`.
+    pub fn fine_tuning(mut self, weights: PathBuf) -> Result<Self> {
+        let last = weight_layers(&self.arch)?.pop().unwrap_or_default();
+        self.weights = Some(weights);
+        self.solver.learning_rate /= 10.0;
+        self.solver.exceptions.push(SolverException { of: last, learning_rate_factor: 10.0, weight_decay_factor: 1.0 });
+        (self.epochs, self.batch_size) = (30, 32);
+        self.schedule = Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 };
+        self.bias_schedule = None;
+        Ok(self)
+    }
+
+    /// This configuration with the first `count` of the layers that have weights left as they start, and no other whole
+    /// layer: of AlexNet's eight, 5 are its convolutions, and 7 all but the last.
+    ///
+    /// # Errors
+    /// An unknown variant; [`Error::Config`] where no layer would be left to learn.
+    pub fn freeze(mut self, count: usize) -> Result<Self> {
+        let layers = weight_layers(&self.arch)?;
+        if count >= layers.len() {
+            let rule = format!("{} has {} layers with weights, and the last has to learn", self.arch, layers.len());
+            return Err(Error::Config { what: "freeze".into(), found: count.to_string(), rule });
+        }
+        // In the place of those that are there, so that saying it again changes nothing.
+        self.solver.exceptions.retain(|old| old.learning_rate_factor != 0.0 || !layers.contains(&old.of));
+        self.solver.exceptions.extend(layers.into_iter().take(count).map(|of| SolverException {
+            of,
+            learning_rate_factor: 0.0,
+            weight_decay_factor: 1.0,
+        }));
+        Ok(self)
+    }
+}
+
+/// The layers that have weights, in their order.
+fn weight_layers(arch: &str) -> Result<Vec<String>> {
+    // How many classes there are changes no name.
+    let spec = build(arch, 2)?;
+    let mut layers: Vec<usize> = spec.parameters().iter().map(|parameter| parameter.layer).collect();
+    layers.dedup();
+    Ok(layers.into_iter().map(|layer| spec.layers()[layer].name.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_change_what_they_say() {
+        let config = TrainConfig::recipe("alexnet-torchvision", "data".into());
+        let tuned = config.clone().fine_tuning("weights".into()).unwrap().freeze(5).unwrap();
+        tuned.validate().unwrap();
+        assert_eq!((tuned.weights.clone(), tuned.solver.learning_rate), (Some("weights".into()), 0.001));
+        let exceptions: Vec<(&str, f64)> =
+            tuned.solver.exceptions.iter().map(|e| (e.of.as_str(), e.learning_rate_factor)).collect();
+        let frozen = ["features.0", "features.3", "features.6", "features.8", "features.10"].map(|of| (of, 0.0));
+        assert_eq!(exceptions, [&[("classifier.6", 10.0)], &frozen[..]].concat());
+        assert_eq!(tuned.clone().freeze(5).unwrap(), tuned);
+        assert_ne!(tuned.clone().freeze(3).unwrap(), tuned);
+        let message = config.freeze(8).unwrap_err().to_string();
+        assert!(message.contains("freeze is 8, but alexnet-torchvision has 8 layers with weights"), "{message}");
+    }
+}
