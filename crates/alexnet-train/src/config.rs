@@ -72,6 +72,9 @@ pub struct DataConfig {
     pub flip: bool,
     /// The paper's colour noise: standard deviation in units of the set's own. 0.1 in 2012; 0 is none.
     pub colour_noise: f32,
+    /// How many epochs have it, where not all have. In 2012 the last quarter had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour_noise_epochs: Option<u32>,
     /// α of the beta distribution by which neighbours in a batch are blended, with their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f32>,
@@ -126,7 +129,7 @@ pub struct SolverConfig {
     pub bias_learning_rate_factor: f64,
     /// The decay of biases, in units of that of weights. 0 in 2012 and Caffe.
     pub bias_weight_decay_factor: f64,
-    /// Exceptions, the last that fits a parameter counting.
+    /// Exceptions, of which the last that fits a parameter and has begun counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<SolverException>,
 }
@@ -162,6 +165,25 @@ pub struct SolverException {
     /// On top of the factors of weights and biases.
     #[serde(default = "one")]
     pub weight_decay_factor: f64,
+    /// Complete epochs from which on it counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub from_epoch: u32,
+}
+
+impl SolverException {
+    /// Another learning rate for a layer or a parameter, from the start.
+    pub fn new(of: impl Into<String>, learning_rate_factor: f64) -> Self {
+        Self { of: of.into(), learning_rate_factor, weight_decay_factor: 1.0, from_epoch: 0 }
+    }
+
+    /// The same from an epoch on, counted from 0.
+    pub fn from_epoch(self, from_epoch: u32) -> Self {
+        Self { from_epoch, ..self }
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn one() -> f64 {
@@ -279,11 +301,8 @@ mod tests {
             config.data.random_erasing = Some(RandomErasing::new(0.5));
             config.data.mixup = Some(0.2);
             config.data.shuffle_buffer = NonZeroU32::new(1000);
-            config.solver.exceptions.push(SolverException {
-                of: "conv1".into(),
-                learning_rate_factor: 0.0,
-                weight_decay_factor: 1.0,
-            });
+            config.solver.exceptions.push(SolverException::new("conv1", 0.0));
+            config = config.hand_of_2012();
             config.validate().unwrap();
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("config.toml");

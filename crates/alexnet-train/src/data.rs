@@ -58,6 +58,8 @@ pub struct RunData {
     pub val: Arc<[Sample]>,
     /// From file to network, with the augmentation.
     pub pipeline: Arc<Pipeline>,
+    /// The epoch from which on there is no colour noise, counted from 0, and the pipeline without it.
+    noiseless: Option<(u32, Arc<Pipeline>)>,
     /// Where the network's preprocessing subtracts one.
     pub mean_image: Option<Arc<MeanImage>>,
     /// Files that are neither images nor hidden.
@@ -112,7 +114,15 @@ impl RunData {
                 augment.colour_noise = Some(statistics.colour_noise(config.colour_noise));
             }
         }
+        let noiseless = match config.colour_noise_epochs {
+            Some(epochs) => {
+                let augment = Augment { colour_noise: None, ..augment };
+                Some((epochs, Arc::new(Pipeline::new(preprocess, augment, mean_image.clone())?)))
+            }
+            None => None,
+        };
         Ok(Self {
+            noiseless,
             classes: train.classes.clone(),
             train: train.samples.into(),
             val: val.samples.into(),
@@ -121,6 +131,14 @@ impl RunData {
             ignored_files,
             cache,
         })
+    }
+
+    /// How training images come to the network in an epoch, counted from 0.
+    pub fn training_pipeline(&self, epoch: u32) -> &Arc<Pipeline> {
+        match &self.noiseless {
+            Some((from, pipeline)) if epoch >= *from => pipeline,
+            _ => &self.pipeline,
+        }
     }
 }
 

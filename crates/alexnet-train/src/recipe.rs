@@ -12,8 +12,7 @@ use crate::schedule::Schedule;
 impl TrainConfig {
     /// What the literature trains `arch` with, on the images in `data`: for torchvision's network its reference recipe,
     /// for all others that of 2012, with the rates falling as in cuda-convnet2 (and run #170 of the 2012 code), where no
-    /// hand is needed: the rates of #145 were lowered by hand, and near its end conv1 was frozen and the colour noise
-    /// turned off.
+    /// hand is needed; [`TrainConfig::hand_of_2012`] is what the hand did.
     pub fn recipe(arch: &str, data: PathBuf) -> Self {
         let torchvision = arch == "alexnet-torchvision";
         let solver = SolverConfig {
@@ -51,6 +50,7 @@ impl TrainConfig {
                 random_crop: true,
                 flip: true,
                 colour_noise: if torchvision { 0.0 } else { 0.1 },
+                colour_noise_epochs: None,
                 mixup: None,
                 cutmix: None,
                 random_resized_crop: torchvision.then(RandomResizedCrop::default),
@@ -61,6 +61,25 @@ impl TrainConfig {
             schedule,
             bias_schedule,
         }
+    }
+
+    /// This recipe as it was lowered by hand in run #145, whose network is the paper's: 91 epochs, the rate of weights a
+    /// tenth from epoch 25, 51 and 79 on, that of biases never; conv1 at a tenth of the others from 67 on, when the colour
+    /// noise ended, and frozen from 72 on. For networks whose first layer is called conv1.
+    ///
+    /// # Source
+    /// The notes in `layers/layer-params-145.cfg` of the 2012 code; epochs are counted from 0 here.
+    pub fn hand_of_2012(mut self) -> Self {
+        self.epochs = 91;
+        self.schedule = Schedule::Steps { epochs: vec![25, 51, 79], factor: 0.1 };
+        self.bias_schedule = Some(Schedule::Constant);
+        self.data.colour_noise_epochs = Some(67);
+        let first = "conv1";
+        // In the place of those that are there, so that saying it again changes nothing.
+        self.solver.exceptions.retain(|old| old.of != first || old.from_epoch == 0);
+        let from = |factor, epoch| SolverException::new(first, factor).from_epoch(epoch);
+        self.solver.exceptions.extend([from(0.1, 67), from(0.0, 72)]);
+        self
     }
 
     /// This recipe, starting from the weights in `weights`, a model file or a run's folder: the learning rate is a tenth of
@@ -78,7 +97,7 @@ impl TrainConfig {
         let last = weight_layers(&self.arch)?.pop().unwrap_or_default();
         self.weights = Some(weights);
         self.solver.learning_rate /= 10.0;
-        self.solver.exceptions.push(SolverException { of: last, learning_rate_factor: 10.0, weight_decay_factor: 1.0 });
+        self.solver.exceptions.push(SolverException::new(last, 10.0));
         (self.epochs, self.batch_size) = (30, 32);
         self.schedule = Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 };
         self.bias_schedule = None;
@@ -97,12 +116,9 @@ impl TrainConfig {
             return Err(Error::Config { what: "freeze".into(), found: count.to_string(), rule });
         }
         // In the place of those that are there, so that saying it again changes nothing.
-        self.solver.exceptions.retain(|old| old.learning_rate_factor != 0.0 || !layers.contains(&old.of));
-        self.solver.exceptions.extend(layers.into_iter().take(count).map(|of| SolverException {
-            of,
-            learning_rate_factor: 0.0,
-            weight_decay_factor: 1.0,
-        }));
+        let freezes = |old: &SolverException| old.learning_rate_factor == 0.0 && old.from_epoch == 0;
+        self.solver.exceptions.retain(|old| !freezes(old) || !layers.contains(&old.of));
+        self.solver.exceptions.extend(layers.into_iter().take(count).map(|of| SolverException::new(of, 0.0)));
         Ok(self)
     }
 }
@@ -119,6 +135,39 @@ fn weight_layers(arch: &str) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hand_of_2012_is_that_of_its_notes() {
+        use crate::schedule::{Plateau, Progress};
+        use crate::solver::{Rates, Solver};
+        use alexnet_model::Network;
+        use candle_core::Device;
+
+        let config = TrainConfig::recipe("alexnet", "data".into()).hand_of_2012();
+        config.validate().unwrap();
+        assert_eq!(config.clone().hand_of_2012(), config);
+        let network = Network::new(build("alexnet", 2).unwrap(), 0, &[Device::Cpu]).unwrap();
+        let mut solver = Solver::new(&config.solver, &network).unwrap();
+        let bias = config.bias_schedule.clone().unwrap();
+        // epsw of conv1, of all others, and epsb, as the notes have them.
+        let notes = [(0, 0.01, 0.01), (24, 0.01, 0.01), (25, 1e-3, 1e-3), (51, 1e-4, 1e-4), (66, 1e-4, 1e-4)];
+        let late = [(67, 1e-5, 1e-4), (71, 1e-5, 1e-4), (72, 0.0, 1e-4), (79, 0.0, 1e-5), (90, 0.0, 1e-5)];
+        for (epoch, first, others) in notes.into_iter().chain(late) {
+            let progress = Progress { epoch, epochs: config.epochs, step: 0, steps: 1 };
+            let factor = |schedule: &Schedule| schedule.factor(progress, &Plateau::default());
+            let rates = Rates { weight: factor(&config.schedule), bias: factor(&bias) };
+            solver.start_epoch(epoch);
+            let rate = |name: &str| {
+                let index = network.parameters().iter().position(|p| p.spec.name == name).unwrap();
+                solver.learning_rate(index, rates)
+            };
+            for (name, expected) in [("conv1.weight", first), ("conv2.weight", others), ("fc8.bias", 0.02)] {
+                let found = rate(name);
+                assert!((found - expected).abs() <= 1e-9 * expected, "{name} in epoch {epoch}: {found}");
+            }
+        }
+        assert_eq!((config.epochs, config.data.colour_noise_epochs), (91, Some(67)));
+    }
 
     #[test]
     fn recipes_change_what_they_say() {

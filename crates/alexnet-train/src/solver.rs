@@ -5,7 +5,7 @@ use alexnet_kernels::sgd::{SgdParams, update_with_copy};
 use alexnet_model::{Gradient, Network, ParameterSpec, Role};
 use candle_core::Tensor;
 
-use crate::config::SolverConfig;
+use crate::config::{SolverConfig, SolverException};
 use crate::error::{Error, Result};
 
 /// Velocities of all parameters and the factors on their rates.
@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 pub struct Solver {
     config: SolverConfig,
     velocities: Vec<Tensor>,
+    /// The layer of each parameter, its own name and its role.
+    names: Vec<(String, String, Role)>,
+    /// Those of the epoch under way.
     factors: Vec<Factors>,
 }
 
@@ -33,10 +36,11 @@ struct Factors {
 }
 
 impl Solver {
-    /// A solver at rest.
+    /// A solver at rest, for the first epoch.
     ///
     /// # Errors
-    /// [`Error::Config`] for an exception that names no layer and no parameter; a device that is out of memory.
+    /// [`Error::Config`] for an exception that names no layer and no parameter, and for an epoch in which none would learn;
+    /// a device that is out of memory.
     pub fn new(config: &SolverConfig, network: &Network) -> Result<Self> {
         let layer_of = |spec: &ParameterSpec| network.spec().layers()[spec.layer].name.clone();
         for exception in &config.exceptions {
@@ -50,27 +54,43 @@ impl Solver {
                 });
             }
         }
-        let factors = |spec: &ParameterSpec| {
-            let (mut learning_rate, mut weight_decay) = match spec.role {
-                Role::Weight => (1.0, 1.0),
-                Role::Bias => (config.bias_learning_rate_factor, config.bias_weight_decay_factor),
-            };
-            let fits = |of: &str| of == spec.name || of == layer_of(spec);
-            if let Some(exception) = config.exceptions.iter().rev().find(|exception| fits(&exception.of)) {
-                learning_rate *= exception.learning_rate_factor;
-                weight_decay *= exception.weight_decay_factor;
-            }
-            Factors { learning_rate, weight_decay, role: spec.role }
-        };
-        Ok(Self {
+        let names = network.parameters().iter().map(|p| (layer_of(&p.spec), p.spec.name.clone(), p.spec.role));
+        let mut solver = Self {
             config: config.clone(),
-            factors: network.parameters().iter().map(|parameter| factors(&parameter.spec)).collect(),
+            names: names.collect(),
+            factors: Vec::new(),
             velocities: network
                 .parameters()
                 .iter()
                 .map(|parameter| parameter.var.zeros_like())
                 .collect::<candle_core::Result<_>>()?,
-        })
+        };
+        for epoch in config.exceptions.iter().map(|exception| exception.from_epoch).chain([0]) {
+            solver.start_epoch(epoch);
+            if !(0..solver.factors.len()).any(|index| solver.learns(index)) {
+                let (what, found) = (format!("the learning rate of every layer in epoch {}", epoch + 1), "0".into());
+                return Err(Error::Config { what, found, rule: "then nothing is left to learn".into() });
+            }
+        }
+        Ok(solver)
+    }
+
+    /// Goes on to an epoch, counted from 0: other exceptions may count in it.
+    pub fn start_epoch(&mut self, epoch: u32) {
+        let config = &self.config;
+        let factors = |(layer, name, role): &(String, String, Role)| {
+            let (mut learning_rate, mut weight_decay) = match role {
+                Role::Weight => (1.0, 1.0),
+                Role::Bias => (config.bias_learning_rate_factor, config.bias_weight_decay_factor),
+            };
+            let counts = |e: &&SolverException| e.from_epoch <= epoch && (e.of == *name || e.of == *layer);
+            if let Some(exception) = config.exceptions.iter().rev().find(counts) {
+                learning_rate *= exception.learning_rate_factor;
+                weight_decay *= exception.weight_decay_factor;
+            }
+            Factors { learning_rate, weight_decay, role: *role }
+        };
+        self.factors = self.names.iter().map(factors).collect();
     }
 
     /// The velocities, one per parameter of the network.
@@ -78,9 +98,19 @@ impl Solver {
         &self.velocities
     }
 
-    /// Whether the `index`-th parameter is ever updated.
+    /// Whether the `index`-th parameter is updated in this epoch.
     pub fn learns(&self, index: usize) -> bool {
         self.factors[index].learning_rate > 0.0
+    }
+
+    /// The rate of the `index`-th parameter.
+    pub fn learning_rate(&self, index: usize, rates: Rates) -> f64 {
+        let Factors { learning_rate, role, .. } = self.factors[index];
+        let scheduled = match role {
+            Role::Weight => rates.weight,
+            Role::Bias => rates.bias,
+        };
+        self.config.learning_rate * learning_rate * scheduled
     }
 
     /// Updates the `index`-th parameter of `network` from its gradient. A parameter whose rate is 0 is left alone: the
@@ -95,12 +125,8 @@ impl Solver {
         gradient: impl Into<Gradient<'a>>,
         rates: Rates,
     ) -> candle_core::Result<()> {
-        let Factors { learning_rate, weight_decay, role } = self.factors[index];
-        let scheduled = match role {
-            Role::Weight => rates.weight,
-            Role::Bias => rates.bias,
-        };
-        let learning_rate = self.config.learning_rate * learning_rate * scheduled;
+        let weight_decay = self.factors[index].weight_decay;
+        let learning_rate = self.learning_rate(index, rates);
         if learning_rate == 0.0 {
             return Ok(());
         }
@@ -122,7 +148,7 @@ impl Solver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Rule, SolverException, TrainConfig};
+    use crate::config::{Rule, TrainConfig};
     use alexnet_model::{InputSpec, Layer, LayerKind, Linear, Specification};
     use candle_core::Device;
 
@@ -187,8 +213,7 @@ mod tests {
 
     #[test]
     fn exceptions_freeze_and_the_last_one_counts() {
-        let exception =
-            |of: &str, rate| SolverException { of: of.into(), learning_rate_factor: rate, weight_decay_factor: 1.0 };
+        let exception = |of: &str, rate| SolverException::new(of, rate);
         let mut config = config(Rule::Alexnet2012);
         config.exceptions = vec![exception("a", 0.0), exception("b.bias", 10.0), exception("b.bias", 5.0)];
         let rates = Rates { weight: 1.0, bias: 1.0 };
@@ -201,5 +226,28 @@ mod tests {
         config.exceptions = vec![exception("c", 0.0)];
         let message = Solver::new(&config, &network()).unwrap_err().to_string();
         assert!(message.contains("\"c\"") && message.contains("a.weight, a.bias"), "{message}");
+    }
+
+    #[test]
+    fn exceptions_begin_when_they_say() {
+        let mut config = config(Rule::Alexnet2012);
+        let from = |of: &str, rate, epoch| SolverException::new(of, rate).from_epoch(epoch);
+        config.exceptions = vec![from("a", 0.5, 2), from("a", 0.0, 3), from("b.weight", 0.0, 1)];
+        let network = network();
+        let mut solver = Solver::new(&config, &network).unwrap();
+        let rates = |solver: &Solver| solver.factors.iter().map(|f| f.learning_rate).collect::<Vec<_>>();
+        for (epoch, expected) in
+            [(0, [1., 2., 1., 2.]), (1, [1., 2., 0., 2.]), (2, [0.5, 1., 0., 2.]), (3, [0., 0., 0., 2.])]
+        {
+            solver.start_epoch(epoch);
+            assert_eq!(rates(&solver), expected, "epoch {epoch}");
+            assert_eq!([0, 1, 2, 3].map(|index| solver.learns(index)), expected.map(|rate| rate > 0.0));
+        }
+        // A run that goes on comes to a later epoch at once.
+        solver.start_epoch(1);
+        assert_eq!(rates(&solver), [1., 2., 0., 2.]);
+        config.exceptions.push(from("b", 0.0, 9));
+        let message = Solver::new(&config, &network).unwrap_err().to_string();
+        assert!(message.contains("every layer in epoch 10 is 0"), "{message}");
     }
 }

@@ -48,6 +48,7 @@ impl Trainer {
         stop: &AtomicBool,
         on_event: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<bool> {
+        self.start_epoch();
         let mut steps = Steps { tape, download: Download::default(), before: None, on_event };
         let ended = self.batches(&mut steps, stop);
         // However it ended, what the last step gave comes first.
@@ -57,7 +58,7 @@ impl Trainer {
 
     fn batches(&mut self, steps: &mut Steps<'_>, stop: &AtomicBool) -> Result<bool> {
         let mut budget = BadSampleBudget::one_percent(self.data.train.len()).resumed(self.state.bad);
-        let (samples, pipeline) = (self.data.train.clone(), self.data.pipeline.clone());
+        let (samples, pipeline) = (self.data.train.clone(), self.data.training_pipeline(self.state.epoch).clone());
         let mut feed = Feed::new(&self.model.network, samples, &pipeline, self.loader())?;
         let at_once = self.model.network.input_device().is_cpu();
         loop {

@@ -86,11 +86,6 @@ impl Trainer {
             start.map(|(path, model)| pretrained::copy(path, &model, &network, &data.classes)).transpose()?;
         network.set_precision(config.precision)?;
         let solver = Solver::new(&config.solver, &network)?;
-        network.train_only(|index, _| solver.learns(index));
-        if !(0..network.parameters().len()).any(|index| solver.learns(index)) {
-            let rule = "then nothing is left to learn".into();
-            return Err(Error::Config { what: "the learning rate of every layer".into(), found: "0".into(), rule });
-        }
         let images = [data.train.len(), data.val.len()];
         let mut state = State { images, classes: data.classes.clone(), ..State::default() };
         if resumed {
@@ -111,7 +106,8 @@ impl Trainer {
         run.rewind(state.metrics_len)?;
         let mean_image = data.mean_image.as_ref().map(|mean| mean.values.clone());
         let model = Model { network, classes: data.classes.clone(), mean_image };
-        let trainer = Self { config, run, data, model, solver, state, workers, clock: Instant::now() };
+        let mut trainer = Self { config, run, data, model, solver, state, workers, clock: Instant::now() };
+        trainer.start_epoch();
         on_event(Event::Started {
             data: &trainer.data,
             state: &trainer.state,
@@ -122,7 +118,13 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// The layers of which nothing is trained.
+    /// Lets learn what is to learn in the epoch under way.
+    fn start_epoch(&mut self) {
+        self.solver.start_epoch(self.state.epoch);
+        self.model.network.train_only(|index, _| self.solver.learns(index));
+    }
+
+    /// The layers of which nothing is trained in the epoch under way.
     fn frozen(&self) -> Vec<&str> {
         let spec = self.model.network.spec();
         let has = |layer: usize, of: &dyn Fn(usize) -> bool| {

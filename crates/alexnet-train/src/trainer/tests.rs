@@ -6,6 +6,8 @@ use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_testing::skip;
 
 use super::*;
+use crate::config::SolverException;
+use crate::schedule::Schedule;
 
 /// The losses of the steps, in their order, and how training ended.
 fn train(folder: &Path, batch_size: usize, device: &Device) -> (Vec<f64>, Result<Outcome>) {
@@ -78,4 +80,55 @@ fn an_image_that_ends_a_run_comes_after_the_steps_before_it() {
     let Some(device) = gpu() else { return };
     let (on_gpu, outcome) = train(folder.path(), 1, &device);
     assert_eq!((on_gpu.len(), outcome.unwrap_err().to_string()), (steps.len(), message));
+}
+
+/// What is to change after an epoch changes then, in a run that stops and goes on just as in one that does not: colour noise
+/// ends, a layer is frozen, and only then.
+#[test]
+fn an_epoch_may_have_rules_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    shapes_in(folder.path());
+    let recipe = TrainConfig::recipe("alexnet-paper", folder.path().join("shapes"));
+    let mut config = TrainConfig { epochs: 2, batch_size: 4, schedule: Schedule::Constant, ..recipe };
+    config.bias_schedule = None;
+    config.solver.learning_rate = 0.001;
+    let run = |name: &str, config: &TrainConfig, stop_after: usize| {
+        let path = folder.path().join(name);
+        let run = if path.exists() { RunDir::open(&path) } else { RunDir::create(&path, config) };
+        let (stop, seen) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+        let show = |event: Event<'_>| {
+            if let Event::Step { record, .. } = event {
+                let mut seen = seen.lock().unwrap();
+                seen.push(record.loss);
+                stop.store(seen.len() >= stop_after, Ordering::Relaxed);
+            }
+        };
+        let mut trainer = Trainer::new(config.clone(), run.unwrap(), &Device::Cpu, 2, &show).unwrap();
+        trainer.run(&stop, &show).unwrap();
+        let weights = |name: &str| -> Vec<f32> {
+            trainer.model.network.parameter(name).unwrap().var.flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let weights = ["conv1.weight", "conv1.bias", "fc8.weight"].map(weights);
+        if name != "halves" {
+            // A checkpoint and two models take 900 MB.
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        (seen.into_inner().unwrap(), weights)
+    };
+    // Three steps an epoch.
+    let (plain, _) = run("plain", &config, 9);
+    config.data.colour_noise_epochs = Some(1);
+    let (noiseless, _) = run("noiseless", &config, 9);
+    assert!(noiseless[..3] == plain[..3] && noiseless[3] != plain[3], "{noiseless:?} {plain:?}");
+    config.solver.exceptions = vec![SolverException::new("conv1", 0.0).from_epoch(1)];
+    let (frozen, after) = run("frozen", &config, 9);
+    assert!(frozen[..4] == noiseless[..4] && frozen[5] != noiseless[5], "{frozen:?} {noiseless:?}");
+    let (_, before) = run("first epoch", &TrainConfig { epochs: 1, ..config.clone() }, 9);
+    assert_eq!((after[..2] == before[..2], after[2] == before[2]), (true, false), "conv1 and fc8 after an epoch more");
+
+    let (mut halves, _) = run("halves", &config, 5);
+    assert_eq!(halves.len(), 5);
+    let (rest, end) = run("halves", &config, 9);
+    halves.extend(rest);
+    assert!(halves == frozen && end == after, "{halves:?} {frozen:?}");
 }
