@@ -11,8 +11,13 @@
 //! * [`ColumnsTile`]: the rows of one k are adjacent. This is the gradient of a convolution's weights (k counts pixels,
 //!   a row is one tap of one channel) and the ordinary product of packed panels.
 //!
+//! A "value" may also be two adjacent `bf16` in the place of an `f32`, of which each step multiplies both: [`Pairs`].
+//!
 //! Of B, the columns of one k are adjacent. Every element of C sums its k in ascending order, whatever the
 //! tile it lands in: results do not depend on how work is cut.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 
 use crate::backend::CpuIsa;
 #[cfg(target_arch = "x86_64")]
@@ -104,6 +109,17 @@ impl Tiles {
         self.columns[rows - 1][columns.div_ceil(self.lanes) - 1]
     }
 
+    /// The tiles that multiply two `bf16` where others multiply an `f32`, where the processor has an instruction for it:
+    /// AVX512-BF16, which does twice as many multiply-adds. Sums are `f32`; numbers too small to be normal count as 0.
+    pub(crate) fn pairs(isa: CpuIsa) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if isa == CpuIsa::Avx512 && is_x86_feature_detected!("avx512bf16") {
+            return Some(Self { rows: &avx512_pairs::ROWS, columns: &avx512_pairs::COLUMNS, ..Self::of(isa) });
+        }
+        let _ = isa;
+        None
+    }
+
     /// The tiles of `isa`.
     pub(crate) fn of(isa: CpuIsa) -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -126,22 +142,57 @@ pub(crate) fn cut(n: usize, max: usize) -> impl Iterator<Item = (usize, usize)> 
     })
 }
 
+/// How a step multiplies.
+trait Multiply<S: Simd> {
+    /// `a·b + c`.
+    ///
+    /// # Safety
+    /// The instruction set is there.
+    unsafe fn mul_add(a: S::F32, b: S::F32, c: S::F32) -> S::F32;
+}
+
+/// Values are `f32`.
+struct Singles;
+
+/// Values are two `bf16`, whose products are both added.
+#[cfg(target_arch = "x86_64")]
+struct Pairs;
+
+impl<S: Simd> Multiply<S> for Singles {
+    #[inline(always)]
+    unsafe fn mul_add(a: S::F32, b: S::F32, c: S::F32) -> S::F32 {
+        // SAFETY: the caller's contract.
+        unsafe { S::mul_add(a, b, c) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Multiply<Avx512> for Pairs {
+    #[inline(always)]
+    unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the caller's contract; both types are 64 bytes of any content.
+        unsafe {
+            _mm512_dpbf16_ps(c, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b))
+        }
+    }
+}
+
 /// One function per number of rows and vectors, each compiled with the features of its instruction set.
 macro_rules! tiles_of {
-    ($module:ident, $simd:ty, $features:literal, $count:literal, $($rows:literal)*) => {
+    ($module:ident, $simd:ty, $multiply:ty, $features:literal, $count:literal, $($rows:literal)*) => {
         mod $module {
             use super::*;
 
             #[target_feature(enable = $features)]
             unsafe fn rows<const R: usize, const V: usize>(tile: &RowsTile<'_>) {
                 // SAFETY: the caller's contract; the features are enabled here.
-                unsafe { rows_body::<$simd, R, V>(tile) }
+                unsafe { rows_body::<$simd, $multiply, R, V>(tile) }
             }
 
             #[target_feature(enable = $features)]
             unsafe fn columns<const R: usize, const V: usize>(tile: &ColumnsTile) {
                 // SAFETY: the caller's contract; the features are enabled here.
-                unsafe { columns_body::<$simd, R, V>(tile) }
+                unsafe { columns_body::<$simd, $multiply, R, V>(tile) }
             }
 
             pub(super) static ROWS: [[RowsFn; VECTORS]; $count] = [$([rows::<$rows, 1>, rows::<$rows, 2>]),*];
@@ -151,18 +202,20 @@ macro_rules! tiles_of {
 }
 
 #[cfg(target_arch = "x86_64")]
-tiles_of!(avx512, Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", 11, 1 2 3 4 5 6 7 8 9 10 11);
+tiles_of!(avx512_pairs, Avx512, Pairs, "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", 11, 1 2 3 4 5 6 7 8 9 10 11);
 #[cfg(target_arch = "x86_64")]
-tiles_of!(avx2, Avx2, "avx2,fma", 6, 1 2 3 4 5 6);
+tiles_of!(avx512, Avx512, Singles, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", 11, 1 2 3 4 5 6 7 8 9 10 11);
 #[cfg(target_arch = "x86_64")]
-tiles_of!(portable, Portable, "sse2", 6, 1 2 3 4 5 6);
+tiles_of!(avx2, Avx2, Singles, "avx2,fma", 6, 1 2 3 4 5 6);
+#[cfg(target_arch = "x86_64")]
+tiles_of!(portable, Portable, Singles, "sse2", 6, 1 2 3 4 5 6);
 #[cfg(not(target_arch = "x86_64"))]
-tiles_of!(portable, Portable, "neon", 6, 1 2 3 4 5 6);
+tiles_of!(portable, Portable, Singles, "neon", 6, 1 2 3 4 5 6);
 
 /// # Safety
 /// The instruction set is there; `a_rows` and `c_rows` hold R offsets; all elements they lead to lie in their buffers.
 #[inline(always)]
-unsafe fn rows_body<S: Simd, const R: usize, const V: usize>(tile: &RowsTile<'_>) {
+unsafe fn rows_body<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(tile: &RowsTile<'_>) {
     // SAFETY: the contract above, for every pointer below.
     unsafe {
         let starts: [*const f32; R] = std::array::from_fn(|i| tile.a.add(*tile.a_rows.add(i)));
@@ -174,13 +227,13 @@ unsafe fn rows_body<S: Simd, const R: usize, const V: usize>(tile: &RowsTile<'_>
             // Four at a time, so that the row pointers, more than there are registers, are fetched once per four.
             while k + 4 <= run.len {
                 for u in 0..4 {
-                    step::<S, R, V>(&mut sums, |i| *rows[i].add(k + u), b.add(u * tile.b_step));
+                    step::<S, M, R, V>(&mut sums, |i| *rows[i].add(k + u), b.add(u * tile.b_step));
                 }
                 b = b.add(4 * tile.b_step);
                 k += 4;
             }
             while k < run.len {
-                step::<S, R, V>(&mut sums, |i| *rows[i].add(k), b);
+                step::<S, M, R, V>(&mut sums, |i| *rows[i].add(k), b);
                 b = b.add(tile.b_step);
                 k += 1;
             }
@@ -194,7 +247,7 @@ unsafe fn rows_body<S: Simd, const R: usize, const V: usize>(tile: &RowsTile<'_>
 /// # Safety
 /// The instruction set is there; all elements that the counts and steps lead to lie in their buffers.
 #[inline(always)]
-unsafe fn columns_body<S: Simd, const R: usize, const V: usize>(tile: &ColumnsTile) {
+unsafe fn columns_body<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(tile: &ColumnsTile) {
     // SAFETY: the contract above, for every pointer below.
     unsafe {
         let mut sums = [[S::splat(0.0); V]; R];
@@ -204,7 +257,7 @@ unsafe fn columns_body<S: Simd, const R: usize, const V: usize>(tile: &ColumnsTi
                 let mut a = tile.a.add(o * tile.a_steps[0] + m * tile.a_steps[1]);
                 let mut b = tile.b.add(o * tile.b_steps[0] + m * tile.b_steps[1]);
                 for _ in 0..inner {
-                    step::<S, R, V>(&mut sums, |i| *a.add(i), b);
+                    step::<S, M, R, V>(&mut sums, |i| *a.add(i), b);
                     a = a.add(tile.a_steps[2]);
                     b = b.add(tile.b_steps[2]);
                 }
@@ -218,7 +271,7 @@ unsafe fn columns_body<S: Simd, const R: usize, const V: usize>(tile: &ColumnsTi
 
 /// One k: `sums[i] += a(i) · B`.
 #[inline(always)]
-unsafe fn step<S: Simd, const R: usize, const V: usize>(
+unsafe fn step<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(
     sums: &mut [[S::F32; V]; R],
     a: impl Fn(usize) -> f32,
     b: *const f32,
@@ -229,7 +282,7 @@ unsafe fn step<S: Simd, const R: usize, const V: usize>(
         for (i, sums) in sums.iter_mut().enumerate() {
             let a = S::splat(a(i));
             for (sum, &b) in sums.iter_mut().zip(&b) {
-                *sum = S::mul_add(a, b, *sum);
+                *sum = M::mul_add(a, b, *sum);
             }
         }
     }

@@ -76,8 +76,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 /// As [`linear`], on contiguous tensors, into a tensor that is there already: `y`, `[n, out_features]`, is overwritten.
 /// With `relu`, negative results become 0.
 ///
-/// On the CPU the weight may be `bf16`: a few rows of `x` take about as long as it takes to read it. It is computed with as
-/// `f32`, as everything else is.
+/// On the CPU the weight may be `bf16`: up to eight rows of `x` take about as long as it takes to read it, and it is computed
+/// with as `f32`, as everything else is. With more rows, a processor that multiplies `bf16` (AVX512-BF16) rounds `x` too and
+/// does twice as many multiply-adds; sums are `f32`.
 ///
 /// # Errors
 /// As [`linear`]; a tensor is not contiguous, or `y` shares its storage with another.

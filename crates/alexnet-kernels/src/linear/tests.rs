@@ -1,5 +1,7 @@
 use super::*;
 use crate::cases::*;
+use crate::gemm::dot;
+use crate::gemm::tile::Tiles;
 use candle_core::Var;
 
 use crate::sgd::{self, SgdParams, SgdRule};
@@ -209,7 +211,8 @@ fn the_gradient_of_the_input_is_the_same_by_either_way() {
     }
 }
 
-/// On the processor the weight alone may be narrow: the very bits of the rounded one.
+/// On the processor the weight alone may be narrow: the very bits of the rounded one, or, where the processor multiplies
+/// pairs of `bf16` and there are enough rows, what `f32` gives of both factors rounded.
 #[test]
 fn a_narrow_weight_is_the_rounded_one() {
     // Besides those of the table, as many rows as have a way of their own, and what is left of vectors and blocks.
@@ -219,16 +222,36 @@ fn a_narrow_weight_is_the_rounded_one() {
         let name = format!("{n} {width} {height}");
         let (x, bias) = (uniform(&name, 0, n * width), uniform(&name, 1, height));
         let weight = rounded(&uniform(&name, 2, height * width));
-        let run = |dtype: DType| {
-            let (x, bias) = (tensor(&x, &[n, width]), tensor(&bias, &[height]));
+        let run_of = |x: &[f32], dtype: DType| {
+            let (x, bias) = (tensor(x, &[n, width]), tensor(&bias, &[height]));
             let weight = tensor(&weight, &[height, width]).to_dtype(dtype).unwrap();
             let y = tensor(&vec![f32::NAN; n * height], &[n, height]);
             forward_into(&x, &weight, Some(&bias), true, &y).unwrap();
             values(&y)
         };
-        for_each_isa(|isa| assert_same_bits(&format!("{name}, {isa}"), &run(DType::BF16), &run(DType::F32)));
+        let run = |dtype| run_of(&x, dtype);
+        for_each_isa(|isa| {
+            let (name, narrow) = (format!("{name}, {isa}"), run(DType::BF16));
+            if Tiles::pairs(isa).is_some() && n > dot::MAX_ROWS && width % 2 == 0 {
+                assert_close(&name, &narrow, &run_of(&rounded(&x), DType::F32), 1e-5);
+                assert_ne!(narrow, run(DType::F32), "{name}: the other factor is rounded, too");
+            } else {
+                assert_same_bits(&name, &narrow, &run(DType::F32));
+            }
+        });
         assert_thread_independent(&name, || run(DType::BF16));
     }
+    // A weight that does not lie where pairs may, and one with an odd row: widened.
+    let x = tensor(&uniform("odd", 0, 9 * 64), &[9, 64]);
+    let long = tensor(&uniform("odd", 1, 64 * 10 + 1), &[64 * 10 + 1]).to_dtype(DType::BF16).unwrap();
+    let weight = long.narrow(0, 1, 64 * 10).unwrap().reshape((10, 64)).unwrap();
+    let run = |weight: &Tensor| {
+        let y = tensor(&[f32::NAN; 90], &[9, 10]);
+        forward_into(&x, weight, None, false, &y).unwrap();
+        values(&y)
+    };
+    let expected = run(&weight.to_dtype(DType::F32).unwrap());
+    assert_close("off by one", &run(&weight), &expected, 1e-2);
     let (x, weight, grad) = (zeros(&[1, 2]), zeros(&[3, 2]).to_dtype(DType::BF16).unwrap(), zeros(&[1, 2]));
     let wanted = LinearGrads { x: Some(&grad), ..LinearGrads::default() };
     let message = backward_into(&x, &weight, &zeros(&[1, 3]), wanted).unwrap_err().to_string();

@@ -69,6 +69,8 @@ pub(crate) trait Load: Copy + Send + Sync + 'static {
     unsafe fn load_partial<S: Simd>(from: *const Self, count: usize) -> S::F32;
     /// The values themselves, where they are `f32` already.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
+    /// Two adjacent values in the place of one `f32` each, where they are `bf16`, an even number, and lie where an `f32` may.
+    fn as_pairs(values: &[Self]) -> Option<&[f32]>;
 }
 
 // SAFETY of every block below: the caller's promise is that of the function called.
@@ -85,6 +87,9 @@ impl Load for f32 {
     fn as_f32(values: &[f32]) -> Option<&[f32]> {
         Some(values)
     }
+    fn as_pairs(_: &[f32]) -> Option<&[f32]> {
+        None
+    }
 }
 
 // SAFETY of every block below: as above.
@@ -100,6 +105,10 @@ impl Load for bf16 {
     }
     fn as_f32(_: &[bf16]) -> Option<&[f32]> {
         None
+    }
+    fn as_pairs(values: &[bf16]) -> Option<&[f32]> {
+        let (before, pairs, after) = unsafe { values.align_to::<f32>() };
+        (before.is_empty() && after.is_empty()).then_some(pairs)
     }
 }
 

@@ -44,7 +44,8 @@ pub enum Precision {
     /// cuDNN rounds the gradients of convolutions' weights to bfloat16 before they are kept in `f32`.
     ///
     /// On the CPU, a copy of the fully connected layers' weights in bfloat16, which are most of what a single image has to
-    /// wait for, and everything else in `f32`: for inference, not for training. The copy comes on top of the weights.
+    /// wait for, and everything else in `f32`: for inference, not for training. The copy comes on top of the weights. With
+    /// more than eight images, processors that multiply bfloat16 round these layers' inputs, too.
     Bf16,
 }
 

@@ -103,7 +103,7 @@ fn logits_and_all_gradients_of_every_variant_agree() {
     }
 }
 
-/// On the processor, `bf16` rounds the weights of fully connected layers, to eight bits, and nothing else.
+/// On the processor, `bf16` rounds the weights of fully connected layers, to eight bits, and for one image nothing else.
 #[test]
 fn inference_in_bf16_stays_close_on_every_variant() {
     let golden = golden();
@@ -113,6 +113,7 @@ fn inference_in_bf16_stays_close_on_every_variant() {
         let image = images(&network, index, 1);
         network.set_precision(Precision::Bf16).unwrap();
         // More images than go row by row.
+        // (Where the processor multiplies pairs of bf16, their inputs are rounded then, too.)
         let batches = [1, 9].map(|n| Tensor::cat(&vec![&image; n], 0).unwrap());
         let logits = |network: &Network| batches.each_ref().map(|x| values(&network.inference().forward(x).unwrap()));
         let narrow = logits(&network);
@@ -131,9 +132,9 @@ fn inference_in_bf16_stays_close_on_every_variant() {
                 var.set(&rounded).unwrap();
             }
         }
-        for (narrow, rounded) in narrow.iter().zip(&logits(&network)) {
-            assert_same_bits(variant.name, narrow, rounded);
-        }
+        let rounded = logits(&network);
+        assert_same_bits(variant.name, &narrow[0], &rounded[0]);
+        assert_close(variant.name, &narrow[1], &rounded[1], 1e-2);
     }
 }
 
