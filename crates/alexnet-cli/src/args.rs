@@ -86,7 +86,8 @@ pub struct TrainArgs {
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
-    /// Passes over the training images [default: 90; with --weights 30; for shapes, 6].
+    /// Passes over the training images [default: 90; with --weights 30; with --schedule alexnet-2012 91; for
+    /// shapes, 6].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u32>,
 
@@ -154,8 +155,8 @@ pub enum ScheduleKind {
     Dexp,
     /// Half an epoch of warm-up, then half a cosine down to 1/100.
     Cosine,
-    /// By the hand of 2012, run #145, in 91 epochs: to a tenth after 25, 51 and 79; conv1 slower from 67 on, when the colour
-    /// noise ends, and frozen from 72 on.
+    /// By the hand of 2012, run #145: to a tenth after 25, 51 and 79 epochs; the first layer slower after 67, when the colour
+    /// noise ends, and frozen after 72.
     #[value(name = "alexnet-2012")]
     Alexnet2012,
 }
@@ -178,13 +179,15 @@ impl TrainArgs {
         let data = self.data.clone().unwrap_or_else(|| SHAPES.into());
         let mut config = TrainConfig::recipe(&arch, data);
         if let Some(weights) = &self.weights {
-            return config.fine_tuning(weights.clone());
+            config = config.fine_tuning(weights.clone())?;
+        } else if self.data.is_none() {
+            (config.epochs, config.batch_size) = (6, 32);
+            config = ScheduleKind::Cosine.apply(config)?;
         }
-        if self.data.is_some() {
-            return Ok(config);
+        if self.schedule == Some(ScheduleKind::Alexnet2012) {
+            config.epochs = config.clone().hand_of_2012()?.epochs;
         }
-        (config.epochs, config.batch_size) = (6, 32);
-        Ok(ScheduleKind::Cosine.apply(config))
+        Ok(config)
     }
 
     /// `config` with what these options say.
@@ -212,9 +215,7 @@ impl TrainArgs {
             };
         }
         if let Some(kind) = self.schedule {
-            config = kind.apply(config);
-            // One of them comes with its own number of epochs.
-            set(&mut config.epochs, &self.epochs);
+            config = kind.apply(config)?;
         }
         set(&mut config.precision, &self.machine.precision.map(Precision::from));
         config.tf32 |= self.machine.tf32;
@@ -238,8 +239,8 @@ fn weights_arch(weights: &Path) -> alexnet_train::Result<String> {
 }
 
 impl ScheduleKind {
-    /// `config` with these schedules of weights and of biases.
-    fn apply(self, config: TrainConfig) -> TrainConfig {
+    /// `config`, in as many epochs, with these schedules of weights and of biases.
+    fn apply(self, config: TrainConfig) -> alexnet_train::Result<TrainConfig> {
         let epochs = config.epochs;
         let (schedule, bias_schedule) = match self {
             Self::Constant => (Schedule::Constant, None),
@@ -254,9 +255,9 @@ impl ScheduleKind {
                 (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
             }
             Self::Cosine => (Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 }, None),
-            Self::Alexnet2012 => return config.hand_of_2012(),
+            Self::Alexnet2012 => return Ok(TrainConfig { epochs, ..config.hand_of_2012()? }),
         };
-        TrainConfig { schedule, bias_schedule, ..config }
+        Ok(TrainConfig { schedule, bias_schedule, ..config.without_hand_of_2012()? })
     }
 }
 
@@ -306,11 +307,33 @@ mod tests {
         config.validate().unwrap();
     }
 
+    /// The hand of 2012 has epochs of its own in a new run, and may be said again where a run goes on.
+    #[test]
+    fn the_hand_of_2012_may_be_said_again() {
+        for (line, epochs) in [("", 91), (" --epochs 30", 30), (" --freeze 5", 91), (" --arch alexnet-torchvision", 91)]
+        {
+            let line = format!("alexnet train --data photos --schedule alexnet-2012{line}");
+            let args = train(&line);
+            let config = args.apply(args.base().unwrap()).unwrap();
+            config.validate().unwrap();
+            assert_eq!(config.epochs, epochs, "{line}");
+            for again in ["alexnet train --schedule alexnet-2012", &line] {
+                assert_eq!(train(again).apply(config.clone()).unwrap(), config, "{line}, then {again}");
+            }
+        }
+    }
+
     #[test]
     fn every_schedule_is_valid() {
         for kind in ScheduleKind::value_variants() {
             for epochs in [1, 90, u32::MAX] {
-                kind.apply(TrainConfig { epochs, ..TrainConfig::recipe("alexnet", "data".into()) }).validate().unwrap();
+                let recipe = TrainConfig::recipe("alexnet", "data".into());
+                let config = kind.apply(TrainConfig { epochs, ..recipe.clone() }).unwrap();
+                config.validate().unwrap();
+                assert_eq!(config.epochs, epochs);
+                // No other schedule keeps what the hand of 2012 did.
+                let again = kind.apply(ScheduleKind::Alexnet2012.apply(config.clone()).unwrap()).unwrap();
+                assert_eq!(again, config);
             }
         }
     }

@@ -302,7 +302,7 @@ mod tests {
             config.data.mixup = Some(0.2);
             config.data.shuffle_buffer = NonZeroU32::new(1000);
             config.solver.exceptions.push(SolverException::new("conv1", 0.0));
-            config = config.hand_of_2012();
+            config = config.hand_of_2012().unwrap();
             config.validate().unwrap();
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("config.toml");

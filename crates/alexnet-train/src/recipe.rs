@@ -11,8 +11,8 @@ use crate::schedule::Schedule;
 
 impl TrainConfig {
     /// What the literature trains `arch` with, on the images in `data`: for torchvision's network its reference recipe,
-    /// for all others that of 2012, with the rates falling as in cuda-convnet2 (and run #170 of the 2012 code), where no
-    /// hand is needed; [`TrainConfig::hand_of_2012`] is what the hand did.
+    /// for all others that of 2012, with the rates falling on their own as in cuda-convnet2 and in late runs of the 2012 code
+    /// (#170); [`TrainConfig::hand_of_2012`] is what the hand did before.
     pub fn recipe(arch: &str, data: PathBuf) -> Self {
         let torchvision = arch == "alexnet-torchvision";
         let solver = SolverConfig {
@@ -64,22 +64,38 @@ impl TrainConfig {
     }
 
     /// This recipe as it was lowered by hand in run #145, whose network is the paper's: 91 epochs, the rate of weights a
-    /// tenth from epoch 25, 51 and 79 on, that of biases never; conv1 at a tenth of the others from 67 on, when the colour
-    /// noise ended, and frozen from 72 on. For networks whose first layer is called conv1.
+    /// tenth from epoch 25, 51 and 79 on, that of biases never; the first layer's weights at a tenth of the others from 67
+    /// on, when the colour noise ended, and the layer frozen from 72 on. Exceptions that are there already go before.
+    ///
+    /// # Errors
+    /// An unknown variant.
     ///
     /// # Source
-    /// The notes in `layers/layer-params-145.cfg` of the 2012 code; epochs are counted from 0 here.
-    pub fn hand_of_2012(mut self) -> Self {
-        self.epochs = 91;
-        self.schedule = Schedule::Steps { epochs: vec![25, 51, 79], factor: 0.1 };
-        self.bias_schedule = Some(Schedule::Constant);
-        self.data.colour_noise_epochs = Some(67);
-        let first = "conv1";
-        // In the place of those that are there, so that saying it again changes nothing.
-        self.solver.exceptions.retain(|old| old.of != first || old.from_epoch == 0);
-        let from = |factor, epoch| SolverException::new(first, factor).from_epoch(epoch);
-        self.solver.exceptions.extend([from(0.1, 67), from(0.0, 72)]);
-        self
+    /// The notes in `layers/layer-params-145.cfg` of the 2012 code, which do not say whether a change came before or after the
+    /// epoch that it is noted at, and count from 1: each may be off by one.
+    pub fn hand_of_2012(self) -> Result<Self> {
+        let mut config = self.without_hand_of_2012()?;
+        config.epochs = 91;
+        config.schedule = Schedule::Steps { epochs: vec![25, 51, 79], factor: 0.1 };
+        config.bias_schedule = Some(Schedule::Constant);
+        config.data.colour_noise_epochs = Some(NOISY_EPOCHS);
+        let own = std::mem::replace(&mut config.solver.exceptions, hand_of_2012(&config.arch)?.into());
+        config.solver.exceptions.extend(own);
+        Ok(config)
+    }
+
+    /// This configuration without what [`TrainConfig::hand_of_2012`] does to the first layer and to the colour noise, for
+    /// other schedules.
+    ///
+    /// # Errors
+    /// An unknown variant.
+    pub fn without_hand_of_2012(mut self) -> Result<Self> {
+        let hand = hand_of_2012(&self.arch)?;
+        if self.solver.exceptions.starts_with(&hand) {
+            self.solver.exceptions.drain(..hand.len());
+            self.data.colour_noise_epochs = self.data.colour_noise_epochs.filter(|&epochs| epochs != NOISY_EPOCHS);
+        }
+        Ok(self)
     }
 
     /// This recipe, starting from the weights in `weights`, a model file or a run's folder: the learning rate is a tenth of
@@ -91,8 +107,8 @@ impl TrainConfig {
     /// An unknown variant.
     ///
     /// # Source
-    /// The rates: run #146-2012-2011 of the 2012 code (`layer-params-146-2012-2011.cfg`), whose new layer had 0.01 for nine
-    /// epochs and the others 0.001; and Caffe, `models/finetune_flickr_style`.
+    /// The rates: Caffe, `models/finetune_flickr_style`. Likewise run #146-2012-2011 of the 2012 code, whose new layer had 0.01
+    /// until epoch 9 but for its first 300 batches, and most others 0.001 (`layer-params-146-2012-2011.cfg`).
     pub fn fine_tuning(mut self, weights: PathBuf) -> Result<Self> {
         let last = weight_layers(&self.arch)?.pop().unwrap_or_default();
         self.weights = Some(weights);
@@ -123,6 +139,16 @@ impl TrainConfig {
     }
 }
 
+/// Epochs with colour noise in run #145.
+const NOISY_EPOCHS: u32 = 67;
+
+/// What run #145 did to its first layer.
+fn hand_of_2012(arch: &str) -> Result<[SolverException; 2]> {
+    let first = weight_layers(arch)?.swap_remove(0);
+    let weight = SolverException::new(format!("{first}.weight"), 0.1);
+    Ok([weight.from_epoch(NOISY_EPOCHS), SolverException::new(first, 0.0).from_epoch(72)])
+}
+
 /// The layers that have weights, in their order.
 fn weight_layers(arch: &str) -> Result<Vec<String>> {
     // How many classes there are changes no name.
@@ -143,10 +169,20 @@ mod tests {
         use alexnet_model::Network;
         use candle_core::Device;
 
-        let config = TrainConfig::recipe("alexnet", "data".into()).hand_of_2012();
+        let plain = TrainConfig::recipe("alexnet", "data".into());
+        let config = plain.clone().hand_of_2012().unwrap();
         config.validate().unwrap();
-        assert_eq!(config.clone().hand_of_2012(), config);
+        assert_eq!(config.clone().hand_of_2012().unwrap(), config);
+        let taken = TrainConfig { epochs: 90, ..config.clone() }.without_hand_of_2012().unwrap();
+        assert_eq!((taken.solver, taken.data), (plain.solver.clone(), plain.data.clone()));
+        // A layer that is frozen from the start stays so, and neither order nor saying it again makes a difference.
+        let frozen = config.clone().freeze(2).unwrap();
+        assert_eq!(plain.freeze(2).unwrap().hand_of_2012().unwrap(), frozen);
+        assert_eq!(frozen.clone().hand_of_2012().unwrap().freeze(2).unwrap(), frozen);
         let network = Network::new(build("alexnet", 2).unwrap(), 0, &[Device::Cpu]).unwrap();
+        let mut solver = Solver::new(&frozen.solver, &network).unwrap();
+        solver.start_epoch(68);
+        assert!(!solver.learns(0) && !solver.learns(2) && solver.learns(4));
         let mut solver = Solver::new(&config.solver, &network).unwrap();
         let bias = config.bias_schedule.clone().unwrap();
         // epsw of conv1, of all others, and epsb, as the notes have them.
@@ -161,7 +197,10 @@ mod tests {
                 let index = network.parameters().iter().position(|p| p.spec.name == name).unwrap();
                 solver.learning_rate(index, rates)
             };
-            for (name, expected) in [("conv1.weight", first), ("conv2.weight", others), ("fc8.bias", 0.02)] {
+            let first_bias = if epoch < 72 { 0.02 } else { 0.0 };
+            let names =
+                [("conv1.weight", first), ("conv1.bias", first_bias), ("conv2.weight", others), ("fc8.bias", 0.02)];
+            for (name, expected) in names {
                 let found = rate(name);
                 assert!((found - expected).abs() <= 1e-9 * expected, "{name} in epoch {epoch}: {found}");
             }

@@ -68,7 +68,8 @@ impl Solver {
         for epoch in config.exceptions.iter().map(|exception| exception.from_epoch).chain([0]) {
             solver.start_epoch(epoch);
             if !(0..solver.factors.len()).any(|index| solver.learns(index)) {
-                let (what, found) = (format!("the learning rate of every layer in epoch {}", epoch + 1), "0".into());
+                let (what, found) =
+                    (format!("the learning rate of every layer in epoch {}", epoch.saturating_add(1)), "0".into());
                 return Err(Error::Config { what, found, rule: "then nothing is left to learn".into() });
             }
         }

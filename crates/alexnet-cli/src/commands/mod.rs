@@ -45,23 +45,28 @@ impl WeightsArgs {
         let precision = machine.precision.map_or(Precision::F32, Precision::from);
         alexnet_kernels::allow_tf32(machine.tf32);
         alexnet_kernels::allow_nondeterministic(machine.fast);
+        let mut of_arch = false;
         let mut classes: Option<(&Path, Vec<String>, usize)> = None;
         for path in &self.weights {
             let file = self.open(path)?;
             let count = file.spec().classes();
-            let (first, names, expected) = classes.get_or_insert_with(|| (path, file.classes().to_vec(), count));
+            let (named, names, expected) = classes.get_or_insert_with(|| (path, file.classes().to_vec(), count));
             let other_names = !names.is_empty() && !file.classes().is_empty() && file.classes() != names;
             if count != *expected || other_names {
-                let (path, first) = (path.display(), first.display());
+                let (path, named) = (path.display(), named.display());
                 bail!(
-                    "{path} knows {count} classes{}, but {first} {expected}{}: together they have to know the same",
+                    "{path} knows {count} classes{}, but {named} {expected}{}: together they have to know the same",
                     listed(file.classes()),
                     listed(names)
                 );
             }
             if names.is_empty() {
-                *names = file.classes().to_vec();
+                (*named, *names) = (path, file.classes().to_vec());
             }
+            of_arch |= self.arch.as_deref().is_none_or(|arch| arch == file.spec().arch());
+        }
+        if !of_arch {
+            bail!("--arch {}: none of these files needs it", self.arch.as_deref().unwrap_or_default());
         }
         Ok(self.weights.iter().map(move |path| {
             let mut model = self.open(path)?.load(&device)?;
@@ -74,9 +79,9 @@ impl WeightsArgs {
 
     /// One of the files. Of several, `--arch` is for those that do not say what they are.
     fn open(&self, path: &Path) -> anyhow::Result<ModelFile> {
-        let path = RunDir::model_file(path)?;
-        let said = if self.weights.len() > 1 { ModelFile::arch(&path)? } else { None };
-        Ok(ModelFile::open(&path, said.as_deref().or(self.arch.as_deref()))?)
+        let (path, arch) = (RunDir::model_file(path)?, self.arch.as_deref());
+        let open = if self.weights.len() > 1 { ModelFile::open_any } else { ModelFile::open };
+        Ok(open(&path, arch)?)
     }
 }
 

@@ -11,7 +11,7 @@ use alexnet_train::{Error, Event, Outcome, RunDir, TrainConfig, Trainer};
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::args::{SHAPES, TrainArgs};
+use crate::args::{SHAPES, ScheduleKind, TrainArgs};
 use crate::output::{self, TrainView, say};
 
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
@@ -39,6 +39,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
                 ModelFile::open(&RunDir::model_file(weights)?, Some(&config.arch))?;
             } else if args.freeze.is_some() {
                 eprintln!("note: without --weights, --freeze leaves layers at their random values");
+            }
+            if args.schedule == Some(ScheduleKind::Alexnet2012) && config.epochs < 80 {
+                eprintln!("note: --schedule alexnet-2012 is for 91 epochs; {} do not come to its end", config.epochs);
             }
             let name = format!("{}-{}", config.arch, data_name(&config.data.path));
             let path = args.output.clone().unwrap_or_else(|| RunDir::free_name(Path::new("runs"), &name));

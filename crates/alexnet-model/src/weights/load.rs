@@ -12,7 +12,7 @@ use crate::network::Network;
 use crate::specification::Specification;
 use crate::variants;
 
-/// A file of weights that is known to hold a whole network, of which the values are still to be read.
+/// A file of weights that is known to hold a whole network, of which there are no tensors yet.
 #[derive(Debug)]
 pub struct ModelFile {
     path: PathBuf,
@@ -35,14 +35,28 @@ impl ModelFile {
     /// every tensor that is missing, unexpected or misshapen, also where `arch` differs from what the file says.
     pub fn open(path: &Path, arch: Option<&str>) -> Result<Self> {
         let file = WeightsFile::open(path)?;
+        if let (Some(wanted), Some(said)) = (arch, file.metadata("arch"))
+            && wanted != said
+        {
+            let problems = vec![format!("the file holds weights of {said}")];
+            return Err(Error::Weights { path: path.to_owned(), arch: wanted.into(), problems });
+        }
+        Self::check(path, file, arch)
+    }
+
+    /// As [`ModelFile::open`], with an `arch` for files that do not say their own.
+    ///
+    /// # Errors
+    /// As [`ModelFile::open`], but for an `arch` that differs.
+    pub fn open_any(path: &Path, arch: Option<&str>) -> Result<Self> {
+        Self::check(path, WeightsFile::open(path)?, arch)
+    }
+
+    fn check(path: &Path, file: WeightsFile, arch: Option<&str>) -> Result<Self> {
         let not_a_file = |reason: String| Error::File { path: path.to_owned(), reason };
-        let arch = match (arch, file.metadata("arch")) {
-            (Some(wanted), Some(said)) if wanted != said => {
-                let problems = vec![format!("the file holds weights of {said}")];
-                return Err(Error::Weights { path: path.to_owned(), arch: wanted.into(), problems });
-            }
-            (Some(arch), _) | (None, Some(arch)) => arch,
-            (None, None) => {
+        let arch = match file.metadata("arch").or(arch) {
+            Some(arch) => arch,
+            None => {
                 return Err(not_a_file("the file does not say which architecture its weights are of; name it".into()));
             }
         };

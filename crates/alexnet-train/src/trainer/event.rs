@@ -30,7 +30,7 @@ pub enum Event<'a> {
         steps: usize,
         /// The weights it starts from, where it starts now and not from random ones.
         pretrained: Option<&'a Pretrained>,
-        /// The layers of which nothing is trained.
+        /// The layers of which nothing is trained in the epoch that it starts in.
         frozen: &'a [&'a str],
     },
     /// A step is done.

@@ -113,22 +113,24 @@ fn an_epoch_may_have_rules_of_its_own() {
             // A checkpoint and two models take 900 MB.
             std::fs::remove_dir_all(&path).unwrap();
         }
-        (seen.into_inner().unwrap(), weights)
+        let memory = trainer.model.network.pass_memory(4, alexnet_model::Mode::Train { seed: 0, step: 0 });
+        (seen.into_inner().unwrap(), weights, memory)
     };
     // Three steps an epoch.
-    let (plain, _) = run("plain", &config, 9);
+    let (plain, _, whole) = run("plain", &config, 9);
     config.data.colour_noise_epochs = Some(1);
-    let (noiseless, _) = run("noiseless", &config, 9);
+    let (noiseless, ..) = run("noiseless", &config, 9);
     assert!(noiseless[..3] == plain[..3] && noiseless[3] != plain[3], "{noiseless:?} {plain:?}");
     config.solver.exceptions = vec![SolverException::new("conv1", 0.0).from_epoch(1)];
-    let (frozen, after) = run("frozen", &config, 9);
+    let (frozen, after, part) = run("frozen", &config, 9);
     assert!(frozen[..4] == noiseless[..4] && frozen[5] != noiseless[5], "{frozen:?} {noiseless:?}");
-    let (_, before) = run("first epoch", &TrainConfig { epochs: 1, ..config.clone() }, 9);
+    assert!(part < whole, "without conv1's gradient, {part} of {whole} bytes");
+    let (_, before, _) = run("first epoch", &TrainConfig { epochs: 1, ..config.clone() }, 9);
     assert_eq!((after[..2] == before[..2], after[2] == before[2]), (true, false), "conv1 and fc8 after an epoch more");
 
-    let (mut halves, _) = run("halves", &config, 5);
+    let (mut halves, ..) = run("halves", &config, 5);
     assert_eq!(halves.len(), 5);
-    let (rest, end) = run("halves", &config, 9);
+    let (rest, end, _) = run("halves", &config, 9);
     halves.extend(rest);
     assert!(halves == frozen && end == after, "{halves:?} {frozen:?}");
 }
