@@ -37,7 +37,7 @@ fn a_run_starts_from_another() {
         }
     }
     let tune = ["train", "--data", "few", "--weights", "start", "--freeze", "5", "--epochs", "2", "--batch-size", "2"];
-    let tune = [&tune[..], &["--checkpoint-steps", "1", "--output"]].concat();
+    let tune = [&tune[..], &["--checkpoint-steps", "2", "--output"]].concat();
     fs::rename(here.join("first/model.safetensors"), here.join("start")).unwrap();
     let said = stdout(here, &[&tune[..], &["whole"]].concat());
     for part in ["starting from start, of 10 classes: fc8 starts anew", "frozen: conv1, conv2, conv3, conv4, conv5\n"] {
