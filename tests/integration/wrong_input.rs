@@ -129,6 +129,11 @@ fn weights_that_do_not_fit() {
     let both =
         ["--weights", "run", "--weights", "bare.safetensors", "--arch", "alexnet-torchvision", "--data", "photos"];
     assert!(stdout(here, &[&["eval"], &both[..]].concat()).contains("these 2 together"));
+    let both = ["eval", "--weights", "run", "--weights", "run", "--arch", "caffenet", "--data", "photos"];
+    refused(here, &both, 1, &["--arch caffenet: none of these files is of it"]);
+    let three =
+        ["--weights", "bare.safetensors", "--weights", "run", "--weights", "two", "--arch", "alexnet-torchvision"];
+    refused(here, &[&["predict", image], &three[..]].concat(), 1, &["two knows 2 classes", "but run 10"]);
     // What is wrong with the second is said before the first is measured.
     let both = ["eval", "--weights", "run", "--weights", "nothing", "--data", "photos"];
     refused(here, &both, 1, &["nothing: there is no such file or run"]);

@@ -86,8 +86,8 @@ pub struct TrainArgs {
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
-    /// Passes over the training images [default: 90; with --weights 30; with --schedule alexnet-2012 91; for
-    /// shapes, 6].
+    /// Passes over the training images [default: 90; with --weights 30; with --schedule alexnet-2012, but not
+    /// with --config, 91; for shapes, 6].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u32>,
 
@@ -198,6 +198,10 @@ impl TrainArgs {
             }
         }
         set(&mut config.data.path, &self.data);
+        if self.schedule.is_some() {
+            // Under the name that its first layer has so far; the schedule may put it back.
+            config = config.without_hand_of_2012()?;
+        }
         set(&mut config.arch, &self.arch);
         config.weights = self.weights.clone().or(config.weights);
         set(&mut config.epochs, &self.epochs);

@@ -75,7 +75,11 @@ fn networks(text: &mut String, work: &[Compared]) -> std::fmt::Result {
     }
     writeln!(text, "\nMedian (lowest–highest) of n rounds; a ratio is taken within a round.")?;
     if work.iter().any(|compared| compared.work.precision[0] == "bf16") {
-        writeln!(text, "In bf16, ours computes the fully connected layers; PyTorch computes all it can in it.")?;
+        writeln!(
+            text,
+            "In bf16, ours keeps the fully connected layers' weights, and multiplies them where the processor can and there \
+             are more than eight images; PyTorch computes all it can in it."
+        )?;
     }
     Ok(())
 }

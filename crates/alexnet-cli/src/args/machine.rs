@@ -14,7 +14,7 @@ pub struct MachineArgs {
 
     /// What to compute with: f32, or bf16. On a GPU, activations and a copy of the weights then have 8 bits of precision, and
     /// sums, parameters and the loss all of them. On the CPU it is not for training; the weights of the fully connected layers
-    /// have 8 bits, with which a few images take less time, and many where the processor multiplies bf16 [default: f32].
+    /// have 8 bits, and their inputs where the processor multiplies bf16 and gets more than eight images at once, with which a few images take less time, and many where the processor multiplies bf16 [default: f32].
     #[arg(long, value_name = "TYPE")]
     pub precision: Option<PrecisionChoice>,
 

@@ -66,7 +66,7 @@ impl WeightsArgs {
             of_arch |= self.arch.as_deref().is_none_or(|arch| arch == file.spec().arch());
         }
         if !of_arch {
-            bail!("--arch {}: none of these files needs it", self.arch.as_deref().unwrap_or_default());
+            bail!("--arch {}: none of these files is of it", self.arch.as_deref().unwrap_or_default());
         }
         Ok(self.weights.iter().map(move |path| {
             let mut model = self.open(path)?.load(&device)?;

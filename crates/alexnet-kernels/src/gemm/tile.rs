@@ -13,7 +13,7 @@
 //!
 //! A "value" may also be two adjacent `bf16` in the place of an `f32`, of which each step multiplies both: [`Pairs`].
 //!
-//! Of B, the columns of one k are adjacent. Every element of C sums its k in ascending order, whatever the
+//! Of B, the columns of one k are adjacent. Every element of C sums its k in ascending order (pairs: pair by pair), whatever the
 //! tile it lands in: results do not depend on how work is cut.
 
 #[cfg(target_arch = "x86_64")]
@@ -147,7 +147,7 @@ trait Multiply<S: Simd> {
     /// `a·b + c`.
     ///
     /// # Safety
-    /// The instruction set is there.
+    /// The instruction set of `S` is there, and for [`Pairs`] AVX512-BF16, which [`Tiles::pairs`] has seen.
     unsafe fn mul_add(a: S::F32, b: S::F32, c: S::F32) -> S::F32;
 }
 

@@ -78,7 +78,8 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 ///
 /// On the CPU the weight may be `bf16`: up to eight rows of `x` take about as long as it takes to read it, and it is computed
 /// with as `f32`, as everything else is. With more rows, a processor that multiplies `bf16` (AVX512-BF16) rounds `x` too and
-/// does twice as many multiply-adds; sums are `f32`.
+/// does twice as many multiply-adds, unless `in_features` is odd or the weight lies at an odd place; sums are `f32`, and numbers
+/// too small to be normal count as 0. So there results depend on the processor, not on its [`CpuIsa`] alone.
 ///
 /// # Errors
 /// As [`linear`]; a tensor is not contiguous, or `y` shares its storage with another.

@@ -107,6 +107,7 @@ impl Load for bf16 {
         None
     }
     fn as_pairs(values: &[bf16]) -> Option<&[f32]> {
+        // SAFETY: any four bytes are an `f32`; where values lie or are too few for one, they are left to the other two.
         let (before, pairs, after) = unsafe { values.align_to::<f32>() };
         (before.is_empty() && after.is_empty()).then_some(pairs)
     }
