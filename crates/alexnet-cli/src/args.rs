@@ -2,6 +2,7 @@
 
 mod augment;
 mod machine;
+mod schedule;
 mod trained;
 
 use std::num::NonZeroU32;
@@ -9,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use alexnet_data::OnBadSample;
 use alexnet_model::{ModelFile, Precision, VARIANTS};
-use alexnet_train::{RunDir, Schedule, TrainConfig};
+use alexnet_train::{RunDir, TrainConfig};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use augment::AugmentArgs;
 pub use machine::{DeviceChoice, MachineArgs};
+pub use schedule::ScheduleKind;
 pub use trained::{EvalArgs, InfoArgs, PredictArgs, WeightsArgs};
 
 /// Train, evaluate and use AlexNet, the network of 2012, on your own photographs.
@@ -143,24 +145,6 @@ pub enum OnBad {
     Fail,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ScheduleKind {
-    /// Never.
-    Constant,
-    /// To a tenth after each third of the epochs.
-    Steps,
-    /// To a tenth whenever validation has not improved for 5 epochs, three times: the paper's hand, automated.
-    Plateau,
-    /// In four equal stretches down to 1/250; biases once, to a tenth: cuda-convnet2.
-    Dexp,
-    /// Half an epoch of warm-up, then half a cosine down to 1/100.
-    Cosine,
-    /// By the hand of 2012, run #145: to a tenth after 25, 51 and 79 epochs; the first layer slower after 67, when the colour
-    /// noise ends, and frozen after 72.
-    #[value(name = "alexnet-2012")]
-    Alexnet2012,
-}
-
 /// The name of the built-in data set's folder.
 pub const SHAPES: &str = "data/shapes";
 
@@ -199,7 +183,7 @@ impl TrainArgs {
         }
         set(&mut config.data.path, &self.data);
         if self.schedule.is_some() {
-            // Under the name that its first layer has so far; the schedule may put it back.
+            // It goes with its schedule, and by the name that the first layer has so far; another may put it back.
             config = config.without_hand_of_2012()?;
         }
         set(&mut config.arch, &self.arch);
@@ -242,32 +226,10 @@ fn weights_arch(weights: &Path) -> alexnet_train::Result<String> {
     ModelFile::arch(&path)?.ok_or_else(unknown)
 }
 
-impl ScheduleKind {
-    /// `config`, in as many epochs, with these schedules of weights and of biases.
-    fn apply(self, config: TrainConfig) -> alexnet_train::Result<TrainConfig> {
-        let epochs = config.epochs;
-        let (schedule, bias_schedule) = match self {
-            Self::Constant => (Schedule::Constant, None),
-            Self::Steps => {
-                // Two thirds, rounded up, without an intermediate that could be too large.
-                let thirds = vec![epochs.div_ceil(3), epochs - epochs / 3];
-                (Schedule::Steps { epochs: thirds, factor: 0.1 }, None)
-            }
-            Self::Plateau => (Schedule::Plateau { factor: 0.1, patience: 5, drops: 3 }, None),
-            Self::Dexp => {
-                let once = Schedule::Dexp { target_factor: 10.0, steps: 2 };
-                (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
-            }
-            Self::Cosine => (Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 }, None),
-            Self::Alexnet2012 => return Ok(TrainConfig { epochs, ..config.hand_of_2012()? }),
-        };
-        Ok(TrainConfig { schedule, bias_schedule, ..config.without_hand_of_2012()? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alexnet_train::Schedule;
     use clap::CommandFactory;
 
     fn train(line: &str) -> TrainArgs {
@@ -330,14 +292,15 @@ mod tests {
     #[test]
     fn every_schedule_is_valid() {
         for kind in ScheduleKind::value_variants() {
+            let name = kind.to_possible_value().unwrap();
+            let args = train(&format!("alexnet train --schedule {}", name.get_name()));
             for epochs in [1, 90, u32::MAX] {
-                let recipe = TrainConfig::recipe("alexnet", "data".into());
-                let config = kind.apply(TrainConfig { epochs, ..recipe.clone() }).unwrap();
+                let recipe = TrainConfig { epochs, ..TrainConfig::recipe("alexnet", "data".into()) };
+                let config = args.apply(recipe.clone()).unwrap();
                 config.validate().unwrap();
                 assert_eq!(config.epochs, epochs);
                 // No other schedule keeps what the hand of 2012 did.
-                let again = kind.apply(ScheduleKind::Alexnet2012.apply(config.clone()).unwrap()).unwrap();
-                assert_eq!(again, config);
+                assert_eq!(args.apply(recipe.hand_of_2012().unwrap()).unwrap().solver, config.solver);
             }
         }
     }

@@ -7,7 +7,7 @@ use alexnet_data::{LoaderConfig, Pipeline, Sample};
 use alexnet_model::{Network, Tape};
 
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, add_probabilities, probabilities, walk};
+use crate::evaluate::{Evaluation, Images, add_probabilities, probabilities, walk};
 use crate::metrics::Metrics;
 
 /// The mean of several networks' probabilities for the same images, which are right more often than those of each: how the
@@ -62,16 +62,16 @@ impl Ensemble {
             });
         }
         let (sums, seen) = (&mut self.sums, &mut self.seen);
-        let found =
-            walk(network, &self.samples, pipeline, config, &mut Tape::new(), progress, &mut |batch, logits| {
-                let rows = probabilities(logits, batch.views)?;
-                for ((row, &label), &index) in rows.iter().zip(&batch.labels).zip(&batch.indices) {
-                    let index = index as usize;
-                    sums[index * classes..][..classes].iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-                    seen[index] = (label, seen[index].1 + 1);
-                }
-                Ok(())
-            })?;
+        let images = Images { samples: &self.samples, pipeline, config };
+        let found = walk(network, images, &mut Tape::new(), progress, &mut |batch, logits| {
+            let rows = probabilities(logits, batch.views)?;
+            for ((row, &label), &index) in rows.iter().zip(&batch.labels).zip(&batch.indices) {
+                let index = index as usize;
+                sums[index * classes..][..classes].iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                seen[index] = (label, seen[index].1 + 1);
+            }
+            Ok(())
+        })?;
         self.members += 1;
         Ok(found)
     }
@@ -127,7 +127,8 @@ mod tests {
             let mut ensemble = Ensemble::new(samples.clone());
             for (network, pipeline) in &members {
                 let progress = &mut |_, _| ControlFlow::Continue(());
-                let alone = evaluate(network, &samples, pipeline, config, &mut Tape::new(), progress).unwrap().unwrap();
+                let images = Images { samples: &samples, pipeline, config };
+                let alone = evaluate(network, images, &mut Tape::new(), progress).unwrap().unwrap();
                 let added = ensemble.add(network, pipeline, config, progress).unwrap().unwrap();
                 assert_eq!(added.metrics, alone.metrics);
             }

@@ -26,7 +26,18 @@ pub struct Evaluation {
     pub bad: Vec<BadSample>,
 }
 
-/// Runs `network` over `samples`. With ten views (`config.mode`), an image's probabilities are the mean of those of its
+/// What a network is measured on.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// The images.
+    pub samples: &'a Arc<[Sample]>,
+    /// From file to network.
+    pub pipeline: &'a Arc<Pipeline>,
+    /// How they are loaded, and in how many views.
+    pub config: LoaderConfig,
+}
+
+/// Runs `network` over `images`. With ten views (`config.mode`), an image's probabilities are the mean of those of its
 /// views (Krizhevsky et al. 2012, section 4.1), and its loss is −ln of the mean probability of its label.
 ///
 /// `progress(images done, in all)` is called after each batch; where it breaks, there is no result.
@@ -35,21 +46,17 @@ pub struct Evaluation {
 /// Those of loading, under the rule of one per cent; a device that is out of memory.
 pub fn evaluate(
     network: &Network,
-    samples: &Arc<[Sample]>,
-    pipeline: &Arc<Pipeline>,
-    config: LoaderConfig,
+    images: Images<'_>,
     tape: &mut Tape,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Evaluation>> {
-    walk(network, samples, pipeline, config, tape, progress, &mut |_, _| Ok(()))
+    walk(network, images, tape, progress, &mut |_, _| Ok(()))
 }
 
 /// [`evaluate`], which shows each batch with its logits to `see` as well.
 pub(crate) fn walk(
     network: &Network,
-    samples: &Arc<[Sample]>,
-    pipeline: &Arc<Pipeline>,
-    config: LoaderConfig,
+    Images { samples, pipeline, config }: Images<'_>,
     tape: &mut Tape,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     see: &mut dyn FnMut(&Batch, &Tensor) -> Result<()>,

@@ -21,7 +21,7 @@ pub use config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig};
 pub use data::{RunData, evaluation_images, model_pipeline, preprocess};
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, evaluate, probabilities};
+pub use evaluate::{Evaluation, Images, evaluate, probabilities};
 pub use feed::Feed;
 pub use metrics::{Metrics, top_k};
 pub use pretrained::{LastLayer, Pretrained};

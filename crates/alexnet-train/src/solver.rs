@@ -104,6 +104,15 @@ impl Solver {
         self.factors[index].learning_rate > 0.0
     }
 
+    /// The layers with parameters of which none is updated in this epoch.
+    pub fn frozen(&self) -> Vec<&str> {
+        let mut layers: Vec<&str> = self.names.iter().map(|(layer, ..)| layer.as_str()).collect();
+        layers.dedup();
+        let learns =
+            |of: &str| self.names.iter().enumerate().any(|(index, (layer, ..))| layer == of && self.learns(index));
+        layers.into_iter().filter(|layer| !learns(layer)).collect()
+    }
+
     /// The rate of the `index`-th parameter.
     pub fn learning_rate(&self, index: usize, rates: Rates) -> f64 {
         let Factors { learning_rate, role, .. } = self.factors[index];
@@ -243,6 +252,8 @@ mod tests {
             solver.start_epoch(epoch);
             assert_eq!(rates(&solver), expected, "epoch {epoch}");
             assert_eq!([0, 1, 2, 3].map(|index| solver.learns(index)), expected.map(|rate| rate > 0.0));
+            // Of b the bias still learns.
+            assert_eq!(solver.frozen(), if epoch == 3 { &["a"][..] } else { &[] });
         }
         // A run that goes on comes to a later epoch at once.
         solver.start_epoch(1);

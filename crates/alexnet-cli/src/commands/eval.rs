@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alexnet_data::{LoaderConfig, Mode, Sample};
 use alexnet_model::{Model, Tape};
-use alexnet_train::{Ensemble, Evaluation, Metrics, evaluate, evaluation_images, model_pipeline};
+use alexnet_train::{Ensemble, Evaluation, Images, Metrics, evaluate, evaluation_images, model_pipeline};
 use anyhow::bail;
 use serde_json::{Value, json};
 
@@ -97,7 +97,10 @@ fn measure(
     };
     let found = match together {
         Some(ensemble) => ensemble.add(&model.network, &pipeline, config, progress)?,
-        None => evaluate(&model.network, samples, &pipeline, config, &mut Tape::new(), progress)?,
+        None => {
+            let images = Images { samples, pipeline: &pipeline, config };
+            evaluate(&model.network, images, &mut Tape::new(), progress)?
+        }
     };
     let found = found.expect("nothing breaks it off");
     bar.finish_and_clear();

@@ -4,6 +4,7 @@
 
 pub(crate) mod dot;
 pub(crate) mod in_place;
+mod multiply;
 pub(crate) mod packed;
 pub(crate) mod rows;
 pub(crate) mod streamed;

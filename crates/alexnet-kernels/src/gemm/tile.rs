@@ -17,8 +17,8 @@
 //! tile it lands in: results do not depend on how work is cut.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
-
+use super::multiply::Pairs;
+use super::multiply::{Multiply, Singles};
 use crate::backend::CpuIsa;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -140,41 +140,6 @@ pub(crate) fn cut(n: usize, max: usize) -> impl Iterator<Item = (usize, usize)> 
         let (start, end) = (t * n / tiles, (t + 1) * n / tiles);
         (start, end - start)
     })
-}
-
-/// How a step multiplies.
-trait Multiply<S: Simd> {
-    /// `a·b + c`.
-    ///
-    /// # Safety
-    /// The instruction set of `S` is there, and for [`Pairs`] AVX512-BF16, which [`Tiles::pairs`] has seen.
-    unsafe fn mul_add(a: S::F32, b: S::F32, c: S::F32) -> S::F32;
-}
-
-/// Values are `f32`.
-struct Singles;
-
-/// Values are two `bf16`, whose products are both added.
-#[cfg(target_arch = "x86_64")]
-struct Pairs;
-
-impl<S: Simd> Multiply<S> for Singles {
-    #[inline(always)]
-    unsafe fn mul_add(a: S::F32, b: S::F32, c: S::F32) -> S::F32 {
-        // SAFETY: the caller's contract.
-        unsafe { S::mul_add(a, b, c) }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Multiply<Avx512> for Pairs {
-    #[inline(always)]
-    unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: the caller's contract; both types are 64 bytes of any content.
-        unsafe {
-            _mm512_dpbf16_ps(c, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b))
-        }
-    }
 }
 
 /// One function per number of rows and vectors, each compiled with the features of its instruction set.

@@ -258,6 +258,22 @@ fn a_narrow_weight_is_the_rounded_one() {
         let expected = run(&weight.to_dtype(DType::F32).unwrap());
         assert_same_bits(&format!("off by one, {isa}"), &run(&weight), &expected);
     });
+    // A NaN and an infinity of one image stay in its row.
+    let mut x = uniform("not finite", 0, 9 * 64);
+    (x[3 * 64 + 5], x[7 * 64]) = (f32::NAN, f32::INFINITY);
+    let (x, weight) = (tensor(&x, &[9, 64]), weight.copy().unwrap());
+    for_each_isa(|isa| {
+        let y = tensor(&[0.0; 90], &[9, 10]);
+        forward_into(&x, &weight, None, false, &y).unwrap();
+        for (image, row) in values(&y).chunks_exact(10).enumerate() {
+            let fits = |y: &f32| match image {
+                3 => y.is_nan(),
+                7 => y.is_infinite(),
+                _ => y.is_finite(),
+            };
+            assert!(row.iter().all(fits), "{isa}, image {image}: {row:?}");
+        }
+    });
     let ones: Vec<bf16> = std::iter::repeat_n(bf16::ONE, 8).collect();
     let pairs = |values: &[bf16]| <bf16 as Load>::as_pairs(values).map(<[f32]>::len);
     let found = [&ones[..], &ones[1..7], &ones[..7], &[]].map(pairs);

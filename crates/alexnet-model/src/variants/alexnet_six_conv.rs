@@ -4,8 +4,7 @@
 //! section 6: "1 CNN*" of table 2 has "an extra sixth convolutional layer over the last pooling layer", was trained on all of
 //! ImageNet of fall 2011, and fine-tuned for the contest. As its authors ran it: `layers/layers-146-2012-2011.cfg` and
 //! `layer-params-146-2012-2011.cfg` in computerhistory/AlexNet-Source-Code. The notes in the latter carry the table's numbers
-//! (39.0 / 16.6 %). It is config #145, with 3×3
-//! kernels over both towers between pool5 and fc6.
+//! (39.0 / 16.6 %). It is config #145, with 3×3 kernels over both towers between pool5 and fc6.
 
 use alexnet_kernels::activation::Activation::Relu;
 

@@ -18,7 +18,7 @@ use crate::checkpoint::{self, State};
 use crate::config::TrainConfig;
 use crate::data::{self, RunData};
 use crate::error::{Error, Result};
-use crate::evaluate::evaluate;
+use crate::evaluate::{Images, evaluate};
 use crate::metrics::Metrics;
 use crate::plot;
 use crate::pretrained;
@@ -113,7 +113,7 @@ impl Trainer {
             state: &trainer.state,
             steps: trainer.steps(),
             pretrained: pretrained.as_ref(),
-            frozen: &trainer.frozen(),
+            frozen: &trainer.solver.frozen(),
         });
         Ok(trainer)
     }
@@ -122,18 +122,6 @@ impl Trainer {
     fn start_epoch(&mut self) {
         self.solver.start_epoch(self.state.epoch);
         self.model.network.train_only(|index, _| self.solver.learns(index));
-    }
-
-    /// The layers of which nothing is trained in the epoch under way.
-    fn frozen(&self) -> Vec<&str> {
-        let spec = self.model.network.spec();
-        let has = |layer: usize, of: &dyn Fn(usize) -> bool| {
-            spec.parameters().iter().enumerate().any(|(index, parameter)| parameter.layer == layer && of(index))
-        };
-        let layers = spec.layers().iter().enumerate();
-        let frozen =
-            layers.filter(|(layer, _)| has(*layer, &|_| true) && !has(*layer, &|index| self.solver.learns(index)));
-        frozen.map(|(_, layer)| layer.name.as_str()).collect()
     }
 
     /// Trains to the end, or until `stop` is set: then the step under way is finished and a checkpoint written.
@@ -212,15 +200,15 @@ impl Trainer {
             on_event(Event::Validating { done, total });
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let (samples, pipeline) = (&self.data.val, &self.data.pipeline);
-        let found = evaluate(&self.model.network, samples, pipeline, config, tape, progress)?;
+        let images = Images { samples: &self.data.val, pipeline: &self.data.pipeline, config };
+        let found = evaluate(&self.model.network, images, tape, progress)?;
         let Some(found) = found else { return Ok(None) };
         if !found.bad.is_empty() {
             self.run.add_bad(&found.bad)?;
             on_event(Event::BadSamples(&found.bad));
         }
         if found.metrics.images == 0 {
-            let (path, images) = (self.config.data.path.clone(), samples.len());
+            let (path, images) = (self.config.data.path.clone(), self.data.val.len());
             return Err(Error::NoImages { path, images, split: "validation" });
         }
         Ok(Some(found.metrics))
