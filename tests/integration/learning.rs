@@ -1,7 +1,7 @@
 //! Networks learn: what no gradient check can promise.
 
 use alexnet_data::shapes::{self, ShapesConfig};
-use alexnet_data::{DataSet, Sample};
+use alexnet_data::{Dataset, Sample};
 use alexnet_kernels::softmax_cross_entropy;
 use alexnet_model::{Mode, Network, Tape, build};
 use alexnet_train::{Rates, RunData, Solver, TrainConfig};
@@ -16,10 +16,10 @@ fn ten_pictures_are_learnt_by_heart() {
     let mut config = TrainConfig::recipe("alexnet", folder.path().into());
     // Batches of ten are noisier than those of 128.
     config.solver.learning_rate = 0.002;
-    (config.data.random_crop, config.data.flip, config.data.colour_noise) = (false, false, 0.0);
+    (config.data.random_crop, config.data.flip, config.data.color_noise) = (false, false, 0.0);
     let spec = build("alexnet", 10).unwrap();
     let data = RunData::open(&config.data, spec.input_spec(), None, 2, &|_, _| {}).unwrap();
-    let load = |sample: &Sample| data.pipeline.load(&sample.location.path(), alexnet_data::Mode::Eval).unwrap();
+    let load = |sample: &Sample| data.pipeline.load(&sample.location.path(), alexnet_data::Views::Center).unwrap();
     let images: Vec<f32> = data.train.iter().flat_map(load).collect();
     let images = Tensor::from_vec(images, (10, 3, 224, 224), &Device::Cpu).unwrap();
     let labels: Vec<u32> = data.train.iter().map(|sample| sample.label).collect();
@@ -62,7 +62,7 @@ fn the_built_in_set_has_its_sizes() {
     assert_eq!((config.train, config.val, config.size), (2000, 500, 256));
     let folder = tempfile::tempdir().unwrap();
     shapes::prepare(folder.path(), &ShapesConfig { train: 20, val: 10, ..config }, 2, &|_, _| {}).unwrap();
-    let set = DataSet::open(folder.path()).unwrap();
+    let set = Dataset::open(folder.path()).unwrap();
     assert_eq!((set.train.classes.len(), set.train.samples.len(), set.val.unwrap().samples.len()), (10, 20, 10));
     let first = image_start(&set.train.samples[0].location.path());
     assert_eq!(first, [0xff, 0xd8, 0xff], "JPEG");

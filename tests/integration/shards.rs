@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use alexnet_data::DataSet;
+use alexnet_data::Dataset;
 use alexnet_data::prepare::miniature::Miniature;
 use alexnet_data::prepare::{PrepareOptions, prepare};
 
@@ -32,7 +32,7 @@ fn a_network_is_trained_and_measured_on_shards() {
     assert_eq!(measured["top1"], trained["val_top1"]);
 
     // An image in a shard, by the path that messages call it.
-    let set = DataSet::open(&here.join("set")).unwrap();
+    let set = Dataset::open(&here.join("set")).unwrap();
     let image = set.val.unwrap().samples[3].location.path();
     let image = image.to_str().unwrap();
     assert!(image.contains(".tar/"), "{image}");

@@ -55,7 +55,7 @@ pub struct PrepareArgs {
     /// Quality of the stored JPEG files, 1 to 100 [default: 95]
     #[arg(long, value_name = "QUALITY")]
     quality: Option<u8>,
-    /// Store the files as they are; size and filter then matter to mean image and colours alone
+    /// Store the files as they are; size and filter then matter to mean image and colors alone
     #[arg(long, conflicts_with_all = ["crop", "format", "quality"])]
     keep_originals: bool,
     /// Images read for each shard

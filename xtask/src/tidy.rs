@@ -2,9 +2,11 @@
 //!
 //! Each rule is a function from what `cargo metadata` and the files say to a list of complaints.
 
+mod circles;
 mod edges;
 mod files;
 mod manifest;
+mod paths;
 
 use std::path::Path;
 use std::process::Command;
@@ -65,6 +67,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
     let mut complaints = edges::complaints(&packages);
     complaints.extend(manifest::complaints(&packages));
     complaints.extend(files::complaints(root)?);
+    complaints.extend(circles::complaints(&packages)?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }

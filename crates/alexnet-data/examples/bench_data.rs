@@ -1,7 +1,7 @@
 //! How fast images are loaded and prepared; `cargo xtask bench data` runs it and Python's libraries in turn.
 //!
 //! ```text
-//! bench_data load    DATA WORKERS SECONDS    images to normalised batches: shorter side to 256, random 224, flip
+//! bench_data load    DATA WORKERS SECONDS    images to normalized batches: shorter side to 256, random 224, flip
 //! bench_data resized DATA WORKERS SECONDS    the same with torchvision's RandomResizedCrop to 224
 //! bench_data prepare DATA WORKERS OUTPUT     class folders to shards of 256 pixels
 //! bench_data raw     DATA WORKERS OUTPUT     the same to raw shards of central squares
@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alexnet_data::prepare::{PrepareOptions, StoredFormat, prepare};
-use alexnet_data::{Augment, DataSet, Loader, LoaderConfig, Pipeline, Preprocess, RandomResizedCrop, ResizeFilter};
+use alexnet_data::{
+    Augment, DataLoader, DataLoaderConfig, Dataset, Pipeline, Preprocess, RandomResizedCrop, ResizeFilter,
+};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -61,15 +63,15 @@ fn main() -> Result<()> {
 
 /// One epoch for the files to be in memory, then part of a long one.
 fn load(data: &Path, augment: Augment, workers: usize, time: Duration) -> Result<(usize, f64)> {
-    let samples = DataSet::open(data)?.train.samples;
+    let samples = Dataset::open(data)?.train.samples;
     // As long an epoch as that of a large data set, so that its start does not count.
     let repeated: Vec<_> = samples.iter().cycle().take(samples.len().max(1 << 18)).cloned().collect();
     let (all, samples): (Arc<[_]>, Arc<[_]>) = (repeated.into(), samples.into());
     let preprocess = Preprocess { source_size: 256, ..Preprocess::TORCHVISION };
     let pipeline = Arc::new(Pipeline::new(preprocess, augment, None)?);
     let run = |samples: Arc<[_]>, time: Duration| -> Result<(usize, f64)> {
-        let config = LoaderConfig { workers, prefetch: workers + 1, ..LoaderConfig::train(BATCH, 0, 0) };
-        let mut loader = Loader::new(samples, pipeline.clone(), config)?;
+        let config = DataLoaderConfig { workers, prefetch: workers + 1, ..DataLoaderConfig::train(BATCH, 0, 0) };
+        let mut loader = DataLoader::new(samples, pipeline.clone(), config)?;
         let (mut start, mut images, mut warm) = (Instant::now(), 0, 0);
         while let Some(batch) = loader.next() {
             let batch = batch?;

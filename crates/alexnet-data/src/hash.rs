@@ -31,7 +31,7 @@ impl Hash {
         self
     }
 
-    /// The finaliser of MurmurHash3.
+    /// The finalizer of MurmurHash3.
     pub(crate) fn finish(self) -> u64 {
         let mut hash = self.0;
         hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);

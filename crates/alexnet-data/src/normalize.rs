@@ -2,75 +2,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::augment::View;
-use crate::pipeline::Square;
-use crate::{Error, Preprocess};
-
-/// The order of the channel planes in the output. Everything else in this crate is red, green, blue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChannelOrder {
-    /// Red, green, blue (2012, torchvision).
-    Rgb,
-    /// Blue, green, red (Caffe, which reads images with OpenCV).
-    Bgr,
-}
-
-/// The range that the pixel values 0–255 are brought to before anything is subtracted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PixelScale {
-    /// 0–255 (2012, Caffe). The initial weights and the response normalisation of 2012 are made for this range.
-    Byte,
-    /// 0–1 (torchvision).
-    Unit,
-}
-
-impl PixelScale {
-    /// What a byte is multiplied with.
-    pub fn factor(self) -> f32 {
-        match self {
-            PixelScale::Byte => 1.0,
-            PixelScale::Unit => 1.0 / 255.0,
-        }
-    }
-}
-
-/// What is subtracted from the scaled pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Mean {
-    /// Nothing.
-    None,
-    /// One number per channel, in the order red, green, blue and in units of the [`PixelScale`].
-    Channels([f32; 3]),
-    /// The [`MeanImage`] of the training set.
-    Image {
-        /// Which part of it belongs to a view.
-        alignment: MeanAlignment,
-    },
-}
-
-/// Which part of the mean image is subtracted from a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MeanAlignment {
-    /// Its centre, never flipped, wherever the view was cut (2012, `convdata`).
-    Centre,
-    /// The part the view was cut from, flipped where the view is (Caffe, `data_transformer.cpp`).
-    AtCrop,
-}
-
-/// The mean of a training set's squares, pixel by pixel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MeanImage {
-    /// Side in pixels, the `source_size` of the preprocessing it was computed with.
-    pub size: u32,
-    /// `[3, size, size]`: planes of red, green and blue, 0–255.
-    pub values: Vec<f32>,
-}
+use crate::augment::view::View;
+use crate::square::Square;
+use crate::{ChannelOrder, Error, Mean, MeanAlignment, MeanImage, Preprocess};
 
 /// The numbers of a [`Preprocess`] in the form the innermost loop wants them; all arrays are in output channel order.
 #[derive(Debug)]
@@ -91,7 +25,7 @@ struct ScaledMean {
     values: Vec<f32>,
     size: usize,
     /// Where the part of a view begins (row, column) that is not cut from the square where the mean is at the crop.
-    centre: usize,
+    center: usize,
     /// Whether a view's part begins where the view does.
     at_crop: bool,
 }
@@ -120,8 +54,8 @@ impl Normalizer {
                 let plane = |c: usize| image.values[source_channel[c] * size * size..][..size * size].iter();
                 let scaled = |c: usize| plane(c).map(move |value| value * gain[c]);
                 let values = scaled(0).chain(scaled(1)).chain(scaled(2)).collect();
-                let centre = preprocess.centring.offset(preprocess.border()) as usize;
-                mean = Some(ScaledMean { values, size, centre, at_crop: alignment == MeanAlignment::AtCrop });
+                let center = preprocess.centering.offset(preprocess.border()) as usize;
+                mean = Some(ScaledMean { values, size, center, at_crop: alignment == MeanAlignment::AtCrop });
             }
         }
         Ok(Self { crop_size: preprocess.crop_size as usize, source_channel, gain, offset, mean })
@@ -177,14 +111,14 @@ pub struct ViewNumbers {
 impl Normalizer {
     /// The numbers of a view.
     pub(crate) fn numbers(&self, view: &View) -> ViewNumbers {
-        let (shift, divisor) = view.colour_shift.map_or(([0.0; 3], 1.0), |noise| (noise.shift, noise.divisor));
+        let (shift, divisor) = view.color_shift.map_or(([0.0; 3], 1.0), |noise| (noise.shift, noise.divisor));
         let at_crop = self.mean.as_ref().is_some_and(|mean| mean.at_crop);
-        let centre = self.mean.as_ref().map_or(0, |mean| mean.centre as u32);
+        let center = self.mean.as_ref().map_or(0, |mean| mean.center as u32);
         ViewNumbers {
             scale: self.gain.map(|gain| gain / divisor),
             offset: [0, 1, 2].map(|c| (self.offset[c] + shift[self.source_channel[c]] * self.gain[c]) / divisor),
             divisor,
-            mean_at: if at_crop && view.resized_crop.is_none() { [view.x, view.y] } else { [centre; 2] },
+            mean_at: if at_crop && view.resized_crop.is_none() { [view.x, view.y] } else { [center; 2] },
             flip: view.flip,
             flip_mean: view.flip && at_crop,
         }
@@ -208,12 +142,12 @@ impl Normalizer {
         for row in 0..crop {
             let [first, second, third] = &mut planes;
             let mut lines = [first, second, third].map(|plane| &mut plane[row * crop..(row + 1) * crop]);
-            let mut colours = lines.each_mut();
+            let mut colors = lines.each_mut();
             if red != 0 {
-                colours.swap(0, 2);
+                colors.swap(0, 2);
             }
             let scales = [red, green, blue].map(|c| (scale[c], offset[c]));
-            deinterleave(square.row(y + row, x, crop), colours.map(|line| &mut **line), scales);
+            deinterleave(square.row(y + row, x, crop), colors.map(|line| &mut **line), scales);
             if flip {
                 lines.iter_mut().for_each(|line| line.reverse());
             }

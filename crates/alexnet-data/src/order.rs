@@ -11,7 +11,7 @@ pub enum Order {
     Sequential,
     /// A permutation that depends on (seed, epoch) alone.
     Shuffled,
-    /// For disks that seek slowly: runs of [`RUN`](Order::RUN) neighbours come in random order and pass through a buffer
+    /// For disks that seek slowly: runs of [`RUN`](Order::RUN) neighbors come in random order and pass through a buffer
     /// of so many samples, from which each is drawn at random. It depends on (seed, epoch) alone, too.
     ///
     /// # Source
@@ -47,22 +47,22 @@ impl Share {
 
 /// How an epoch is cut into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batching {
+pub(crate) struct Batching {
     /// Samples of this process in each.
-    pub batch_size: usize,
+    pub(crate) batch_size: usize,
     /// The first position of the order; those before it have been seen.
-    pub start_sample: usize,
+    pub(crate) start_sample: usize,
     /// Whose batches.
-    pub share: Share,
+    pub(crate) share: Share,
     /// Whether a last, smaller batch is left out.
-    pub drop_last: bool,
+    pub(crate) drop_last: bool,
 }
 
 /// The batches of one epoch: batch `k` is a fixed range of positions of the order, whatever happens to the samples in it,
 /// so that a run can be resumed at any sample. All shares have the same number of batches; where the samples run out, the
 /// last batch of a late rank may be smaller by one than that of an early one, or empty.
 #[derive(Clone, Debug)]
-pub struct EpochOrder {
+pub(crate) struct EpochOrder {
     samples: Vec<u32>,
     /// With a buffer, the order in which samples enter it, and how many it holds.
     arrivals: Option<(Vec<u32>, usize)>,
@@ -73,7 +73,7 @@ pub struct EpochOrder {
 impl EpochOrder {
     /// The order of `len` samples. The last batch is smaller where the numbers do not divide, or left out with
     /// `drop_last`. A `batch_size` of 0 gives no batches.
-    pub fn new(order: Order, len: u32, seed: u64, epoch: u32, batching: Batching) -> Self {
+    pub(crate) fn new(order: Order, len: u32, seed: u64, epoch: u32, batching: Batching) -> Self {
         let mut arrivals = None;
         let samples: Vec<u32> = match order {
             Order::Sequential => (0..len).collect(),
@@ -97,18 +97,18 @@ impl EpochOrder {
     }
 
     /// Number of batches.
-    pub fn batches(&self) -> usize {
+    pub(crate) fn batches(&self) -> usize {
         self.batches
     }
 
     /// The first position of a batch.
-    pub fn position(&self, number: usize) -> usize {
+    pub(crate) fn position(&self, number: usize) -> usize {
         let Batching { batch_size, start_sample, share, .. } = self.batching;
         start_sample + number * batch_size * share.ranks as usize + share.rank as usize
     }
 
     /// Sample indices of a batch; empty from [`batches`](Self::batches) on.
-    pub fn batch(&self, number: usize) -> Vec<u32> {
+    pub(crate) fn batch(&self, number: usize) -> Vec<u32> {
         if number >= self.batches {
             return Vec::new();
         }
@@ -118,7 +118,7 @@ impl EpochOrder {
 
     /// With a buffer, the samples that enter it while a batch is drawn, and before the first one those that fill it; of all
     /// shares. Whoever has them read when a batch is begun reads each once, in runs, before it is asked for.
-    pub fn entering(&self, number: usize) -> &[u32] {
+    pub(crate) fn entering(&self, number: usize) -> &[u32] {
         let Some((arrivals, buffer)) = &self.arrivals else { return &[] };
         let Batching { batch_size, start_sample, share, .. } = self.batching;
         let drawn = |number: usize| start_sample + number * batch_size * share.ranks as usize;

@@ -3,33 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::augment::Augment;
 use crate::augment::resized_crop::ResizedCrop;
-use crate::augment::{Augment, View};
+use crate::augment::view::{View, Views};
 use crate::normalize::{Normalizer, ViewNumbers};
 use crate::resize::{Resizer, Window};
-use crate::sources::Location;
+use crate::sample::Location;
+use crate::square::Square;
 use crate::{Error, MeanImage, Preprocess, RgbImage8, RgbRef8};
-
-/// What is made of each image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// One randomly augmented view.
-    Train,
-    /// The centre.
-    Eval,
-    /// The ten views of [`View::ten`], whose predicted probabilities are to be averaged.
-    TenViews,
-}
-
-impl Mode {
-    /// Views per image: 1 or 10.
-    pub fn views(self) -> usize {
-        match self {
-            Mode::Train | Mode::Eval => 1,
-            Mode::TenViews => 10,
-        }
-    }
-}
 
 /// Bytes of decoded pixels that are kept for the next image. Photographs are smaller; the memory of the rare one that
 /// is not should not stay with every worker for the rest of the run.
@@ -42,7 +23,7 @@ pub struct Scratch {
     decoded: RgbImage8,
     resized: RgbImage8,
     resizer: Resizer,
-    /// A part of the image, and a view before its colours are changed.
+    /// A part of the image, and a view before its colors are changed.
     part: RgbImage8,
     view: RgbImage8,
 }
@@ -57,37 +38,12 @@ impl Scratch {
     }
 }
 
-/// The square cut from the middle of a resized image, borrowed from a [`Scratch`] or from a shard in memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Square<'a> {
-    image: RgbRef8<'a>,
-    x: usize,
-    y: usize,
-}
-
-impl<'a> Square<'a> {
-    /// The square of `image` that begins at column `x` and row `y`.
-    #[cfg(feature = "prepare")]
-    pub(crate) fn new(image: &'a RgbImage8, x: usize, y: usize) -> Self {
-        Self { image: image.into(), x, y }
-    }
-
-    /// `length` pixels (RGB, interleaved) of row `y`, from column `x` on.
-    ///
-    /// # Panics
-    /// Where the pixels lie outside the image.
-    pub fn row(&self, y: usize, x: usize, length: usize) -> &'a [u8] {
-        let start = (self.y + y) * self.image.width as usize + self.x + x;
-        &self.image.pixels[start * 3..(start + length) * 3]
-    }
-}
-
 impl Preprocess {
     /// Reads, decodes and resizes an image and finds its central square.
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image.
-    pub fn load_square<'a>(&self, from: &'a Location, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
+    pub(crate) fn load_square<'a>(&self, from: &'a Location, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
         scratch.shrink();
         let Scratch { file, decoded, resized, resizer, .. } = scratch;
         let image = from.image(file, decoded)?;
@@ -105,14 +61,14 @@ impl Preprocess {
         if width < size || height < size {
             return Err(Error::TooSmall { width, height, source_size: size });
         }
-        let (x, y) = (self.centring.offset(width - size), self.centring.offset(height - size));
+        let (x, y) = (self.centering.offset(width - size), self.centering.offset(height - size));
         if (width, height) == (image.width, image.height) {
-            return Ok(Square { image, x: x as usize, y: y as usize });
+            return Ok(Square::new(image, x as usize, y as usize));
         }
         // Only the square is computed; the sides that the cut would throw away never exist.
         let window = Window { x, y, width: size, height: size };
         resizer.resize(image, (width, height), window, self.filter, resized)?;
-        Ok(Square { image: (&*resized).into(), x: 0, y: 0 })
+        Ok(Square::new(&*resized, 0, 0))
     }
 
     /// The part of an image, at the size of a view.
@@ -126,18 +82,10 @@ impl Preprocess {
     ) -> Result<(), Error> {
         let window = crop.window(image.width, image.height);
         // Cut out, so that the filter sees nothing beyond its border; the copy is nothing beside decoding.
-        copy_window(&Square { image, x: 0, y: 0 }, window, part);
+        Square::new(image, 0, 0).copy_window(window, part);
         let side = self.crop_size;
         let whole = Window { x: 0, y: 0, width: side, height: side };
         resizer.resize(&*part, (side, side), whole, self.filter, view)
-    }
-}
-
-fn copy_window(from: &Square<'_>, window: Window, to: &mut RgbImage8) {
-    let Window { x, y, width, height } = window;
-    to.reshape(width, height);
-    for (row, line) in to.pixels.chunks_exact_mut(width as usize * 3).enumerate() {
-        line.copy_from_slice(from.row(y as usize + row, x as usize, width as usize));
     }
 }
 
@@ -166,25 +114,25 @@ impl Pipeline {
         &self.preprocess
     }
 
-    /// The augmentation of [`Mode::Train`].
+    /// The augmentation of [`Views::Random`].
     pub fn augment(&self) -> &Augment {
         &self.augment
     }
 
-    /// The views of sample `index`; seed, epoch and index matter to [`Mode::Train`] alone.
-    pub fn views(&self, mode: Mode, seed: u64, epoch: u32, index: u32) -> Vec<View> {
-        let (border, centring) = (self.preprocess.border(), self.preprocess.centring);
-        match mode {
-            Mode::Train => vec![self.augment.view(seed, epoch, index, &self.preprocess)],
-            Mode::Eval => vec![View::centre(border, centring)],
-            Mode::TenViews => View::ten(border, centring).to_vec(),
+    /// The views of sample `index`; seed, epoch and index matter to [`Views::Random`] alone.
+    pub fn views(&self, views: Views, seed: u64, epoch: u32, index: u32) -> Vec<View> {
+        let (border, centering) = (self.preprocess.border(), self.preprocess.centering);
+        match views {
+            Views::Random => vec![self.augment.view(seed, epoch, index, &self.preprocess)],
+            Views::Center => vec![View::center(border, centering)],
+            Views::Ten => View::ten(border, centering).to_vec(),
         }
     }
 
     /// Writes the views of an image to `output`, `[views, 3, crop_size, crop_size]`.
     ///
     /// # Errors
-    /// Those of [`Preprocess::load_square`]; [`Error::Setting`] where `output` has another length or a view lies outside
+    /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image; [`Error::Setting`] where `output` has another length or a view lies outside
     /// the square. After an error, the content of `output` is unspecified.
     pub fn load_into(
         &self,
@@ -268,26 +216,26 @@ impl Pipeline {
                 self.preprocess.resized_crop(image, crop, resizer, part, pixels).map_err(in_file)?;
                 (source, from) = (None, [0, 0]);
             }
-            if view.colour_changes.iter().any(Option::is_some) {
+            if view.color_changes.iter().any(Option::is_some) {
                 if let Some(square) = source.take() {
-                    copy_window(&square, Window { x: view.x, y: view.y, width: side, height: side }, pixels);
+                    square.copy_window(Window { x: view.x, y: view.y, width: side, height: side }, pixels);
                     from = [0, 0];
                 }
-                view.colour_changes.iter().flatten().for_each(|change| change.apply(&mut pixels.pixels));
+                view.color_changes.iter().flatten().for_each(|change| change.apply(&mut pixels.pixels));
             }
-            let source = source.unwrap_or(Square { image: (&*pixels).into(), x: 0, y: 0 });
+            let source = source.unwrap_or(Square::new(&*pixels, 0, 0));
             write(&source, from, view, output);
         }
         Ok(())
     }
 
     /// The views of a single image, `[views, 3, crop_size, crop_size]`, for predictions: of a file, or of one in a shard or
-    /// Parquet file, by the path that [`Location::path`] tells. [`Mode::Train`] gives the view of seed 0, epoch 0, index 0.
+    /// Parquet file, by the path that [`Location::path`] tells. [`Views::Random`] gives the view of seed 0, epoch 0, index 0.
     ///
     /// # Errors
-    /// Those of [`Location::find`] and [`Preprocess::load_square`].
-    pub fn load(&self, path: &Path, mode: Mode) -> Result<Vec<f32>, Error> {
-        let views = self.views(mode, 0, 0, 0);
+    /// Those of [`Location::find`] and [`Pipeline::load_into`].
+    pub fn load(&self, path: &Path, views: Views) -> Result<Vec<f32>, Error> {
+        let views = self.views(views, 0, 0, 0);
         let mut output = vec![0.0; views.len() * self.preprocess.view_len()];
         self.load_into(&Location::find(path)?, &views, &mut Scratch::default(), &mut output)?;
         Ok(output)

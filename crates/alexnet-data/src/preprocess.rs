@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::crop::Centring;
+use crate::augment::crop::Centering;
 use crate::{ChannelOrder, Error, Mean, MeanAlignment, PixelScale, ResizeFilter, ResizeRule, SideRounding};
 
 /// The preprocessing of an image, in the order in which it happens: resize, cut the central square, cut a view from it,
@@ -19,7 +19,8 @@ pub struct Preprocess {
     /// Side of the view that is cut from the square, the network's input.
     pub crop_size: u32,
     /// How middles are rounded, of the image as of the square.
-    pub centring: Centring,
+    #[serde(alias = "centring")]
+    pub centering: Centering,
     /// Order of the planes in the output.
     pub channel_order: ChannelOrder,
     /// Range of the pixels.
@@ -41,10 +42,10 @@ impl Preprocess {
         filter: ResizeFilter::AreaOrCubic,
         source_size: 256,
         crop_size: 224,
-        centring: Centring::Down,
+        centering: Centering::Down,
         channel_order: ChannelOrder::Rgb,
         scale: PixelScale::Byte,
-        mean: Mean::Image { alignment: MeanAlignment::Centre },
+        mean: Mean::Image { alignment: MeanAlignment::Center },
         std: [1.0; 3],
     };
 
@@ -57,14 +58,14 @@ impl Preprocess {
         filter: ResizeFilter::Lanczos3,
         source_size: 256,
         crop_size: 227,
-        centring: Centring::Down,
+        centering: Centering::Down,
         channel_order: ChannelOrder::Bgr,
         scale: PixelScale::Byte,
         mean: Mean::Image { alignment: MeanAlignment::AtCrop },
         std: [1.0; 3],
     };
 
-    /// torchvision's for its AlexNet: shorter side to 256, central 224x224, RGB of 0–1, standardised.
+    /// torchvision's for its AlexNet: shorter side to 256, central 224x224, RGB of 0–1, standardized.
     ///
     /// # Source
     /// torchvision, `transforms/_presets.py`, `ImageClassification`.
@@ -73,7 +74,7 @@ impl Preprocess {
         filter: ResizeFilter::Bilinear,
         source_size: 256,
         crop_size: 224,
-        centring: Centring::HalfToEven,
+        centering: Centering::HalfToEven,
         channel_order: ChannelOrder::Rgb,
         scale: PixelScale::Unit,
         mean: Mean::Channels([0.485, 0.456, 0.406]),

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alexnet_data::{
-    Augment, ColourChange, ColourJitter, Error, Fill, Loader, LoaderConfig, Location, Mean, MeanAlignment, MeanImage,
-    Mixing, Pipeline, Preprocess, RandomErasing, RandomResizedCrop, ResizeFilter, ResizeRule, Resizer, RgbImage8,
-    Sample, Scratch, View, Window, decode,
+    Augment, ColorChange, ColorJitter, DataLoader, DataLoaderConfig, Error, Fill, Location, Mean, MeanAlignment,
+    MeanImage, Mixing, Pipeline, Preprocess, RandomErasing, RandomResizedCrop, ResizeFilter, ResizeRule, Resizer,
+    RgbImage8, Sample, Scratch, View, Window, decode,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -30,16 +30,16 @@ const PLAIN: Preprocess = Preprocess {
 const WHOLE: RandomResizedCrop = RandomResizedCrop { scale: [1.0, 1.0], ratio: [1.0, 1.0] };
 
 #[test]
-fn colours_change_as_in_pillow() {
+fn colors_change_as_in_pillow() {
     let golden = fs::read(fixture("colour_jitter.golden")).unwrap();
     let mut pictures = golden.chunks_exact(3 * 1024);
     let original = pictures.next().unwrap();
     let factors = [0.0, 0.6, 1.4];
     let changes = [
-        factors.map(ColourChange::Brightness).to_vec(),
-        factors.map(ColourChange::Contrast).to_vec(),
-        factors.map(ColourChange::Saturation).to_vec(),
-        [-0.5, -0.1, 0.0, 0.3].map(ColourChange::Hue).to_vec(),
+        factors.map(ColorChange::Brightness).to_vec(),
+        factors.map(ColorChange::Contrast).to_vec(),
+        factors.map(ColorChange::Saturation).to_vec(),
+        [-0.5, -0.1, 0.0, 0.3].map(ColorChange::Hue).to_vec(),
     ];
     for change in changes.concat() {
         let mut found = original.to_vec();
@@ -105,14 +105,14 @@ fn the_pipeline_shows_the_part_that_the_view_names() {
     }
 }
 
-/// Smaller images than the square have parts, too; and a mean image is subtracted by its centre, which is where a part
+/// Smaller images than the square have parts, too; and a mean image is subtracted by its center, which is where a part
 /// of anything belongs.
 #[test]
 fn parts_of_small_images_and_the_mean_image() {
     let small = Preprocess { source_size: 80, crop_size: 24, ..PLAIN };
     let whole = view(Augment { resized_crop: Some(WHOLE), ..Augment::NONE }, &small, 0);
     let plain = render(small, None, whole);
-    for alignment in [MeanAlignment::Centre, MeanAlignment::AtCrop] {
+    for alignment in [MeanAlignment::Center, MeanAlignment::AtCrop] {
         let preprocess = Preprocess { mean: Mean::Image { alignment }, ..small };
         let values: Vec<f32> = (0..3 * 80 * 80).map(|i| (i % 251) as f32).collect();
         let found = render(preprocess, Some(MeanImage { size: 80, values: values.clone() }), whole);
@@ -125,40 +125,38 @@ fn parts_of_small_images_and_the_mean_image() {
 
 #[test]
 fn jitter_is_the_changes_one_after_the_other() {
-    let jitter = ColourJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
+    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
     let mut orders = std::collections::HashSet::new();
     for index in 0..200 {
-        let augment = Augment { colour_jitter: Some(jitter), ..Augment::CROP_AND_FLIP };
+        let augment = Augment { color_jitter: Some(jitter), ..Augment::CROP_AND_FLIP };
         let with = view(augment, &PLAIN, index);
-        orders.insert(with.colour_changes.map(|change| std::mem::discriminant(&change.unwrap())));
-        for change in with.colour_changes.iter().flatten() {
+        orders.insert(with.color_changes.map(|change| std::mem::discriminant(&change.unwrap())));
+        for change in with.color_changes.iter().flatten() {
             let (value, range) = match change {
-                ColourChange::Hue(turn) => (*turn, -0.1..=0.1),
-                ColourChange::Brightness(f) | ColourChange::Contrast(f) | ColourChange::Saturation(f) => {
-                    (*f, 0.6..=1.4)
-                }
+                ColorChange::Hue(turn) => (*turn, -0.1..=0.1),
+                ColorChange::Brightness(f) | ColorChange::Contrast(f) | ColorChange::Saturation(f) => (*f, 0.6..=1.4),
             };
             assert!(range.contains(&value), "{change:?}");
         }
         if index < 5 {
-            let unchanged = View { colour_changes: [None; 4], ..with };
+            let unchanged = View { color_changes: [None; 4], ..with };
             let planar = render(PLAIN, None, unchanged);
             let mut pixels: Vec<u8> = (0..1728).map(|i| planar[i % 3 * 576 + i / 3] as u8).collect();
-            with.colour_changes.iter().flatten().for_each(|change| change.apply(&mut pixels));
+            with.color_changes.iter().flatten().for_each(|change| change.apply(&mut pixels));
             let found = render(PLAIN, None, with);
             assert!((0..1728).all(|i| found[i % 3 * 576 + i / 3] == f32::from(pixels[i])));
         }
     }
     assert_eq!(orders.len(), 24, "orders");
-    let none = view(Augment { colour_jitter: Some(ColourJitter::default()), ..Augment::NONE }, &PLAIN, 0);
-    assert_eq!(none.colour_changes, [None; 4]);
+    let none = view(Augment { color_jitter: Some(ColorJitter::default()), ..Augment::NONE }, &PLAIN, 0);
+    assert_eq!(none.color_changes, [None; 4]);
 }
 
 #[test]
 fn one_augmentation_moves_no_other() {
     let all = Augment {
         resized_crop: Some(RandomResizedCrop::default()),
-        colour_jitter: Some(ColourJitter { hue: 0.5, ..Default::default() }),
+        color_jitter: Some(ColorJitter { hue: 0.5, ..Default::default() }),
         erasing: Some(RandomErasing::new(1.0)),
         ..Augment::CROP_AND_FLIP
     };
@@ -172,40 +170,41 @@ fn one_augmentation_moves_no_other() {
     assert_eq!(at(erased.x, erased.y), 0.0);
 }
 
-fn loader(augment: Augment, config: LoaderConfig) -> Loader {
+fn loader(augment: Augment, config: DataLoaderConfig) -> DataLoader {
     let sample = |name: &str, label| Sample { location: fixture(name).into(), label };
     let samples = vec![sample("photo.png", 2), sample("tall.png", 0), sample("tall.jpg", 1)];
     let pipeline = Pipeline::new(PLAIN, augment, None).unwrap();
-    Loader::new(samples.into(), Arc::new(pipeline), config).unwrap()
+    DataLoader::new(samples.into(), Arc::new(pipeline), config).unwrap()
 }
 
 #[test]
 fn batches_are_mixed_with_their_labels() {
-    let plain = loader(Augment::NONE, LoaderConfig::train(3, 5, 0)).next().unwrap().unwrap();
+    let plain = loader(Augment::NONE, DataLoaderConfig::train(3, 5, 0)).next().unwrap().unwrap();
     assert_eq!(plain.own_share, None);
     assert_eq!(plain.targets(3, 0.0).unwrap().iter().filter(|&&target| target == 1.0).count(), 3);
 
     let mixing = Mixing { mixup: Some(1.0), cutmix: None };
     let augment = Augment { mixing, ..Augment::NONE };
-    let mixed = loader(augment, LoaderConfig::train(3, 5, 0)).next().unwrap().unwrap();
+    let mixed = loader(augment, DataLoaderConfig::train(3, 5, 0)).next().unwrap().unwrap();
     let own = mixed.own_share.unwrap();
     assert!(own > 0.0 && own < 1.0);
     let length = PLAIN.view_len();
-    for (i, value) in mixed.images.iter().enumerate() {
-        let neighbour = plain.images[(i + 2 * length) % (3 * length)];
-        assert!((value - plain.images[i] * own - neighbour * (1.0 - own)).abs() < 1e-3, "{i}");
+    let plain_floats = plain.images.floats().unwrap();
+    for (i, value) in mixed.images.floats().unwrap().iter().enumerate() {
+        let neighbor = plain_floats[(i + 2 * length) % (3 * length)];
+        assert!((value - plain_floats[i] * own - neighbor * (1.0 - own)).abs() < 1e-3, "{i}");
     }
     let targets = mixed.targets(3, 0.3).unwrap();
     for (row, target) in targets.chunks(3).enumerate() {
-        let [label, neighbour] = [row, (row + 2) % 3].map(|row| mixed.labels[row] as usize);
+        let [label, neighbor] = [row, (row + 2) % 3].map(|row| mixed.labels[row] as usize);
         for (class, target) in target.iter().enumerate() {
             let share = |c: usize, share: f32| if c == class { share } else { 0.0 };
-            let expected = 0.1 + 0.7 * (share(label, own) + share(neighbour, 1.0 - own));
+            let expected = 0.1 + 0.7 * (share(label, own) + share(neighbor, 1.0 - own));
             assert!((target - expected).abs() < 1e-6, "{row} {class}");
         }
     }
     // Evaluation shows what is there.
-    assert_eq!(loader(augment, LoaderConfig::eval(3)).next().unwrap().unwrap().own_share, None);
+    assert_eq!(loader(augment, DataLoaderConfig::eval(3)).next().unwrap().unwrap().own_share, None);
     let error = |classes, smoothing| mixed.targets(classes, smoothing).unwrap_err().to_string();
     assert!(error(2, 0.0).contains("label is 2, but there are 2 classes"), "{}", error(2, 0.0));
     assert!(error(3, 1.0).contains("label smoothing is 1"));
@@ -222,9 +221,9 @@ fn numbers_out_of_range_are_named() {
     assert!(crop([0.5, 0.2], [1.0, 1.0]).contains("scale of the random resized crop is 0.5 to 0.2"));
     assert!(crop([0.5, 1.2], [1.0, 1.0]).contains("at most 1"));
     assert!(crop([0.5, 1.0], [0.0, 1.0]).contains("ratio of the random resized crop is 0 to 1"));
-    let jitter = |jitter| message(Augment { colour_jitter: Some(jitter), ..none });
-    assert!(jitter(ColourJitter { contrast: -1.0, ..Default::default() }).contains("contrast of the colour jitter"));
-    assert!(jitter(ColourJitter { hue: 0.6, ..Default::default() }).contains("hue of the colour jitter is 0.6"));
+    let jitter = |jitter| message(Augment { color_jitter: Some(jitter), ..none });
+    assert!(jitter(ColorJitter { contrast: -1.0, ..Default::default() }).contains("contrast of the color jitter"));
+    assert!(jitter(ColorJitter { hue: 0.6, ..Default::default() }).contains("hue of the color jitter is 0.6"));
     let erasing = RandomErasing { fill: Fill::Noise, ..RandomErasing::new(f32::NAN) };
     assert!(message(Augment { erasing: Some(erasing), ..none }).contains("probability of random erasing is NaN"));
     let mixing = Mixing { mixup: Some(0.0), cutmix: None };

@@ -29,7 +29,7 @@ fn difference(name: &str) -> (u8, f64) {
 fn jpegs_are_what_libjpeg_makes_of_them() {
     // With libjpeg-turbo, which Pillow has, too, exactly; what it is not asked to decode has four channels.
     let exact = cfg!(feature = "turbojpeg");
-    // The inverse transform and the conversion of colours round differently. Where the colours are stored at half the
+    // The inverse transform and the conversion of colors round differently. Where the colors are stored at half the
     // size (Pillow's default), they are also enlarged differently, which shows at the hard edges of this image.
     for name in ["full_chroma.jpg", "grey.jpg", "rgb_stored.jpg", "cmyk.jpg", "ycck.jpg"] {
         let (max, mean) = difference(name);

@@ -7,7 +7,7 @@ mod pictures;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use alexnet_data::{DataSet, Error, Split};
+use alexnet_data::{Dataset, Error, Split};
 
 fn touch(root: &Path, files: &[&str]) -> PathBuf {
     for file in files {
@@ -49,26 +49,26 @@ fn splits_are_found() {
     let temporary = tempfile::tempdir().unwrap();
     let root = touch(temporary.path(), &["train/a/1.jpg", "train/b/1.jpg", "labels.txt"]);
     fs::write(root.join("labels.txt"), "a an ant\nb a bee\n").unwrap();
-    let set = DataSet::open(&root).unwrap();
+    let set = Dataset::open(&root).unwrap();
     assert_eq!((set.train.samples.len(), set.val.is_none(), set.labels.display(1)), (2, true, Some("a bee")));
 
     let root = touch(temporary.path(), &["valid/a/1.jpg", "valid/b/1.jpg", "valid/b/2.jpg"]);
-    assert_eq!(DataSet::open(&root).unwrap().val.unwrap().samples.len(), 3);
+    assert_eq!(Dataset::open(&root).unwrap().val.unwrap().samples.len(), 3);
     // `val` goes before `valid`.
     let root = touch(temporary.path(), &["val/a/1.jpg", "val/b/1.jpg"]);
-    let set = DataSet::open(&root).unwrap();
+    let set = Dataset::open(&root).unwrap();
     assert_eq!(set.val.unwrap().path, root.join("val"));
     assert_eq!(set.train.path, root.join("train"));
 
     let other = tempfile::tempdir().unwrap();
-    let set = DataSet::open(&touch(other.path(), &["a/1.jpg", "b/1.jpg"])).unwrap();
+    let set = Dataset::open(&touch(other.path(), &["a/1.jpg", "b/1.jpg"])).unwrap();
     assert_eq!((set.train.path.as_path(), set.val, set.labels.names.len()), (other.path(), None, 2));
 }
 
 #[test]
 fn errors_are_sentences() {
     let temporary = tempfile::tempdir().unwrap();
-    let message = |path: &Path| DataSet::open(path).unwrap_err().to_string();
+    let message = |path: &Path| Dataset::open(path).unwrap_err().to_string();
     let root = |name: &str, files: &[&str]| touch(&temporary.path().join(name), files);
 
     let missing = temporary.path().join("missing");
@@ -101,7 +101,7 @@ mod unix {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
-    use alexnet_data::{Augment, Mean, Mode, Pipeline, Preprocess, ResizeRule};
+    use alexnet_data::{Augment, Mean, Pipeline, Preprocess, ResizeRule, Views};
 
     use super::*;
 
@@ -141,7 +141,7 @@ mod unix {
             ..Preprocess::ALEXNET_2012
         };
         let pipeline = Pipeline::new(preprocess, Augment::NONE, None).unwrap();
-        assert_eq!(pipeline.load(&path, Mode::Eval).unwrap()[7], 7.0);
+        assert_eq!(pipeline.load(&path, Views::Center).unwrap()[7], 7.0);
         assert!(folder.hold_out(0.5).is_err_and(|error| matches!(error, Error::CannotHoldOut { .. })));
     }
 }

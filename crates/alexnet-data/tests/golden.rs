@@ -1,4 +1,4 @@
-//! Resizing, cropping and normalising against the programs whose conventions they follow. The files come from
+//! Resizing, cropping and normalizing against the programs whose conventions they follow. The files come from
 //! `fixtures/make.py`: torchvision 0.26 and Pillow 13.0 (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`), Pillow alone
 //! (Lanczos), OpenCV 5.0 (`INTER_AREA` for `photo` and `tall`, `INTER_CUBIC` for `small`).
 
@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alexnet_data::{
-    Augment, Centring, ChannelOrder, Mean, Mode, Pipeline, PixelScale, Preprocess, ResizeFilter, ResizeRule,
-    SideRounding,
+    Augment, Centering, ChannelOrder, Mean, Pipeline, PixelScale, Preprocess, ResizeFilter, ResizeRule, SideRounding,
+    Views,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -18,7 +18,7 @@ fn fixture(name: &str) -> PathBuf {
 
 fn load(preprocess: Preprocess, name: &str) -> Vec<f32> {
     let pipeline = Pipeline::new(preprocess, Augment::NONE, None).unwrap();
-    pipeline.load(&fixture(&format!("{name}.png")), Mode::Eval).unwrap()
+    pipeline.load(&fixture(&format!("{name}.png")), Views::Center).unwrap()
 }
 
 /// Bytes as they are, of the whole 32x32 square.
@@ -50,7 +50,7 @@ fn torchvision() {
         assert_eq!(values.len(), golden.len());
         let each = values.iter().zip(&golden).map(|(a, b)| (a - b).abs());
         let (max, mean) = (each.clone().fold(0.0, f32::max), each.sum::<f32>() / golden.len() as f32);
-        // One grey level is 1/255/0.224 = 0.0175; the kernels' weights are integers of different precision.
+        // One gray level is 1/255/0.224 = 0.0175; the kernels' weights are integers of different precision.
         assert!(max < 0.0176 && mean < 0.001, "{name}: {max} {mean}");
     }
 }
@@ -87,8 +87,8 @@ fn caffe_channels_and_crop() {
         ..Preprocess::CAFFE
     };
     assert_eq!(
-        (caffe.channel_order, caffe.scale, caffe.centring),
-        (ChannelOrder::Bgr, PixelScale::Byte, Centring::Down)
+        (caffe.channel_order, caffe.scale, caffe.centering),
+        (ChannelOrder::Bgr, PixelScale::Byte, Centering::Down)
     );
     let values = load(caffe, "photo");
     assert_eq!(values.len(), 3 * 27 * 27);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alexnet_data::{
-    Augment, BadSampleBudget, Batch, ColourNoise, Error, Loader, LoaderConfig, Mean, Mixing, Mode, OnBadSample, Order,
-    Pipeline, Pixels, Preprocess, ResizeRule, Sample, Share, Split, View, ViewNumbers,
+    Augment, BadSampleBudget, Batch, BatchImages, ColorNoise, DataLoader, DataLoaderConfig, Error, Mean, Mixing,
+    OnBadSample, Order, Pipeline, Pixels, Preprocess, ResizeRule, Sample, Share, Split, View, ViewNumbers, Views,
 };
 
 fn samples(folder: &Path) -> Arc<[Sample]> {
@@ -26,19 +26,24 @@ fn pipeline() -> Arc<Pipeline> {
         mean: Mean::Channels([100.0; 3]),
         ..Preprocess::ALEXNET_2012
     };
-    let augment = Augment { colour_noise: Some(ColourNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
+    let augment = Augment { color_noise: Some(ColorNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
     Arc::new(Pipeline::new(preprocess, augment, None).unwrap())
 }
 
-fn all(samples: &Arc<[Sample]>, config: LoaderConfig) -> Vec<Batch> {
-    let loader = Loader::new(samples.clone(), pipeline(), config).unwrap();
+fn all(samples: &Arc<[Sample]>, config: DataLoaderConfig) -> Vec<Batch> {
+    let loader = DataLoader::new(samples.clone(), pipeline(), config).unwrap();
     assert_eq!(loader.remaining(), loader.map(Result::unwrap).collect::<Vec<_>>().len());
-    Loader::new(samples.clone(), pipeline(), config).unwrap().map(Result::unwrap).collect()
+    DataLoader::new(samples.clone(), pipeline(), config).unwrap().map(Result::unwrap).collect()
+}
+
+fn floats(batch: &Batch) -> &[f32] {
+    batch.images.floats().unwrap()
 }
 
 /// What [`alexnet_data::ViewNumbers`] says becomes of bytes, where no mean image is subtracted.
 fn floats_of(batch: &Batch, side: usize) -> Vec<f32> {
-    let views = batch.bytes.pixels.chunks_exact(3 * side * side).zip(&batch.bytes.numbers);
+    let bytes = batch.images.bytes().unwrap();
+    let views = bytes.pixels.chunks_exact(3 * side * side).zip(&bytes.numbers);
     let plane = |pixels: &[u8], numbers: &ViewNumbers, c: usize| -> Vec<f32> {
         let column = |j: usize| if numbers.flip { side - 1 - j } else { j };
         let byte = |i: usize| f32::from(pixels[(i / side * side + column(i % side)) * 3 + c]);
@@ -51,59 +56,66 @@ fn floats_of(batch: &Batch, side: usize) -> Vec<f32> {
 fn bytes_and_their_numbers_make_the_floats() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(&pictures::write_set(folder.path(), 3, 9, 20));
-    for config in [LoaderConfig::train(4, 11, 2), LoaderConfig { mode: Mode::TenViews, ..LoaderConfig::eval(5) }] {
-        let bytes = LoaderConfig { pixels: Pixels::Bytes, ..config };
+    for config in
+        [DataLoaderConfig::train(4, 11, 2), DataLoaderConfig { views: Views::Ten, ..DataLoaderConfig::eval(5) }]
+    {
+        let bytes = DataLoaderConfig { pixels: Pixels::Bytes, ..config };
         let found = all(&samples, bytes);
         for (bytes, floats) in found.iter().zip(&all(&samples, config)) {
-            assert!(bytes.images.is_empty() && floats.bytes.pixels.is_empty() && floats.bytes.numbers.is_empty());
+            assert!(bytes.images.floats().is_none() && floats.images.bytes().is_none());
             assert_eq!((&bytes.labels, &bytes.indices), (&floats.labels, &floats.indices));
-            assert_eq!(floats_of(bytes, 16), floats.images);
+            assert_eq!(floats_of(bytes, 16), floats.images.floats().unwrap());
         }
-        assert_eq!(all(&samples, LoaderConfig { workers: 5, ..bytes }), found);
+        assert_eq!(all(&samples, DataLoaderConfig { workers: 5, ..bytes }), found);
         // Memory that comes back is used again, whatever was in it.
         let mut loader =
-            Loader::new(samples.clone(), pipeline(), LoaderConfig { workers: 1, prefetch: 1, ..bytes }).unwrap();
+            DataLoader::new(samples.clone(), pipeline(), DataLoaderConfig { workers: 1, prefetch: 1, ..bytes })
+                .unwrap();
         for expected in &found {
             let batch = loader.next().unwrap().unwrap();
             assert_eq!(&batch, expected);
-            loader.recycle_bytes(batch.bytes.pixels.iter().map(|byte| !byte).chain([1; 999]).collect());
+            let mut images = batch.images;
+            if let BatchImages::Bytes(bytes) = &mut images {
+                bytes.pixels = bytes.pixels.iter().map(|byte| !byte).chain([1; 999]).collect();
+            }
+            loader.recycle(images);
         }
     }
     let mixed = Augment { mixing: Mixing { mixup: Some(0.2), cutmix: None }, ..Augment::NONE };
     let mixed = Arc::new(Pipeline::new(*pipeline().preprocess(), mixed, None).unwrap());
-    let config = LoaderConfig { pixels: Pixels::Bytes, ..LoaderConfig::train(4, 0, 0) };
-    let message = Loader::new(samples.clone(), mixed.clone(), config).err().unwrap().to_string();
+    let config = DataLoaderConfig { pixels: Pixels::Bytes, ..DataLoaderConfig::train(4, 0, 0) };
+    let message = DataLoader::new(samples.clone(), mixed.clone(), config).err().unwrap().to_string();
     assert!(message.contains("delivered as floats"), "{message}");
-    assert!(Loader::new(samples, mixed, LoaderConfig { mode: Mode::Eval, ..config }).is_ok());
+    assert!(DataLoader::new(samples, mixed, DataLoaderConfig { views: Views::Center, ..config }).is_ok());
 }
 
 #[test]
 fn the_number_of_workers_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(&pictures::write_set(folder.path(), 3, 9, 20));
-    let config = LoaderConfig::train(4, 11, 2);
-    let one = all(&samples, LoaderConfig { workers: 1, prefetch: 1, ..config });
+    let config = DataLoaderConfig::train(4, 11, 2);
+    let one = all(&samples, DataLoaderConfig { workers: 1, prefetch: 1, ..config });
     assert_eq!(one.iter().map(|batch| batch.labels.len()).collect::<Vec<_>>(), [4, 4, 4, 4, 4, 4, 3]);
     for (workers, prefetch) in [(2, 1), (2, 4), (5, 3), (5, 20), (usize::MAX, usize::MAX)] {
-        assert_eq!(all(&samples, LoaderConfig { workers, prefetch, ..config }), one, "{workers} {prefetch}");
+        assert_eq!(all(&samples, DataLoaderConfig { workers, prefetch, ..config }), one, "{workers} {prefetch}");
     }
     let mut indices: Vec<u32> = one.iter().flat_map(|batch| batch.indices.clone()).collect();
     assert!(!indices.is_sorted());
     for batch in &one {
-        assert_eq!((batch.images.len(), batch.views), (batch.labels.len() * 3 * 16 * 16, 1));
+        assert_eq!((floats(batch).len(), batch.views), (batch.labels.len() * 3 * 16 * 16, 1));
         assert!(batch.indices.iter().zip(&batch.labels).all(|(&i, &label)| samples[i as usize].label == label));
     }
     indices.sort_unstable();
     assert_eq!(indices, (0..27).collect::<Vec<_>>());
 
-    assert_ne!(all(&samples, LoaderConfig { epoch: 3, ..config }), one);
-    assert_ne!(all(&samples, LoaderConfig { seed: 12, ..config }), one);
+    assert_ne!(all(&samples, DataLoaderConfig { epoch: 3, ..config }), one);
+    assert_ne!(all(&samples, DataLoaderConfig { seed: 12, ..config }), one);
     // A sample's pixels follow its index, wherever the order puts it.
-    let sequential = all(&samples, LoaderConfig { order: Order::Sequential, ..config });
+    let sequential = all(&samples, DataLoaderConfig { order: Order::Sequential, ..config });
     let find = |batches: &[Batch], index: u32| -> Vec<f32> {
         let batch = batches.iter().find(|batch| batch.indices.contains(&index)).unwrap();
         let position = batch.indices.iter().position(|&i| i == index).unwrap();
-        batch.images[position * 768..][..768].to_vec()
+        floats(batch)[position * 768..][..768].to_vec()
     };
     assert!((0..27).all(|index| find(&one, index) == find(&sequential, index)));
 }
@@ -112,43 +124,43 @@ fn the_number_of_workers_changes_nothing() {
 fn a_resumed_epoch_is_the_tail_of_the_whole() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(&pictures::write_set(folder.path(), 2, 9, 20));
-    let config = LoaderConfig::train(4, 1, 5);
+    let config = DataLoaderConfig::train(4, 1, 5);
     let whole = all(&samples, config);
     for batch in 0..=5 {
-        assert_eq!(all(&samples, LoaderConfig { start_sample: (4 * batch).min(18), ..config }), whole[batch..]);
+        assert_eq!(all(&samples, DataLoaderConfig { start_sample: (4 * batch).min(18), ..config }), whole[batch..]);
     }
     // In the middle of a batch, and with batches of another size.
     let flat = |batches: &[Batch]| -> (Vec<u32>, Vec<f32>) {
         let indices = batches.iter().flat_map(|batch| batch.indices.clone());
-        (indices.collect(), batches.iter().flat_map(|batch| batch.images.clone()).collect())
+        (indices.collect(), batches.iter().flat_map(|batch| floats(batch).to_vec()).collect())
     };
     let (indices, images) = flat(&whole);
-    let (rest, pixels) = flat(&all(&samples, LoaderConfig { start_sample: 7, batch_size: 5, ..config }));
+    let (rest, pixels) = flat(&all(&samples, DataLoaderConfig { start_sample: 7, batch_size: 5, ..config }));
     assert_eq!((rest.as_slice(), pixels.as_slice()), (&indices[7..], &images[7 * 768..]));
-    let dropped = all(&samples, LoaderConfig { drop_last: true, ..config });
+    let dropped = all(&samples, DataLoaderConfig { drop_last: true, ..config });
     assert_eq!(dropped, whole[..4]);
 }
 
 #[test]
-fn evaluation_shows_the_centre_in_the_listed_order() {
+fn evaluation_shows_the_center_in_the_listed_order() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(&pictures::write_set(folder.path(), 2, 3, 20));
-    let batches = all(&samples, LoaderConfig::eval(4));
-    let ten = all(&samples, LoaderConfig { mode: Mode::TenViews, ..LoaderConfig::eval(4) });
+    let batches = all(&samples, DataLoaderConfig::eval(4));
+    let ten = all(&samples, DataLoaderConfig { views: Views::Ten, ..DataLoaderConfig::eval(4) });
     let mut index = 0;
     for (batch, ten) in batches.iter().zip(&ten) {
-        assert_eq!((batch.views, ten.views, ten.images.len()), (1, 10, batch.images.len() * 10));
+        assert_eq!((batch.views, ten.views, floats(ten).len()), (1, 10, floats(batch).len() * 10));
         assert_eq!((&batch.labels, &batch.indices), (&ten.labels, &ten.indices));
-        for (image, ten) in batch.images.chunks(768).zip(ten.images.chunks(7680)) {
+        for (image, ten) in floats(batch).chunks(768).zip(floats(ten).chunks(7680)) {
             let path = &samples[index].location.path();
-            assert_eq!(image, pipeline().load(path, Mode::Eval).unwrap());
-            assert_eq!(ten, pipeline().load(path, Mode::TenViews).unwrap());
-            assert_eq!(&ten[2 * 768..3 * 768], image, "the third view is the centre");
+            assert_eq!(image, pipeline().load(path, Views::Center).unwrap());
+            assert_eq!(ten, pipeline().load(path, Views::Ten).unwrap());
+            assert_eq!(&ten[2 * 768..3 * 768], image, "the third view is the center");
             index += 1;
         }
     }
     assert_eq!(index, 6);
-    assert_eq!(View::ten(4, alexnet_data::Centring::Down)[2], View::centre(4, alexnet_data::Centring::Down));
+    assert_eq!(View::ten(4, alexnet_data::Centering::Down)[2], View::center(4, alexnet_data::Centering::Down));
 }
 
 /// Sets of 12 with sample 1 empty, 4 and 5 no images, 7 missing.
@@ -166,11 +178,11 @@ fn damaged(folder: &Path) -> Arc<[Sample]> {
 fn bad_samples_leave_their_batch_smaller() {
     let folder = tempfile::tempdir().unwrap();
     let samples = damaged(folder.path());
-    let config = LoaderConfig { workers: 3, ..LoaderConfig::eval(2) };
+    let config = DataLoaderConfig { workers: 3, ..DataLoaderConfig::eval(2) };
     let batches = all(&samples, config);
     let indices: Vec<&[u32]> = batches.iter().map(|batch| batch.indices.as_slice()).collect();
     assert_eq!(indices, [&[0][..], &[2, 3], &[], &[6], &[8, 9], &[10, 11]]);
-    assert!(batches.iter().all(|batch| batch.images.len() == batch.labels.len() * 768));
+    assert!(batches.iter().all(|batch| floats(batch).len() == batch.labels.len() * 768));
     let bad: Vec<_> = batches.iter().flat_map(|batch| &batch.bad).collect();
     assert_eq!(bad.iter().map(|bad| bad.index).collect::<Vec<_>>(), [1, 4, 5, 7]);
     let starts = [
@@ -187,15 +199,15 @@ fn bad_samples_leave_their_batch_smaller() {
         assert!(bad.reason.starts_with(&start), "{}", bad.reason);
     }
     // The good ones are what they are without the bad.
-    assert_eq!(batches[5], all(&samples, LoaderConfig { start_sample: 5 * config.batch_size, ..config })[0]);
+    assert_eq!(batches[5], all(&samples, DataLoaderConfig { start_sample: 5 * config.batch_size, ..config })[0]);
 }
 
 #[test]
 fn bad_samples_can_end_the_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let samples = damaged(folder.path());
-    let config = LoaderConfig { on_bad_sample: OnBadSample::Fail, start_sample: 2, ..LoaderConfig::eval(2) };
-    let mut loader = Loader::new(samples.clone(), pipeline(), config).unwrap();
+    let config = DataLoaderConfig { on_bad_sample: OnBadSample::Fail, start_sample: 2, ..DataLoaderConfig::eval(2) };
+    let mut loader = DataLoader::new(samples.clone(), pipeline(), config).unwrap();
     assert_eq!(loader.next().unwrap().unwrap().indices, [2, 3]);
     let error = loader.next().unwrap().unwrap_err();
     assert!(error.to_string().starts_with(&format!("{}: neither", samples[4].location.path().display())), "{error}");
@@ -205,7 +217,7 @@ fn bad_samples_can_end_the_epoch() {
 #[test]
 fn one_percent_may_be_bad() {
     let folder = tempfile::tempdir().unwrap();
-    let batches = all(&damaged(folder.path()), LoaderConfig::eval(12));
+    let batches = all(&damaged(folder.path()), DataLoaderConfig::eval(12));
     let [batch] = batches.as_slice() else { panic!("one batch") };
     let mut budget = BadSampleBudget::one_percent(400);
     budget.spend(&batch.bad).unwrap();
@@ -222,19 +234,20 @@ fn one_percent_may_be_bad() {
 fn memory_of_a_batch_is_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(&pictures::write_set(folder.path(), 2, 8, 20));
-    let config = LoaderConfig { workers: 1, prefetch: 1, ..LoaderConfig::train(4, 0, 0) };
+    let config = DataLoaderConfig { workers: 1, prefetch: 1, ..DataLoaderConfig::train(4, 0, 0) };
     let expected = all(&samples, config);
-    let mut loader = Loader::new(samples, pipeline(), config).unwrap();
+    let mut loader = DataLoader::new(samples, pipeline(), config).unwrap();
     let first = loader.next().unwrap().unwrap();
-    let address = first.images.as_ptr();
+    let address_of = |batch: &Batch| floats(batch).as_ptr();
+    let address = address_of(&first);
     loader.recycle(first.images);
     let second = loader.next().unwrap().unwrap();
     let third = loader.next().unwrap().unwrap();
-    assert_ne!(second.images.as_ptr(), address, "begun before the memory came back");
-    assert_eq!(third.images.as_ptr(), address);
+    assert_ne!(address_of(&second), address, "begun before the memory came back");
+    assert_eq!(address_of(&third), address);
     assert_eq!((&second, &third), (&expected[1], &expected[2]));
     // Memory of any length will do.
-    loader.recycle(vec![f32::NAN; 5]);
+    loader.recycle(BatchImages::Floats(vec![f32::NAN; 5]));
     assert_eq!(loader.next().unwrap().unwrap(), expected[3]);
     assert!(loader.next().is_none());
 }
@@ -245,8 +258,8 @@ fn an_unfinished_loader_ends_at_once() {
     let path = folder.path().join("a/large.png");
     pictures::write_png(&path, 1500, 1000, |x, y| [(x * y % 251) as u8, (x % 255) as u8, (y % 255) as u8]);
     let samples: Arc<[Sample]> = vec![Sample { location: path.into(), label: 0 }; 10_000].into();
-    let config = LoaderConfig { workers: 3, ..LoaderConfig::train(1000, 0, 0) };
-    let loader = Loader::new(samples, pipeline(), config).unwrap();
+    let config = DataLoaderConfig { workers: 3, ..DataLoaderConfig::train(1000, 0, 0) };
+    let loader = DataLoader::new(samples, pipeline(), config).unwrap();
     std::thread::sleep(Duration::from_millis(50));
     let start = Instant::now();
     drop(loader);
@@ -259,14 +272,14 @@ fn an_unfinished_loader_ends_at_once() {
 fn ranks_divide_the_batches_of_one() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(&pictures::write_set(folder.path(), 2, 9, 20));
-    let one = all(&samples, LoaderConfig::train(6, 4, 1));
-    let config = LoaderConfig::train(3, 4, 1);
-    let two = [0, 1].map(|rank| all(&samples, LoaderConfig { share: Share { rank, ranks: 2 }, ..config }));
+    let one = all(&samples, DataLoaderConfig::train(6, 4, 1));
+    let config = DataLoaderConfig::train(3, 4, 1);
+    let two = [0, 1].map(|rank| all(&samples, DataLoaderConfig { share: Share { rank, ranks: 2 }, ..config }));
     assert_eq!([one.len(), two[0].len(), two[1].len()], [3; 3]);
     for (number, batch) in one.iter().enumerate() {
-        for (place, (&index, pixels)) in batch.indices.iter().zip(batch.images.chunks(768)).enumerate() {
+        for (place, (&index, pixels)) in batch.indices.iter().zip(floats(batch).chunks(768)).enumerate() {
             let part = &two[place % 2][number];
-            assert_eq!((part.indices[place / 2], &part.images[place / 2 * 768..][..768]), (index, pixels));
+            assert_eq!((part.indices[place / 2], &floats(part)[place / 2 * 768..][..768]), (index, pixels));
         }
     }
 }
@@ -274,16 +287,16 @@ fn ranks_divide_the_batches_of_one() {
 #[test]
 fn settings_are_checked() {
     let samples: Arc<[Sample]> = vec![Sample { location: std::path::Path::new("nowhere").into(), label: 0 }; 10].into();
-    let base = LoaderConfig::eval(4);
-    let message = |config| match Loader::new(samples.clone(), pipeline(), config) {
+    let base = DataLoaderConfig::eval(4);
+    let message = |config| match DataLoader::new(samples.clone(), pipeline(), config) {
         Err(error @ Error::Setting { .. }) => error.to_string(),
         _ => panic!("accepted"),
     };
-    assert_eq!(message(LoaderConfig { workers: 0, ..base }), "workers is 0, but it must be at least 1");
-    assert_eq!(message(LoaderConfig { batch_size: 0, ..base }), "batch_size is 0, but it must be at least 1");
-    assert_eq!(message(LoaderConfig { prefetch: 0, ..base }), "prefetch is 0, but it must be at least 1");
-    assert_eq!(message(LoaderConfig { start_sample: 11, ..base }), "start_sample is 11, but there are 10 samples");
+    assert_eq!(message(DataLoaderConfig { workers: 0, ..base }), "workers is 0, but it must be at least 1");
+    assert_eq!(message(DataLoaderConfig { batch_size: 0, ..base }), "batch_size is 0, but it must be at least 1");
+    assert_eq!(message(DataLoaderConfig { prefetch: 0, ..base }), "prefetch is 0, but it must be at least 1");
+    assert_eq!(message(DataLoaderConfig { start_sample: 11, ..base }), "start_sample is 11, but there are 10 samples");
     let share = Share { rank: 2, ranks: 2 };
-    assert_eq!(message(LoaderConfig { share, ..base }), "rank is 2, but there are 2 ranks");
+    assert_eq!(message(DataLoaderConfig { share, ..base }), "rank is 2, but there are 2 ranks");
     assert_eq!(all(&Vec::new().into(), base), []);
 }

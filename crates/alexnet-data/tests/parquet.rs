@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, prepare};
 use alexnet_data::{
-    Augment, DataSet, DecodeLimits, Error, Loader, LoaderConfig, Location, Mean, Pipeline, Preprocess, ResizeRule,
-    RgbImage8, Split, decode,
+    Augment, DataLoader, DataLoaderConfig, Dataset, DecodeLimits, Error, Location, Mean, Pipeline, Preprocess,
+    ResizeRule, RgbImage8, Split, decode,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -27,11 +27,12 @@ fn load(split: Split, workers: usize) -> (Rows<Vec<f32>>, Rows<String>) {
     let preprocess =
         Preprocess { resize: ResizeRule::None, source_size: 24, crop_size: 24, mean: Mean::None, ..Preprocess::CAFFE };
     let pipeline = Arc::new(Pipeline::new(preprocess, Augment::NONE, None).unwrap());
-    let config = LoaderConfig { workers, ..LoaderConfig::train(5, 3, 1) };
+    let config = DataLoaderConfig { workers, ..DataLoaderConfig::train(5, 3, 1) };
     let (mut images, mut bad) = (Vec::new(), Vec::new());
-    for batch in Loader::new(split.samples.into(), pipeline, config).unwrap() {
+    for batch in DataLoader::new(split.samples.into(), pipeline, config).unwrap() {
         let batch = batch.unwrap();
-        images.extend(batch.indices.into_iter().zip(batch.images.chunks(preprocess.view_len()).map(<[f32]>::to_vec)));
+        let views = batch.images.floats().unwrap().chunks(preprocess.view_len()).map(<[f32]>::to_vec);
+        images.extend(batch.indices.into_iter().zip(views));
         bad.extend(batch.bad.into_iter().map(|bad| (bad.index, bad.reason)));
     }
     (images, bad)
@@ -47,7 +48,7 @@ fn expected(image: &RgbImage8) -> Vec<f32> {
 #[test]
 fn every_row_is_its_image_in_any_order() {
     for (name, classes) in [("plain.parquet", ["cat", "dog, Canis", "owl"]), ("snappy.parquet", ["0", "1", "2"])] {
-        let set = DataSet::open(&fixture(name)).unwrap();
+        let set = Dataset::open(&fixture(name)).unwrap();
         assert_eq!((set.train.classes.as_slice(), set.val.is_none()), (classes.map(String::from).as_slice(), true));
         let labels: Vec<_> = set.train.samples.iter().map(|sample| sample.label).collect();
         assert_eq!(labels, (0..12).map(|row| row % 3).collect::<Vec<_>>());
@@ -80,7 +81,7 @@ fn hub(folder: &Path) -> PathBuf {
 fn a_folder_of_the_hub_is_a_data_set_and_becomes_shards() {
     let folder = tempfile::tempdir().unwrap();
     let root = hub(folder.path());
-    let set = DataSet::open(&root).unwrap();
+    let set = Dataset::open(&root).unwrap();
     assert_eq!((set.train.samples.len(), set.val.as_ref().unwrap().samples.len()), (24, 12));
     assert_eq!(set.labels.display(1), Some("dog, Canis"));
 
@@ -99,7 +100,7 @@ fn a_folder_of_the_hub_is_a_data_set_and_becomes_shards() {
         );
         let listed = fs::read_to_string(output.join(BAD_IMAGES)).unwrap();
         assert!(listed.lines().all(|line| line.contains("-7") && line.contains("the file is empty")), "{listed}");
-        let shards = DataSet::open(&output).unwrap();
+        let shards = Dataset::open(&output).unwrap();
         assert_eq!(shards.train.classes, set.train.classes);
         let labels: Vec<_> = shards.train.samples.iter().map(|sample| sample.label).collect();
         let expected: Vec<_> = (0..24).filter(|row| row % 12 != 7).map(|row| row % 12 % 3).collect();
@@ -112,7 +113,7 @@ fn a_folder_of_the_hub_is_a_data_set_and_becomes_shards() {
 #[test]
 fn what_is_wrong_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let message = |path: &Path| DataSet::open(path).unwrap_err().to_string();
+    let message = |path: &Path| Dataset::open(path).unwrap_err().to_string();
     let secret = message(&fixture("secret.parquet"));
     assert!(secret.contains("secret.parquet") && secret.contains("a label is -1"), "{secret}");
 
@@ -142,13 +143,13 @@ fn what_is_wrong_is_named() {
         fs::copy(fixture("baseline.jpg"), folders.join(class).join("a.jpg")).unwrap();
         fs::copy(fixture("plain.parquet"), folders.join("train/metadata.parquet")).unwrap();
     }
-    assert_eq!(DataSet::open(&folders).unwrap().train.classes, ["cat", "dog"]);
+    assert_eq!(Dataset::open(&folders).unwrap().train.classes, ["cat", "dog"]);
 
     let root = hub(folder.path());
     fs::create_dir_all(root.join("small/train")).unwrap();
     fs::copy(fixture("plain.parquet"), root.join("small/train/0000.parquet")).unwrap();
     assert!(message(&root).contains("it holds several data sets; choose one of data, small"), "{}", message(&root));
-    let small = DataSet::open(&root.join("small")).unwrap();
+    let small = Dataset::open(&root.join("small")).unwrap();
     assert_eq!((small.train.samples.len(), small.val), (12, None));
 }
 
@@ -157,7 +158,7 @@ fn validation_images_can_be_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("data")).unwrap();
     fs::copy(fixture("snappy.parquet"), folder.path().join("data/validation-0.parquet")).unwrap();
-    let error = DataSet::open(folder.path()).unwrap_err();
+    let error = Dataset::open(folder.path()).unwrap_err();
     assert!(matches!(error, Error::NoTrain { .. }), "{error}");
     let (split, is_validation) = Split::open_validation(folder.path()).unwrap();
     assert_eq!((split.samples.len(), is_validation, split.is_unnamed()), (12, true, true));
@@ -168,7 +169,7 @@ fn validation_images_can_be_alone() {
 #[test]
 fn rows_are_found_by_their_paths() {
     let path = fixture("plain.parquet");
-    let set = DataSet::open(&path).unwrap();
+    let set = Dataset::open(&path).unwrap();
     for sample in &set.train.samples {
         assert_eq!(Location::find(&sample.location.path()).unwrap(), sample.location);
     }
@@ -187,7 +188,7 @@ fn damaged_pages_are_bad_samples() {
         let mut damaged = good.clone();
         damaged[at] ^= 0xff;
         fs::write(&path, damaged).unwrap();
-        let Ok(set) = DataSet::open(&path) else { continue };
+        let Ok(set) = Dataset::open(&path) else { continue };
         let (images, bad) = load(set.train, 1);
         assert_eq!(images.len() + bad.len(), 12);
         failed += bad.len() - 1;
@@ -198,7 +199,7 @@ fn damaged_pages_are_bad_samples() {
 /// The library panics where a page needs a dictionary that is not there; found by the fuzzer.
 #[test]
 fn a_panic_of_the_library_is_an_error() {
-    let error = DataSet::open(&fixture("no_dictionary.parquet")).unwrap_err();
+    let error = Dataset::open(&fixture("no_dictionary.parquet")).unwrap_err();
     assert!(matches!(error, Error::Malformed { .. }));
     assert!(error.to_string().contains("no_dictionary.parquet: the reader panicked: Decoder for dict"), "{error}");
 }

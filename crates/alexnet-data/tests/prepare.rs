@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use alexnet_data::prepare::miniature::Miniature;
 use alexnet_data::prepare::{BAD_IMAGES, PrepareOptions, SplitReport, StoredFormat, prepare};
-use alexnet_data::{DataSet, DecodeLimits, Error, Preprocess, Split, Statistics, decode};
+use alexnet_data::{Dataset, DecodeLimits, Error, Preprocess, Split, Statistics, decode};
 use shard_files::{bytes, name, tar_of};
 
 const TRAIN: &str = "ILSVRC2012_img_train.tar";
@@ -72,7 +72,7 @@ fn the_miniature_becomes_a_data_set() {
         reports.iter().map(|r| (r.split.as_str(), r.read, r.written, r.bad.len(), r.shards)).collect();
     assert_eq!(summary, [("train", 40, 40, 0, 3), ("val", 20, 20, 0, 2)]);
 
-    let set = DataSet::open(&options.output).unwrap();
+    let set = Dataset::open(&options.output).unwrap();
     let val = set.val.as_ref().unwrap();
     assert_eq!((set.train.samples.len(), val.samples.len(), set.labels.names.len()), (40, 20, 10));
     assert!(set.labels.names.is_sorted(), "labels are the order of the WordNet IDs");
@@ -140,7 +140,7 @@ fn broken_archives_leave_nothing_and_say_what_is_wrong() {
         expected != found && fs::read_to_string(bench.input().join("MD5SUMS")).unwrap().contains(expected.as_str())
     );
     assert!(!options.output.join("train").exists() && !options.output.join("manifest.json").exists());
-    let open = DataSet::open(&options.output).unwrap_err().to_string();
+    let open = Dataset::open(&options.output).unwrap_err().to_string();
     assert!(open.contains("not finished"), "{open}");
 
     // Cut off: inside a class, and where only the end is missing.
@@ -174,12 +174,12 @@ fn broken_archives_leave_nothing_and_say_what_is_wrong() {
 fn odd_images_are_converted_or_listed() {
     let bench = Bench::new();
     let fixture = |name: &str| fs::read(Path::new("tests/fixtures").join(name)).unwrap();
-    let (grey, cmyk, png, jpeg) =
+    let (gray, cmyk, png, jpeg) =
         (fixture("grey.jpg"), fixture("cmyk.jpg"), fixture("palette.png"), fixture("baseline.jpg"));
     let (text, thin) = (b"not an image".as_slice(), pictures_strip());
     let rest: Vec<_> = (8..=20).map(|number| format!("ILSVRC2012_val_{number:08}.JPEG")).collect();
     let mut val = vec![
-        ("ILSVRC2012_val_00000001.JPEG", grey.as_slice()),
+        ("ILSVRC2012_val_00000001.JPEG", gray.as_slice()),
         ("ILSVRC2012_val_00000002.JPEG", text),
         ("folder/ILSVRC2012_val_00000003.JPEG", &cmyk),
         ("ILSVRC2012_val_00000004.JPEG", &png),
@@ -187,7 +187,7 @@ fn odd_images_are_converted_or_listed() {
         ("ILSVRC2012_val_00000006.JPEG", b""),
         ("ILSVRC2012_val_00000007.JPEG", &thin),
     ];
-    val.extend(rest.iter().map(|name| (name.as_str(), grey.as_slice())));
+    val.extend(rest.iter().map(|name| (name.as_str(), gray.as_slice())));
     fs::write(bench.input().join(VAL), tar_of(&val)).unwrap();
     let options = PrepareOptions { verify: false, ..bench.options("set") };
     let val = run(&options).pop().unwrap();
@@ -200,7 +200,7 @@ fn odd_images_are_converted_or_listed() {
         assert_eq!(line[..2], ["val", &format!("ILSVRC2012_val_0000000{number}.JPEG")]);
         assert!(line[2].contains(reason), "{line:?}");
     }
-    let set = DataSet::open(&options.output).unwrap();
+    let set = Dataset::open(&options.output).unwrap();
     let labels: Vec<_> = set.val.unwrap().samples.iter().map(|sample| (name(sample), sample.label)).collect();
     let expected = [("1", 0), ("3", 2), ("4", 3)];
     let expected = expected.map(|(number, label)| (format!("ILSVRC2012_val_0000000{number}.jpg"), label));
@@ -208,14 +208,14 @@ fn odd_images_are_converted_or_listed() {
 
     // Too few, a number that the kit does not have, a class it does not know, and no archive of a class.
     let other = PrepareOptions { output: bench.folder.path().join("other"), ..options };
-    fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000020.JPEG", &grey)])).unwrap();
+    fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000020.JPEG", &gray)])).unwrap();
     assert!(message(&other).contains("it holds 1 images"), "{}", message(&other));
-    fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000021.JPEG", &grey)])).unwrap();
+    fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000021.JPEG", &gray)])).unwrap();
     assert!(message(&other).contains("no number from 1 to 20"), "{}", message(&other));
-    fs::write(bench.input().join(TRAIN), tar_of(&[("n00000001.tar", &tar_of(&[("a.JPEG", &grey)]))])).unwrap();
+    fs::write(bench.input().join(TRAIN), tar_of(&[("n00000001.tar", &tar_of(&[("a.JPEG", &gray)]))])).unwrap();
     let other = PrepareOptions { output: bench.folder.path().join("third"), ..other };
     assert!(message(&other).contains("`n00000001.tar` is not in"), "{}", message(&other));
-    fs::write(bench.input().join(TRAIN), tar_of(&[("a.JPEG", &grey)])).unwrap();
+    fs::write(bench.input().join(TRAIN), tar_of(&[("a.JPEG", &gray)])).unwrap();
     assert!(message(&other).contains("`a.JPEG` is not the archive of a class"));
 }
 
@@ -245,7 +245,7 @@ fn folders_become_shards_too() {
     let reports = run(&options);
     let summary: Vec<_> = reports.iter().map(|r| (r.split.as_str(), r.read, r.written, r.bad.len())).collect();
     assert_eq!(summary, [("train", 17, 16, 1), ("val", 6, 6, 0)]);
-    let (folders, shards) = (DataSet::open(&photographs).unwrap(), DataSet::open(&options.output).unwrap());
+    let (folders, shards) = (Dataset::open(&photographs).unwrap(), Dataset::open(&options.output).unwrap());
     assert_eq!(folders.labels, shards.labels);
     let good = |split: &Split| -> Vec<(u32, Vec<u8>)> {
         let all = split.samples.iter().map(|sample| (sample.label, bytes(sample)));
@@ -269,7 +269,7 @@ fn folders_become_shards_too() {
         ..options
     };
     run(&small);
-    for sample in &DataSet::open(&small.output).unwrap().train.samples {
+    for sample in &Dataset::open(&small.output).unwrap().train.samples {
         let image = decode(&bytes(sample), &DecodeLimits::default()).unwrap();
         assert_eq!((image.width, image.height), (16, 16));
     }
@@ -296,11 +296,11 @@ fn raw_images_need_no_decoding() {
     let raw = PrepareOptions { format: StoredFormat::Raw, crop: true, size: 64, ..bench.options("raw") };
     let reports = run(&raw);
     assert_eq!(reports[0].written, 40);
-    let set = DataSet::open(&raw.output).unwrap();
+    let set = Dataset::open(&raw.output).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let jpeg = PrepareOptions { format: StoredFormat::Jpeg { quality: 100 }, output: folder.path().into(), ..raw };
     run(&jpeg);
-    let compressed = DataSet::open(&jpeg.output).unwrap();
+    let compressed = Dataset::open(&jpeg.output).unwrap();
     let statistics = set.statistics.clone().unwrap();
     assert_eq!(set.statistics, compressed.statistics);
     let mut sum = 0.0;
@@ -329,7 +329,7 @@ fn damaged_shards_are_noticed() {
     run(&options);
     let (shard, index) =
         (options.output.join("train/train-000001.tar"), options.output.join("train/train-000001.index"));
-    let open = || DataSet::open(&options.output).unwrap_err().to_string();
+    let open = || Dataset::open(&options.output).unwrap_err().to_string();
     let with = |path: &Path, content: &[u8], part: &str| {
         let good = fs::read(path).unwrap();
         fs::write(path, content).unwrap();

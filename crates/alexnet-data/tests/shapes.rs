@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use alexnet_data::shapes::{Prepared, ShapesConfig, ShapesSplit, class_names, prepare, render};
-use alexnet_data::{DataSet, DecodeLimits, Error, decode};
+use alexnet_data::{Dataset, DecodeLimits, Error, decode};
 
 const SMALL: ShapesConfig = ShapesConfig { seed: 3, train: 25, val: 10, size: 48 };
 
@@ -17,7 +17,7 @@ fn write(folder: &Path, config: &ShapesConfig) -> Result<Prepared, Error> {
 
 /// Relative paths and contents.
 fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let set = DataSet::open(folder).unwrap();
+    let set = Dataset::open(folder).unwrap();
     let samples = set.train.samples.iter().chain(&set.val.as_ref().unwrap().samples);
     let name = |path: &Path| path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
     samples.map(|sample| (name(&sample.location.path()), fs::read(sample.location.path()).unwrap())).collect()
@@ -33,7 +33,7 @@ fn a_set_is_written_once() {
     assert_eq!(last.get(), (35, 35));
     let first = content(&folder);
     assert_eq!(first.len(), 35);
-    assert_eq!(DataSet::open(&folder).unwrap().train.classes, class_names());
+    assert_eq!(Dataset::open(&folder).unwrap().train.classes, class_names());
     // Samples 0, 10 and 20 are of the first class.
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).take(4).collect();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The synthetic data set is no easier than it is meant to be: what a linear classifier and the mean colour achieve.
+//! The synthetic data set is no easier than it is meant to be: what a linear classifier and the mean color achieve.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -9,7 +9,7 @@ use alexnet_data::shapes::{ShapesConfig, ShapesSplit, render};
 const CLASSES: usize = 10;
 const SIDE: usize = 16;
 
-/// A picture's 16x16 thumbnail (RGB, means of squares, centred at 0) followed by a 1, and its label.
+/// A picture's 16x16 thumbnail (RGB, means of squares, centered at 0) followed by a 1, and its label.
 fn thumbnail(split: ShapesSplit, index: u32, size: u32) -> (Vec<f64>, usize) {
     let (picture, label) = render(0, split, index, size);
     let cell = size as usize / SIDE;
@@ -88,7 +88,7 @@ fn subtract(row: &mut [f64; CLASSES], factor: f64, other: &[f64; CLASSES]) {
 }
 
 /// The three means of the channels, followed by a 1.
-fn mean_colour((features, label): &(Vec<f64>, usize)) -> (Vec<f64>, usize) {
+fn mean_color((features, label): &(Vec<f64>, usize)) -> (Vec<f64>, usize) {
     let mean = |c: usize| features[..SIDE * SIDE * 3].iter().skip(c).step_by(3).sum::<f64>() / (SIDE * SIDE) as f64;
     (vec![mean(0), mean(1), mean(2), 1.0], *label)
 }
@@ -99,11 +99,11 @@ fn linear_classifiers_do_not_get_far() {
     let (train, val) = (thumbnails(ShapesSplit::Train, train, size), thumbnails(ShapesSplit::Val, val, size));
     // The largest accuracy of several strengths of regularisation: an upper bound of what could be tuned.
     let pixels = [1.0, 10.0, 100.0, 1000.0].map(|ridge| linear_accuracy(&train, &val, ridge));
-    let colours = |set: &[(Vec<f64>, usize)]| set.iter().map(mean_colour).collect::<Vec<_>>();
-    let colour = linear_accuracy(&colours(&train), &colours(&val), 1e-6);
-    println!("linear on 16x16 pixels: {pixels:.3?}, on the mean colour: {colour:.3}");
+    let colors = |set: &[(Vec<f64>, usize)]| set.iter().map(mean_color).collect::<Vec<_>>();
+    let color = linear_accuracy(&colors(&train), &colors(&val), 1e-6);
+    println!("linear on 16x16 pixels: {pixels:.3?}, on the mean color: {color:.3}");
     let best = pixels.into_iter().fold(0.0, f64::max);
     assert!(best < 0.6 && best > 0.1, "{best}");
     // Chance is 0.1, with a standard deviation of 0.013 on 500 pictures.
-    assert!(colour < 0.2, "{colour}");
+    assert!(color < 0.2, "{color}");
 }

@@ -7,7 +7,7 @@ mod shard_files;
 
 use std::fs;
 
-use alexnet_data::{Augment, DataSet, Error, Mean, Mode, Pipeline, Preprocess, ResizeRule, Scratch};
+use alexnet_data::{Augment, Dataset, Error, Mean, Pipeline, Preprocess, ResizeRule, Scratch, Views};
 use shard_files::{bytes, name, tar_of};
 
 #[test]
@@ -25,13 +25,13 @@ fn shards_of_other_programs_are_read() {
         ("README", b""),
     ]);
     for root in [path.as_path(), folder.path()] {
-        let set = DataSet::open(root).unwrap();
+        let set = Dataset::open(root).unwrap();
         assert_eq!(set.labels.names, ["0", "1"]);
         let found: Vec<_> = set.train.samples.iter().map(|sample| (name(sample), sample.label)).collect();
         assert_eq!(found, [("0.jpg".to_owned(), 1), ("1.JPG".to_owned(), 0)]);
         assert!(set.train.samples.iter().all(|sample| bytes(sample) == jpeg));
     }
-    let message = || DataSet::open(&path).unwrap_err().to_string();
+    let message = || Dataset::open(&path).unwrap_err().to_string();
     for (files, part) in [
         (&[("../0.jpg", jpeg.as_slice()), ("../0.cls", b"1")][..], "leads out of the archive"),
         (&[("0.jpg", jpeg.as_slice())], "there is no `0.cls`"),
@@ -62,7 +62,7 @@ fn raw_images_are_mapped_and_a_shard_cut_short_is_an_error() {
     let images = [ppm(3), ppm(5)];
     let [first, second] = images.each_ref().map(Vec::as_slice);
     fs::write(&path, tar_of(&[("0.ppm", first), ("0.cls", b"0"), ("1.ppm", second), ("1.cls", b"1")])).unwrap();
-    let set = DataSet::open(&path).unwrap();
+    let set = Dataset::open(&path).unwrap();
     let preprocess = Preprocess {
         resize: ResizeRule::None,
         source_size: 64,
@@ -73,7 +73,7 @@ fn raw_images_are_mapped_and_a_shard_cut_short_is_an_error() {
     let pipeline = Pipeline::new(preprocess, Augment::NONE, None).unwrap();
     let load = |number: usize| {
         let mut output = vec![0.0; preprocess.view_len()];
-        let views = pipeline.views(Mode::Eval, 0, 0, 0);
+        let views = pipeline.views(Views::Center, 0, 0, 0);
         pipeline.load_into(&set.train.samples[number].location, &views, &mut Scratch::default(), &mut output)?;
         Ok::<_, Error>(output)
     };
@@ -104,11 +104,11 @@ fn archives_beside_class_folders_are_not_the_data_set() {
         fs::write(root.join(stray), tar_of(&[("0.png", b"")])).unwrap();
     }
     fs::write(root.join("manifest.json"), r#"{"name": "somebody else's"}"#).unwrap();
-    let set = DataSet::open(root).unwrap();
+    let set = Dataset::open(root).unwrap();
     assert_eq!((set.train.samples.len(), set.val.unwrap().samples.len()), (4, 2));
     fs::remove_dir_all(root.join("val")).unwrap();
     fs::create_dir(root.join("val")).unwrap();
     fs::write(root.join("val/0.tar"), tar_of(&[("0.png", b""), ("0.cls", b"1")])).unwrap();
-    let mixed = DataSet::open(root).unwrap_err().to_string();
+    let mixed = Dataset::open(root).unwrap_err().to_string();
     assert!(mixed.contains("in shards, the other in class folders"), "{mixed}");
 }

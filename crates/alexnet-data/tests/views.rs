@@ -7,8 +7,8 @@ mod pictures;
 use std::sync::Arc;
 
 use alexnet_data::{
-    Augment, Centring, ChannelOrder, ColourNoise, ColourShift, Error, Mean, MeanAlignment, MeanImage, Mode, Pipeline,
-    PixelScale, Preprocess, ResizeRule, Scratch, View,
+    Augment, Centering, ChannelOrder, ColorNoise, ColorShift, Error, Mean, MeanAlignment, MeanImage, Pipeline,
+    PixelScale, Preprocess, ResizeRule, Scratch, View, Views,
 };
 
 const SOURCE: u32 = 40;
@@ -60,7 +60,7 @@ fn a_view_is_cut_from_the_central_square() {
     }
     // With torchvision's rounding, a margin of 1 halves to 0 as well, one of 3 to 2.
     let offsets =
-        [0, 1, 2, 3, 4, 5, 32].map(|margin| (Centring::Down.offset(margin), Centring::HalfToEven.offset(margin)));
+        [0, 1, 2, 3, 4, 5, 32].map(|margin| (Centering::Down.offset(margin), Centering::HalfToEven.offset(margin)));
     assert_eq!(offsets, [(0, 0), (0, 0), (1, 1), (1, 2), (2, 2), (2, 2), (16, 16)]);
 }
 
@@ -84,20 +84,20 @@ fn order_scale_mean_and_deviation() {
 
 #[test]
 fn ten_views_come_in_the_order_of_2012() {
-    let places = View::ten(32, Centring::Down).map(|view| (view.y, view.x, view.flip));
+    let places = View::ten(32, Centering::Down).map(|view| (view.y, view.x, view.flip));
     let five = [(0, 0), (0, 32), (16, 16), (32, 0), (32, 32)];
     assert_eq!(places[..5], five.map(|(y, x)| (y, x, false)));
     assert_eq!(places[5..], five.map(|(y, x)| (y, x, true)));
 
     let pipeline = Pipeline::new(PLAIN, Augment::CROP_AND_FLIP, None).unwrap();
-    let views = pipeline.views(Mode::TenViews, 1, 2, 3);
+    let views = pipeline.views(Views::Ten, 1, 2, 3);
     let values = render(PLAIN, None, &views);
     let corners: Vec<_> = values.chunks(3 * PLANE).map(|view| (view[0], view[PLANE])).collect();
     let left = [(2., 0.), (10., 0.), (6., 4.), (2., 8.), (10., 8.)];
     // The first pixel of a flipped view was its last.
     let right = left.map(|(x, y)| (x + 31.0, y));
     assert_eq!(corners, [left, right].concat());
-    assert_eq!(pipeline.views(Mode::Eval, 1, 2, 3), [at(4, 4, false)]);
+    assert_eq!(pipeline.views(Views::Center, 1, 2, 3), [at(4, 4, false)]);
 }
 
 #[test]
@@ -119,29 +119,29 @@ fn crops_and_flips_are_uniform() {
 
 #[test]
 fn augmentations_are_independent_switches() {
-    let noise = Some(ColourNoise::IMAGENET);
-    let all = Augment { colour_noise: noise, ..Augment::CROP_AND_FLIP };
+    let noise = Some(ColorNoise::IMAGENET);
+    let all = Augment { color_noise: noise, ..Augment::CROP_AND_FLIP };
     let view = |augment: Augment, epoch, index| augment.view(9, epoch, index, &PAPER);
     let mut different = 0;
     for index in 0..50 {
         let full = view(all, 3, index);
         assert_eq!(full, view(all, 3, index));
-        assert_eq!(View { colour_shift: None, ..full }, view(Augment::CROP_AND_FLIP, 3, index));
+        assert_eq!(View { color_shift: None, ..full }, view(Augment::CROP_AND_FLIP, 3, index));
         assert_eq!(View { x: 16, y: 16, ..full }, view(Augment { random_crop: false, ..all }, 3, index));
         assert_eq!(View { flip: false, ..full }, view(Augment { flip: false, ..all }, 3, index));
-        assert_eq!(view(Augment::NONE, 3, index), View::centre(32, Centring::Down));
+        assert_eq!(view(Augment::NONE, 3, index), View::center(32, Centering::Down));
         different += u32::from((full.x, full.y) != (view(all, 4, index).x, view(all, 4, index).y));
     }
     assert!(different > 40, "{different} of 50 positions changed with the epoch");
 }
 
 #[test]
-fn the_mean_image_lies_at_the_centre_or_at_the_crop() {
+fn the_mean_image_lies_at_the_center_or_at_the_crop() {
     let mean_at = |c: usize, y: usize, x: usize| (1000 * c + 50 * y + x) as f32 / 8.0;
     let side = SOURCE as usize;
     let values = (0..3 * side * side).map(|i| mean_at(i / (side * side), i / side % side, i % side)).collect();
     let image = MeanImage { size: SOURCE, values };
-    for alignment in [MeanAlignment::Centre, MeanAlignment::AtCrop] {
+    for alignment in [MeanAlignment::Center, MeanAlignment::AtCrop] {
         for flip in [false, true] {
             let preprocess = Preprocess { mean: Mean::Image { alignment }, ..PLAIN };
             let view = [at(1, 7, flip)];
@@ -150,7 +150,7 @@ fn the_mean_image_lies_at_the_centre_or_at_the_crop() {
                 plain.iter().zip(render(preprocess, Some(image.clone()), &view)).map(|(a, b)| a - b).collect();
             for_each(&difference, |c, y, x, value| {
                 let expected = match alignment {
-                    MeanAlignment::Centre => mean_at(c, y + 4, x + 4),
+                    MeanAlignment::Center => mean_at(c, y + 4, x + 4),
                     MeanAlignment::AtCrop if flip => mean_at(c, y + 7, 1 + 31 - x),
                     MeanAlignment::AtCrop => mean_at(c, y + 7, 1 + x),
                 };
@@ -163,7 +163,7 @@ fn the_mean_image_lies_at_the_centre_or_at_the_crop() {
         channel_order: ChannelOrder::Bgr,
         scale: PixelScale::Unit,
         std: [0.5, 0.25, 0.125],
-        mean: Mean::Image { alignment: MeanAlignment::Centre },
+        mean: Mean::Image { alignment: MeanAlignment::Center },
         ..PLAIN
     };
     for_each(&render(preprocess, Some(image), &[at(0, 0, false)]), |c, y, x, value| {
@@ -174,9 +174,9 @@ fn the_mean_image_lies_at_the_centre_or_at_the_crop() {
 }
 
 #[test]
-fn colour_noise_follows_its_formula() {
-    let shift = ColourShift { shift: [10.0, -20.0, 5.0], divisor: 1.1 };
-    let view = [View { colour_shift: Some(shift), ..at(0, 0, false) }];
+fn color_noise_follows_its_formula() {
+    let shift = ColorShift { shift: [10.0, -20.0, 5.0], divisor: 1.1 };
+    let view = [View { color_shift: Some(shift), ..at(0, 0, false) }];
     let mean = [120.0, 118.0, 104.0];
     for_each(&render(Preprocess { mean: Mean::Channels(mean), ..PLAIN }, None, &view), |c, y, x, value| {
         let byte = [2 + x, y, 200][c] as f32;
@@ -208,13 +208,13 @@ fn colour_noise_follows_its_formula() {
 }
 
 #[test]
-fn colour_noise_has_the_covariance_of_its_components() {
-    let noise = ColourNoise::IMAGENET;
+fn color_noise_has_the_covariance_of_its_components() {
+    let noise = ColorNoise::IMAGENET;
     let n = 40_000;
-    let augment = Augment { colour_noise: Some(noise), ..Augment::NONE };
+    let augment = Augment { color_noise: Some(noise), ..Augment::NONE };
     let shifts: Vec<[f32; 3]> = (0..n)
         .map(|index| {
-            let shift = augment.view(1, 0, index, &PAPER).colour_shift.unwrap();
+            let shift = augment.view(1, 0, index, &PAPER).color_shift.unwrap();
             assert_eq!(shift.divisor, 1.1);
             shift.shift
         })
@@ -236,7 +236,7 @@ fn colour_noise_has_the_covariance_of_its_components() {
             assert!((covariance - expected).abs() < 0.04 * 55.0, "{i} {j}: {covariance} {expected}");
         }
     }
-    // Along the first component 0.1 · 121.8 = 12.2 grey levels, not the 1,483 that eigenvalues would give.
+    // Along the first component 0.1 · 121.8 = 12.2 gray levels, not the 1,483 that eigenvalues would give.
     let along: f32 = shifts.iter().map(|s| (0..3).map(|c| s[c] * noise.components[0][c]).sum::<f32>().powi(2)).sum();
     let deviation = (along / n as f32).sqrt();
     assert!((deviation - 12.178).abs() < 0.22, "{deviation}");
@@ -256,7 +256,7 @@ fn settings_are_checked() {
     assert!(message(Preprocess { std: [1.0, 0.0, 1.0], ..PLAIN }, None).starts_with("std is 0"));
     let nan = Mean::Channels([0.0, f32::NAN, 0.0]);
     assert!(message(Preprocess { mean: nan, ..PLAIN }, None).starts_with("mean is NaN"));
-    let image = Mean::Image { alignment: MeanAlignment::Centre };
+    let image = Mean::Image { alignment: MeanAlignment::Center };
     let expected = "mean is image, but the mean image of the training set must be given with it";
     assert_eq!(message(Preprocess { mean: image, ..PLAIN }, None), expected);
     let wrong = MeanImage { size: 32, values: vec![0.0; 3 * 32 * 32] };
@@ -273,12 +273,12 @@ fn small_images_are_named_with_both_sizes() {
     let path = folder.path().join("small.png");
     pictures::write_png(&path, 100, 39, |_, _| [0; 3]);
     let pipeline = Pipeline::new(PLAIN, Augment::NONE, None).unwrap();
-    let error = pipeline.load(&path, Mode::Eval).unwrap_err();
+    let error = pipeline.load(&path, Views::Center).unwrap_err();
     assert!(matches!(error, Error::Sample { .. }));
     let expected = "100x39 pixels after resizing, smaller than the 40x40 to be cut from it";
     assert_eq!(error.to_string(), format!("{}: {expected}", path.display()));
 
-    let error = pipeline.load(&folder.path().join("none.png"), Mode::Eval).unwrap_err();
+    let error = pipeline.load(&folder.path().join("none.png"), Views::Center).unwrap_err();
     assert!(error.to_string().starts_with(&format!("cannot read {}", folder.path().join("none.png").display())));
 }
 
@@ -307,7 +307,7 @@ fn settings_survive_json() {
         let unknown = text.replacen('{', "{\"sharpen\":true,", 1);
         assert!(serde_json::from_str::<Preprocess>(&unknown).unwrap_err().to_string().contains("sharpen"));
     }
-    let augment = Augment { colour_noise: Some(ColourNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
+    let augment = Augment { color_noise: Some(ColorNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
     let text = serde_json::to_string(&augment).unwrap();
     assert_eq!(serde_json::from_str::<Augment>(&text).unwrap(), augment);
     let expected = r#"{"shorter_side":{"size":256,"rounding":"nearest"}}"#;
@@ -328,4 +328,21 @@ fn resized_sizes_follow_their_sources() {
     assert_eq!(half.output_size(3, 2), (2, 1));
     assert_eq!(ResizeRule::Warp { width: 5, height: 6 }.output_size(1, 2), (5, 6));
     assert_eq!(ResizeRule::None.output_size(1, 2), (1, 2));
+}
+
+/// What was serialized before keys were spelled as they are now.
+#[test]
+fn old_spellings_are_read() {
+    let preprocess = Preprocess::ALEXNET_2012;
+    let now = serde_json::to_string(&preprocess).unwrap();
+    let old = now.replace("center", "centr");
+    assert!(now.contains("\"centering\":\"down\"") && now.contains("\"alignment\":\"center\""), "{now}");
+    let old = old.replace("\"centr\"", "\"centre\"");
+    assert!(old.contains("\"centring\"") && old.contains("\"centre\""), "{old}");
+    assert_eq!(serde_json::from_str::<Preprocess>(&old).unwrap(), preprocess);
+
+    let augment = Augment { color_noise: Some(ColorNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
+    let old = serde_json::to_string(&augment).unwrap().replace("color_", "colour_");
+    assert!(old.contains("colour_noise") && old.contains("colour_jitter"), "{old}");
+    assert_eq!(serde_json::from_str::<Augment>(&old).unwrap(), augment);
 }

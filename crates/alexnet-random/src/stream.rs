@@ -14,8 +14,8 @@ pub enum Purpose {
     Order = 1,
     /// Crops, flips and other geometry of one sample.
     Augment = 2,
-    /// Colour noise of one sample.
-    ColourNoise = 3,
+    /// Color noise of one sample.
+    ColorNoise = 3,
     /// Dropout masks; the epoch is the training step, the index the layer.
     Dropout = 4,
     /// Pictures of synthetic data sets; the index is the picture.
@@ -23,7 +23,7 @@ pub enum Purpose {
     /// The window of one sample's random resized crop.
     ResizedCrop = 6,
     /// Brightness, contrast, saturation and hue of one sample.
-    ColourJitter = 7,
+    ColorJitter = 7,
     /// The rectangle of one sample that is erased.
     Erasing = 8,
     /// How the samples of a batch are mixed; the index is the batch's first position in the epoch's order.
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(base, words(1, Purpose::Augment, 2, 3));
         assert_ne!(base, words(2, Purpose::Augment, 2, 3));
         assert_ne!(base, words(1 << 40, Purpose::Augment, 2, 3));
-        assert_ne!(base, words(1, Purpose::ColourNoise, 2, 3));
+        assert_ne!(base, words(1, Purpose::ColorNoise, 2, 3));
         assert_ne!(base, words(1, Purpose::Augment, 3, 3));
         assert_ne!(base, words(1, Purpose::Augment, 2, 4));
     }

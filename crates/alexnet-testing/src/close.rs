@@ -2,7 +2,7 @@
 
 /// Fails unless every |actual − expected| ≤ `tolerance` · (|expected| + the root mean square of `expected`).
 ///
-/// The second term is there for sums that happen to cancel: their rounding error is that of their neighbours. A NaN on
+/// The second term is there for sums that happen to cancel: their rounding error is that of their neighbors. A NaN on
 /// either side fails, and so does an infinity that the other side lacks.
 #[track_caller]
 pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64) {

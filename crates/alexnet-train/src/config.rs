@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use alexnet_data::{Augment, ColourJitter, Mixing, OnBadSample, Order, RandomErasing, RandomResizedCrop};
+use alexnet_data::{Augment, ColorJitter, Mixing, OnBadSample, Order, RandomErasing, RandomResizedCrop};
 use alexnet_kernels::sgd::SgdRule;
 use alexnet_model::Precision;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,21 @@ pub struct TrainConfig {
     /// The learning rate of biases, where it is not that of weights: in 2012 it was lowered once at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias_schedule: Option<Schedule>,
+    /// What belongs to the schedules and ends with them: whoever chooses others leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_schedule: Option<WithSchedule>,
+}
+
+/// Settings that a schedule brings with it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithSchedule {
+    /// In the place of [`DataConfig::color_noise_epochs`], where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color_noise_epochs: Option<u32>,
+    /// Before [`SolverConfig::exceptions`], which outrank them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<SolverException>,
 }
 
 /// Which images, and what is done to them.
@@ -66,19 +81,20 @@ pub struct DataConfig {
     pub shuffle_buffer: Option<NonZeroU32>,
     /// What becomes of a file that is not an image.
     pub on_bad_sample: OnBadSample,
-    /// A random view of each image, or its centre.
+    /// A random view of each image, or its center.
     pub random_crop: bool,
     /// Half of the images mirrored.
     pub flip: bool,
-    /// The paper's colour noise: standard deviation in units of the set's own. 0.1 in 2012; 0 is none.
-    pub colour_noise: f32,
+    /// The paper's color noise: standard deviation in units of the set's own. 0.1 in 2012; 0 is none.
+    #[serde(alias = "colour_noise")]
+    pub color_noise: f32,
     /// How many epochs have it, where not all have. In 2012 the last quarter had none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub colour_noise_epochs: Option<u32>,
-    /// α of the beta distribution by which neighbours in a batch are blended, with their labels.
+    #[serde(default, alias = "colour_noise_epochs", skip_serializing_if = "Option::is_none")]
+    pub color_noise_epochs: Option<u32>,
+    /// α of the beta distribution by which neighbors in a batch are blended, with their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f32>,
-    /// α of the beta distribution by which rectangles of neighbours in a batch are exchanged, with their labels. Where
+    /// α of the beta distribution by which rectangles of neighbors in a batch are exchanged, with their labels. Where
     /// there is a `mixup` too, each has half of the batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutmix: Option<f32>,
@@ -86,8 +102,8 @@ pub struct DataConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_resized_crop: Option<RandomResizedCrop>,
     /// Random brightness, contrast, saturation and hue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub colour_jitter: Option<ColourJitter>,
+    #[serde(default, alias = "colour_jitter", skip_serializing_if = "Option::is_none")]
+    pub color_jitter: Option<ColorJitter>,
     /// Rectangles taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_erasing: Option<RandomErasing>,
@@ -99,14 +115,14 @@ impl DataConfig {
         self.shuffle_buffer.map_or(Order::Shuffled, |buffer| Order::Buffered { buffer: buffer.get() })
     }
 
-    /// The augmentation, but for the colour noise, which depends on the images.
+    /// The augmentation, but for the color noise, which depends on the images.
     pub fn augment(&self) -> Augment {
         Augment {
             random_crop: self.random_crop,
             resized_crop: self.random_resized_crop,
             flip: self.flip,
-            colour_noise: None,
-            colour_jitter: self.colour_jitter,
+            color_noise: None,
+            color_jitter: self.color_jitter,
             erasing: self.random_erasing,
             mixing: Mixing { mixup: self.mixup, cutmix: self.cutmix },
         }
@@ -129,6 +145,9 @@ pub struct SolverConfig {
     pub bias_learning_rate_factor: f64,
     /// The decay of biases, in units of that of weights. 0 in 2012 and Caffe.
     pub bias_weight_decay_factor: f64,
+    /// The first layers with weights, so many, that stay as they start, whatever the exceptions say.
+    #[serde(default, skip_serializing_if = "is_none_frozen")]
+    pub freeze: usize,
     /// Exceptions, of which the last that fits a parameter and has begun counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<SolverException>,
@@ -186,11 +205,30 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+fn is_none_frozen(layers: &usize) -> bool {
+    *layers == 0
+}
+
 fn one() -> f64 {
     1.0
 }
 
 impl TrainConfig {
+    /// The update, with what the schedule brings.
+    pub fn scheduled_solver(&self) -> SolverConfig {
+        let mut solver = self.solver.clone();
+        if let Some(with) = &self.with_schedule {
+            solver.exceptions.splice(..0, with.exceptions.iter().cloned());
+        }
+        solver
+    }
+
+    /// The images and what is done to them, with what the schedule brings.
+    pub fn scheduled_data(&self) -> DataConfig {
+        let epochs = self.with_schedule.as_ref().and_then(|with| with.color_noise_epochs);
+        DataConfig { color_noise_epochs: epochs.or(self.data.color_noise_epochs), ..self.data.clone() }
+    }
+
     /// Reads a file that [`TrainConfig::to_toml`] wrote, or one like it.
     ///
     /// # Errors
@@ -240,12 +278,12 @@ impl TrainConfig {
                 return wrong(what, path.display().to_string(), "its name must be UTF-8");
             }
         }
-        let exceptions = self.solver.exceptions.iter();
+        let exceptions = self.with_schedule.iter().flat_map(|with| &with.exceptions).chain(&self.solver.exceptions);
         let factors = [
             ("solver.weight_decay", weight_decay),
             ("solver.bias_learning_rate_factor", self.solver.bias_learning_rate_factor),
             ("solver.bias_weight_decay_factor", self.solver.bias_weight_decay_factor),
-            ("data.colour_noise", f64::from(self.data.colour_noise)),
+            ("data.color_noise", f64::from(self.data.color_noise)),
         ];
         let factors = factors.into_iter().chain(exceptions.flat_map(|e| {
             let rate = ("solver.exceptions.learning_rate_factor", e.learning_rate_factor);
@@ -297,7 +335,7 @@ mod tests {
         for arch in ["alexnet", "alexnet-torchvision"] {
             let mut config = TrainConfig::recipe(arch, "some \"data\"".into());
             config.label_smoothing = 0.1;
-            config.data.colour_jitter = Some(ColourJitter { hue: 0.1, ..Default::default() });
+            config.data.color_jitter = Some(ColorJitter { hue: 0.1, ..Default::default() });
             config.data.random_erasing = Some(RandomErasing::new(0.5));
             config.data.mixup = Some(0.2);
             config.data.shuffle_buffer = NonZeroU32::new(1000);
@@ -310,6 +348,20 @@ mod tests {
             assert_eq!(TrainConfig::read(&path).unwrap(), config);
             assert_eq!(config.difference(&config.clone()), None);
         }
+    }
+
+    /// Files of runs from before keys were spelled as they are now.
+    #[test]
+    fn old_keys_are_read() {
+        let mut config = TrainConfig::recipe("alexnet", "data".into());
+        config.data.color_noise_epochs = Some(3);
+        config.data.color_jitter = Some(ColorJitter { hue: 0.1, ..Default::default() });
+        let old = config.to_toml().replace("color", "colour");
+        assert_eq!(old.matches("colour_").count(), 3, "{old}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, old).unwrap();
+        assert_eq!(TrainConfig::read(&path).unwrap(), config);
     }
 
     #[test]
@@ -333,7 +385,7 @@ mod tests {
         assert_eq!(message(|c| c.batch_size = 0), "batch_size is 0, but it must be at least 1");
         assert!(message(|c| c.solver.learning_rate = -1.0).contains("solver.learning_rate is -1"));
         assert!(message(|c| c.solver.momentum = 1.0).contains("solver.momentum is 1"));
-        assert!(message(|c| c.data.colour_noise = f32::NAN).contains("data.colour_noise is NaN"));
+        assert!(message(|c| c.data.color_noise = f32::NAN).contains("data.color_noise is NaN"));
         assert!(message(|c| c.seed = u64::MAX).contains("seed is 18446744073709551615"));
         assert!(message(|c| c.data.hold_out = 1.0).contains("data.hold_out is 1"));
         assert!(message(|c| c.label_smoothing = 1.0).contains("label_smoothing is 1"));

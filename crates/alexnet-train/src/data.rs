@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alexnet_data::{
-    Augment, CacheOutcome, Centring, DataSet, LoaderConfig, MeanAlignment, MeanImage, Mode, Pipeline, PixelScale,
-    Preprocess, ResizeFilter, ResizeRule, Sample, SideRounding, Split, Statistics,
+    Augment, CacheOutcome, Centering, DataLoaderConfig, Dataset, MeanAlignment, MeanImage, Pipeline, PixelScale,
+    Preprocess, ResizeFilter, ResizeRule, Sample, SideRounding, Split, Statistics, Views,
 };
 use alexnet_model::{ChannelOrder, InputSpec, Mean, Model, PixelRange, Preparation};
 
@@ -16,20 +16,20 @@ use crate::error::{Error, Result};
 pub fn preprocess(spec: &InputSpec) -> Preprocess {
     let (source_size, crop_size) = (spec.source_size as u32, spec.size as u32);
     let shorter = |rounding| ResizeRule::ShorterSide { size: source_size, rounding };
-    let (resize, filter, centring) = match spec.preparation {
-        Preparation::Alexnet2012 => (shorter(SideRounding::Nearest), ResizeFilter::AreaOrCubic, Centring::Down),
+    let (resize, filter, centering) = match spec.preparation {
+        Preparation::Alexnet2012 => (shorter(SideRounding::Nearest), ResizeFilter::AreaOrCubic, Centering::Down),
         Preparation::Caffe => {
             let warp = ResizeRule::Warp { width: source_size, height: source_size };
-            (warp, ResizeFilter::Lanczos3, Centring::Down)
+            (warp, ResizeFilter::Lanczos3, Centering::Down)
         }
-        Preparation::Torchvision => (shorter(SideRounding::Down), ResizeFilter::Bilinear, Centring::HalfToEven),
+        Preparation::Torchvision => (shorter(SideRounding::Down), ResizeFilter::Bilinear, Centering::HalfToEven),
     };
     Preprocess {
         resize,
         filter,
         source_size,
         crop_size,
-        centring,
+        centering,
         channel_order: match spec.channel_order {
             ChannelOrder::Rgb => alexnet_data::ChannelOrder::Rgb,
             ChannelOrder::Bgr => alexnet_data::ChannelOrder::Bgr,
@@ -40,7 +40,7 @@ pub fn preprocess(spec: &InputSpec) -> Preprocess {
         },
         mean: match spec.mean {
             Mean::Channels(values) => alexnet_data::Mean::Channels(values),
-            Mean::CentreOfImage => alexnet_data::Mean::Image { alignment: MeanAlignment::Centre },
+            Mean::CentreOfImage => alexnet_data::Mean::Image { alignment: MeanAlignment::Center },
             Mean::Image => alexnet_data::Mean::Image { alignment: MeanAlignment::AtCrop },
         },
         std: spec.std,
@@ -58,7 +58,7 @@ pub struct RunData {
     pub val: Arc<[Sample]>,
     /// From file to network, with the augmentation.
     pub pipeline: Arc<Pipeline>,
-    /// The epoch from which on there is no colour noise, counted from 0, and the pipeline without it.
+    /// The epoch from which on there is no color noise, counted from 0, and the pipeline without it.
     noiseless: Option<(u32, Arc<Pipeline>)>,
     /// Where the network's preprocessing subtracts one.
     pub mean_image: Option<Arc<MeanImage>>,
@@ -70,7 +70,7 @@ pub struct RunData {
 
 impl RunData {
     /// Opens `config.path`, divides it where it has no validation split, and computes (or finds) its mean image and
-    /// colour statistics where the network or the augmentation needs them; `mean_image`, where it is given, stands in for
+    /// color statistics where the network or the augmentation needs them; `mean_image`, where it is given, stands in for
     /// the images' own. `progress(done, total)` is called meanwhile.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl RunData {
         workers: usize,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
-        let set = DataSet::open(&config.path)?;
+        let set = Dataset::open(&config.path)?;
         let ignored_files = set.train.ignored + set.val.as_ref().map_or(0, |val| val.ignored);
         let has_val = set.val.is_some();
         let (train, val) = match set.val {
@@ -93,7 +93,7 @@ impl RunData {
         let mut augment = config.augment();
         let (mut mean_image, mut cache) = (mean_image.filter(|_| spec.mean.needs_image()), None);
         let needs_own = spec.mean.needs_image() && mean_image.is_none();
-        if needs_own || config.colour_noise > 0.0 {
+        if needs_own || config.color_noise > 0.0 {
             let progress: &dyn Fn(usize, usize) = &|done, total| progress(done, total);
             // Those that came with the set, unless they are of other squares or of images that are now held out.
             let own = set.statistics.as_ref().filter(|_| has_val).and_then(|own| own.suit(&preprocess));
@@ -110,13 +110,13 @@ impl RunData {
                 }
             };
             mean_image = mean_image.or_else(|| needs_own.then(|| statistics.mean_image.clone()));
-            if config.colour_noise > 0.0 {
-                augment.colour_noise = Some(statistics.colour_noise(config.colour_noise));
+            if config.color_noise > 0.0 {
+                augment.color_noise = Some(statistics.color_noise(config.color_noise));
             }
         }
-        let noiseless = match config.colour_noise_epochs {
+        let noiseless = match config.color_noise_epochs {
             Some(epochs) => {
-                let augment = Augment { colour_noise: None, ..augment };
+                let augment = Augment { color_noise: None, ..augment };
                 Some((epochs, Arc::new(Pipeline::new(preprocess, augment, mean_image.clone())?)))
             }
             None => None,
@@ -183,11 +183,17 @@ pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<(Split, bool
 const MAX_WORKERS: usize = 16;
 
 /// How a loader of this crate is set up; what differs is given.
-pub(crate) fn loader(config: &DataConfig, batch_size: usize, workers: usize, mode: Mode) -> LoaderConfig {
+pub(crate) fn loader(config: &DataConfig, batch_size: usize, workers: usize, views: Views) -> DataLoaderConfig {
     let workers = workers.min(MAX_WORKERS);
     // One batch being used, and one being made by each worker.
     let prefetch = workers + 1;
-    LoaderConfig { workers, prefetch, mode, on_bad_sample: config.on_bad_sample, ..LoaderConfig::eval(batch_size) }
+    DataLoaderConfig {
+        workers,
+        prefetch,
+        views,
+        on_bad_sample: config.on_bad_sample,
+        ..DataLoaderConfig::eval(batch_size)
+    }
 }
 
 /// A data set's name: that of its folder.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use alexnet_data::{LoaderConfig, Pipeline, Sample};
+use alexnet_data::{DataLoaderConfig, Pipeline, Sample};
 use alexnet_model::{Network, Tape};
 
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl Ensemble {
         &mut self,
         network: &Network,
         pipeline: &Arc<Pipeline>,
-        config: LoaderConfig,
+        config: DataLoaderConfig,
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Evaluation>> {
         let classes = network.spec().classes();
@@ -97,7 +97,7 @@ mod tests {
     use crate::evaluate::evaluate;
     use crate::{model_pipeline, top_k};
     use alexnet_data::shapes::{self, ShapesConfig};
-    use alexnet_data::{DataSet, Location, Mode};
+    use alexnet_data::{Dataset, Location, Views};
     use alexnet_model::{Model, build};
     use candle_core::{Device, Tensor};
 
@@ -108,7 +108,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = ShapesConfig { train: 10, val: 10, ..Default::default() };
         shapes::prepare(folder.path(), &config, 2, &|_, _| {}).unwrap();
-        let samples: Arc<[Sample]> = DataSet::open(folder.path()).unwrap().val.unwrap().samples.into();
+        let samples: Arc<[Sample]> = Dataset::open(folder.path()).unwrap().val.unwrap().samples.into();
         let member = |arch, seed| {
             let network = Network::new(build(arch, 10).unwrap(), seed, &[Device::Cpu]).unwrap();
             // Logits of the order of one, so that the networks differ.
@@ -122,8 +122,8 @@ mod tests {
             (model.network, pipeline)
         };
         let members = [member("alexnet-torchvision", 1), member("caffenet", 2)];
-        for mode in [Mode::Eval, Mode::TenViews] {
-            let config = LoaderConfig { mode, ..LoaderConfig::eval(4) };
+        for views in [Views::Center, Views::Ten] {
+            let config = DataLoaderConfig { views, ..DataLoaderConfig::eval(4) };
             let mut ensemble = Ensemble::new(samples.clone());
             for (network, pipeline) in &members {
                 let progress = &mut |_, _| ControlFlow::Continue(());
@@ -136,10 +136,10 @@ mod tests {
             for sample in samples.iter() {
                 let mut mean = vec![0f32; 10];
                 for (network, pipeline) in &members {
-                    let views = pipeline.load(&sample.location.path(), mode).unwrap();
+                    let pixels = pipeline.load(&sample.location.path(), views).unwrap();
                     let [c, h, w] = network.spec().input_size();
-                    let images = Tensor::from_vec(views, (mode.views(), c, h, w), &Device::Cpu).unwrap();
-                    let row = probabilities(&network.inference().forward(&images).unwrap(), mode.views()).unwrap();
+                    let images = Tensor::from_vec(pixels, (views.count(), c, h, w), &Device::Cpu).unwrap();
+                    let row = probabilities(&network.inference().forward(&images).unwrap(), views.count()).unwrap();
                     mean.iter_mut().zip(&row[0]).for_each(|(mean, value)| *mean += value / 2.0);
                 }
                 loss -= f64::from(mean[sample.label as usize]).ln() / samples.len() as f64;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use alexnet_data::{BadSample, BadSampleBudget, Batch, LoaderConfig, Pipeline, Sample};
+use alexnet_data::{BadSample, BadSampleBudget, Batch, DataLoaderConfig, Pipeline, Sample};
 use alexnet_kernels::softmax_cross_entropy;
 use alexnet_model::{Mode, Network, Tape};
 use candle_core::{DType, Tensor};
@@ -34,10 +34,10 @@ pub struct Images<'a> {
     /// From file to network.
     pub pipeline: &'a Arc<Pipeline>,
     /// How they are loaded, and in how many views.
-    pub config: LoaderConfig,
+    pub config: DataLoaderConfig,
 }
 
-/// Runs `network` over `images`. With ten views (`config.mode`), an image's probabilities are the mean of those of its
+/// Runs `network` over `images`. With ten views (`config.views`), an image's probabilities are the mean of those of its
 /// views (Krizhevsky et al. 2012, section 4.1), and its loss is −ln of the mean probability of its label.
 ///
 /// `progress(images done, in all)` is called after each batch; where it breaks, there is no result.
@@ -82,7 +82,7 @@ pub(crate) fn walk(
         }
     }
     let images_per_second = metrics.images as f64 / start.elapsed().as_secs_f64();
-    Ok(Some(Evaluation { metrics, views: config.mode.views(), images_per_second, bad }))
+    Ok(Some(Evaluation { metrics, views: config.views.count(), images_per_second, bad }))
 }
 
 fn add_batch(batch: &Batch, logits: &Tensor, metrics: &mut Metrics) -> Result<()> {
@@ -111,7 +111,7 @@ pub(crate) fn add_probabilities(probabilities: &[f32], label: u32, metrics: &mut
     metrics.add(-(if own < smallest { smallest } else { own }).ln(), probabilities, label);
 }
 
-/// The probabilities of each image, averaged over its `views` neighbouring rows of `logits`.
+/// The probabilities of each image, averaged over its `views` neighboring rows of `logits`.
 ///
 /// # Errors
 /// Logits that are not a matrix of `f32`.

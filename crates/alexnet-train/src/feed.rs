@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use alexnet_data::{Batch, ChannelOrder, Loader, LoaderConfig, Mode, Pipeline, Pixels, Sample, ViewNumbers};
+use alexnet_data::{
+    Batch, BatchImages, Bytes, ChannelOrder, DataLoader, DataLoaderConfig, Pipeline, Pixels, Sample, ViewNumbers, Views,
+};
 use alexnet_kernels::pixels::{NUMBERS, PixelsParams, normalize_into};
 use alexnet_kernels::transfer::Upload;
 use alexnet_model::Network;
@@ -15,7 +17,7 @@ use crate::error::Result;
 
 /// An epoch's batches, on their way to one network.
 pub struct Feed {
-    loader: Loader,
+    loader: DataLoader,
     pixels: Pixels,
     device: Device,
     channels: [usize; 3],
@@ -31,26 +33,31 @@ impl Feed {
     /// The way that suits the network's device and what is done to the images; `config.pixels` is not looked at.
     ///
     /// # Errors
-    /// As [`Loader::new`]; a device that is out of memory.
+    /// As [`DataLoader::new`]; a device that is out of memory.
     pub fn new(
         network: &Network,
         samples: Arc<[Sample]>,
         pipeline: &Arc<Pipeline>,
-        config: LoaderConfig,
+        config: DataLoaderConfig,
     ) -> Result<Self> {
-        let bytes = config.mode != Mode::Train || pipeline.augment().ends_in_bytes();
+        let bytes = config.views != Views::Random || pipeline.augment().ends_in_bytes();
         let pixels = if bytes && !network.input_device().is_cpu() { Pixels::Bytes } else { Pixels::Floats };
-        Self::with(network, samples, pipeline, LoaderConfig { pixels, ..config })
+        Self::with(network, samples, pipeline, DataLoaderConfig { pixels, ..config })
     }
 
-    fn with(network: &Network, samples: Arc<[Sample]>, pipeline: &Arc<Pipeline>, config: LoaderConfig) -> Result<Self> {
+    fn with(
+        network: &Network,
+        samples: Arc<[Sample]>,
+        pipeline: &Arc<Pipeline>,
+        config: DataLoaderConfig,
+    ) -> Result<Self> {
         let device = network.input_device().clone();
         let mean = match config.pixels {
             Pixels::Floats => None,
             Pixels::Bytes => pipeline.scaled_mean(),
         };
         Ok(Self {
-            loader: Loader::new(samples, pipeline.clone(), config)?,
+            loader: DataLoader::new(samples, pipeline.clone(), config)?,
             pixels: config.pixels,
             channels: match pipeline.preprocess().channel_order {
                 ChannelOrder::Rgb => [0, 1, 2],
@@ -95,11 +102,12 @@ impl Feed {
 
     /// Sends a batch's bytes, whose memory goes back to the loader.
     fn send(&mut self, mut batch: Batch) -> Result<Batch> {
-        if !batch.bytes.pixels.is_empty() {
-            self.upload.start(&batch.bytes.pixels)?;
-        }
-        if self.pixels == Pixels::Bytes {
-            self.loader.recycle_bytes(std::mem::take(&mut batch.bytes.pixels));
+        if let BatchImages::Bytes(bytes) = &mut batch.images {
+            if !bytes.pixels.is_empty() {
+                self.upload.start(&bytes.pixels)?;
+            }
+            let pixels = std::mem::take(&mut bytes.pixels);
+            self.loader.recycle(BatchImages::Bytes(Bytes { pixels, numbers: Vec::new() }));
         }
         Ok(batch)
     }
@@ -110,12 +118,14 @@ impl Feed {
         if n == 0 {
             return Ok((batch, None));
         }
-        if self.pixels == Pixels::Floats {
-            // On a processor this takes the loader's memory as it is.
-            let images = Tensor::from_vec(std::mem::take(&mut batch.images), (n, c, h, w), &self.device)?;
-            return Ok((batch, Some(images)));
-        }
-        let numbers: Vec<f32> = batch.bytes.numbers.iter().flat_map(row).collect();
+        let numbers: Vec<f32> = match &mut batch.images {
+            BatchImages::Floats(floats) => {
+                // On a processor this takes the loader's memory as it is.
+                let images = Tensor::from_vec(std::mem::take(floats), (n, c, h, w), &self.device)?;
+                return Ok((batch, Some(images)));
+            }
+            BatchImages::Bytes(bytes) => bytes.numbers.iter().flat_map(row).collect(),
+        };
         let numbers = Tensor::from_vec(numbers, (n, NUMBERS), &self.device)?;
         let images = match self.images.take().filter(|images| images.dims() == [n, h, w, c]) {
             Some(images) => images,
@@ -144,7 +154,7 @@ fn row(numbers: &ViewNumbers) -> [f32; NUMBERS] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alexnet_data::{Augment, ColourNoise, DataSet, Mean, MeanAlignment, MeanImage, Preprocess, shapes};
+    use alexnet_data::{Augment, ColorNoise, Dataset, Mean, MeanAlignment, MeanImage, Preprocess, shapes};
     use alexnet_kernels::with_host_kernels;
     use alexnet_testing::{assert_same_bits, skip, uniform};
 
@@ -154,34 +164,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = shapes::ShapesConfig { train: 20, val: 10, ..Default::default() };
         shapes::prepare(folder.path(), &config, 2, &|_, _| {}).unwrap();
-        let samples: Arc<[Sample]> = DataSet::open(folder.path()).unwrap().train.samples.into();
+        let samples: Arc<[Sample]> = Dataset::open(folder.path()).unwrap().train.samples.into();
         let network = Network::new(alexnet_model::build("alexnet", 10).unwrap(), 0, &[Device::Cpu]).unwrap();
         let image = |size: u32| {
             let values = uniform("mean image", 0, 3 * (size * size) as usize).into_iter().map(|v| 127.0 * (v + 1.0));
             Arc::new(MeanImage { size, values: values.collect() })
         };
-        let noise = Augment { colour_noise: Some(ColourNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
+        let noise = Augment { color_noise: Some(ColorNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
         let base = Preprocess::ALEXNET_2012;
         let with_mean = |alignment| Preprocess { mean: Mean::Image { alignment }, ..base };
         let cases = [
-            ("2012", with_mean(MeanAlignment::Centre), noise, Mode::Train),
+            ("2012", with_mean(MeanAlignment::Center), noise, Views::Random),
             (
                 "Caffe",
                 Preprocess { channel_order: ChannelOrder::Bgr, ..with_mean(MeanAlignment::AtCrop) },
                 noise,
-                Mode::Train,
+                Views::Random,
             ),
-            ("channels", Preprocess { mean: Mean::Channels([120.0, 115.0, 100.0]), ..base }, noise, Mode::Train),
-            ("no mean", Preprocess { mean: Mean::None, ..base }, Augment::NONE, Mode::Eval),
-            ("ten views", with_mean(MeanAlignment::AtCrop), Augment::NONE, Mode::TenViews),
+            ("channels", Preprocess { mean: Mean::Channels([120.0, 115.0, 100.0]), ..base }, noise, Views::Random),
+            ("no mean", Preprocess { mean: Mean::None, ..base }, Augment::NONE, Views::Center),
+            ("ten views", with_mean(MeanAlignment::AtCrop), Augment::NONE, Views::Ten),
         ];
         let compared = with_host_kernels(false, || {
-            for (name, preprocess, augment, mode) in cases {
+            for (name, preprocess, augment, views) in cases {
                 let pipeline = Pipeline::new(preprocess, augment, Some(image(preprocess.source_size))).unwrap();
                 let pipeline = Arc::new(pipeline);
                 // Two batches, of which the bytes of the second are sent while the first is looked at.
                 let [floats, bytes] = [Pixels::Floats, Pixels::Bytes].map(|pixels| {
-                    let config = LoaderConfig { mode, pixels, ..LoaderConfig::train(7, 3, 1) };
+                    let config = DataLoaderConfig { views, pixels, ..DataLoaderConfig::train(7, 3, 1) };
                     let mut feed = Feed::with(&network, samples.clone(), &pipeline, config).unwrap();
                     let mut seen = Vec::new();
                     for _ in 0..2 {

@@ -17,7 +17,7 @@ mod solver;
 mod trainer;
 
 pub use checkpoint::State;
-pub use config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig};
+pub use config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig, WithSchedule};
 pub use data::{RunData, evaluation_images, model_pipeline, preprocess};
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};

@@ -56,11 +56,11 @@ fn chart(
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..epochs.max(1) as f64, 0.0..highest)?;
     chart.configure_mesh().x_desc("epoch").y_desc(what).light_line_style(WHITE.mix(0.0)).x_labels(8).draw()?;
-    for (name, colour, points) in curves {
-        let (colour, points) = (*colour, points.clone());
-        chart.draw_series(points.iter().map(|&point| Circle::new(point, 2, colour.filled())))?;
-        let line = chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
-        line.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    for (name, color, points) in curves {
+        let (color, points) = (*color, points.clone());
+        chart.draw_series(points.iter().map(|&point| Circle::new(point, 2, color.filled())))?;
+        let line = chart.draw_series(LineSeries::new(points, color.stroke_width(2)))?;
+        line.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
     }
     chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
     Ok(())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use alexnet_data::{OnBadSample, RandomResizedCrop};
 use alexnet_model::{Precision, build};
 
-use crate::config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig};
+use crate::config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig, WithSchedule};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 
@@ -22,6 +22,7 @@ impl TrainConfig {
             weight_decay: if torchvision { 0.0001 } else { 0.0005 },
             bias_learning_rate_factor: if torchvision { 1.0 } else { 2.0 },
             bias_weight_decay_factor: if torchvision { 1.0 } else { 0.0 },
+            freeze: 0,
             exceptions: Vec::new(),
         };
         let (schedule, bias_schedule) = if torchvision {
@@ -49,23 +50,24 @@ impl TrainConfig {
                 on_bad_sample: OnBadSample::Skip,
                 random_crop: true,
                 flip: true,
-                colour_noise: if torchvision { 0.0 } else { 0.1 },
-                colour_noise_epochs: None,
+                color_noise: if torchvision { 0.0 } else { 0.1 },
+                color_noise_epochs: None,
                 mixup: None,
                 cutmix: None,
                 random_resized_crop: torchvision.then(RandomResizedCrop::default),
-                colour_jitter: None,
+                color_jitter: None,
                 random_erasing: None,
             },
             solver,
             schedule,
             bias_schedule,
+            with_schedule: None,
         }
     }
 
     /// This recipe as it was lowered by hand in run #145, whose network is the paper's: 91 epochs, the rate of weights a
     /// tenth from epoch 25, 51 and 79 on, that of biases never; the first layer's weights at a tenth of the others from 67
-    /// on, when the colour noise ended, and the layer frozen from 72 on. Exceptions that are there already outrank it.
+    /// on, when the color noise ended, and the layer frozen from 72 on. Exceptions that are there already outrank it.
     ///
     /// # Errors
     /// An unknown variant.
@@ -74,28 +76,19 @@ impl TrainConfig {
     /// The notes in `layers/layer-params-145.cfg` of the 2012 code, which do not say whether a change came before or after the
     /// epoch that it is noted at, and count from 1: each may be off by one.
     pub fn hand_of_2012(self) -> Result<Self> {
-        let mut config = self.without_hand_of_2012()?;
-        config.epochs = 91;
-        config.schedule = Schedule::Steps { epochs: vec![25, 51, 79], factor: 0.1 };
-        config.bias_schedule = Some(Schedule::Constant);
-        config.data.colour_noise_epochs = Some(NOISY_EPOCHS);
-        let own = std::mem::replace(&mut config.solver.exceptions, hand_of_2012(&config.arch)?.into());
-        config.solver.exceptions.extend(own);
-        Ok(config)
-    }
-
-    /// This configuration without what [`TrainConfig::hand_of_2012`] does to the first layer and to the colour noise, for
-    /// other schedules.
-    ///
-    /// # Errors
-    /// An unknown variant.
-    pub fn without_hand_of_2012(mut self) -> Result<Self> {
-        let hand = hand_of_2012(&self.arch)?;
-        if hand.iter().all(|exception| self.solver.exceptions.contains(exception)) {
-            self.solver.exceptions.retain(|exception| !hand.contains(exception));
-            self.data.colour_noise_epochs = self.data.colour_noise_epochs.filter(|&epochs| epochs != NOISY_EPOCHS);
-        }
-        Ok(self)
+        let first = weight_layers(&self.arch)?.swap_remove(0);
+        let slow = SolverException::new(format!("{first}.weight"), 0.1).from_epoch(NOISY_EPOCHS);
+        let frozen = SolverException::new(first, 0.0).from_epoch(72);
+        Ok(Self {
+            epochs: 91,
+            schedule: Schedule::Steps { epochs: vec![25, 51, 79], factor: 0.1 },
+            bias_schedule: Some(Schedule::Constant),
+            with_schedule: Some(WithSchedule {
+                color_noise_epochs: Some(NOISY_EPOCHS),
+                exceptions: vec![slow, frozen],
+            }),
+            ..self
+        })
     }
 
     /// This recipe, starting from the weights in `weights`, a model file or a run's folder: the learning rate is a tenth of
@@ -116,7 +109,7 @@ impl TrainConfig {
         self.solver.exceptions.push(SolverException::new(last, 10.0));
         (self.epochs, self.batch_size) = (30, 32);
         self.schedule = Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 };
-        self.bias_schedule = None;
+        (self.bias_schedule, self.with_schedule) = (None, None);
         Ok(self)
     }
 
@@ -131,23 +124,13 @@ impl TrainConfig {
             let rule = format!("{} has {} layers with weights, and the last has to learn", self.arch, layers.len());
             return Err(Error::Config { what: "freeze".into(), found: count.to_string(), rule });
         }
-        // In the place of those that are there, so that saying it again changes nothing.
-        let freezes = |old: &SolverException| old.learning_rate_factor == 0.0 && old.from_epoch == 0;
-        self.solver.exceptions.retain(|old| !freezes(old) || !layers.contains(&old.of));
-        self.solver.exceptions.extend(layers.into_iter().take(count).map(|of| SolverException::new(of, 0.0)));
+        self.solver.freeze = count;
         Ok(self)
     }
 }
 
-/// Epochs with colour noise in run #145.
+/// Epochs with color noise in run #145.
 const NOISY_EPOCHS: u32 = 67;
-
-/// What run #145 did to its first layer.
-fn hand_of_2012(arch: &str) -> Result<[SolverException; 2]> {
-    let first = weight_layers(arch)?.swap_remove(0);
-    let weight = SolverException::new(format!("{first}.weight"), 0.1);
-    Ok([weight.from_epoch(NOISY_EPOCHS), SolverException::new(first, 0.0).from_epoch(72)])
-}
 
 /// The layers that have weights, in their order.
 fn weight_layers(arch: &str) -> Result<Vec<String>> {
@@ -173,20 +156,22 @@ mod tests {
         let config = plain.clone().hand_of_2012().unwrap();
         config.validate().unwrap();
         assert_eq!(config.clone().hand_of_2012().unwrap(), config);
-        let taken = TrainConfig { epochs: 90, ..config.clone() }.without_hand_of_2012().unwrap();
-        assert_eq!((taken.solver, taken.data), (plain.solver.clone(), plain.data.clone()));
-        let mut later = config.clone();
-        later.solver.exceptions.insert(0, SolverException::new("fc8", 2.0));
-        assert_eq!(later.without_hand_of_2012().unwrap().solver.exceptions, [SolverException::new("fc8", 2.0)]);
+        // What was set before is still there, and outranks it.
+        assert_eq!((&config.solver, &config.data), (&plain.solver, &plain.data));
+        let mut own = plain.clone();
+        own.solver.exceptions = vec![SolverException::new("fc8", 2.0)];
+        let own = own.hand_of_2012().unwrap().scheduled_solver().exceptions;
+        let names: Vec<&str> = own.iter().map(|exception| exception.of.as_str()).collect();
+        assert_eq!(names, ["conv1.weight", "conv1", "fc8"]);
         // A layer that is frozen from the start stays so, and neither order nor saying it again makes a difference.
         let frozen = config.clone().freeze(2).unwrap();
         assert_eq!(plain.freeze(2).unwrap().hand_of_2012().unwrap(), frozen);
         assert_eq!(frozen.clone().hand_of_2012().unwrap().freeze(2).unwrap(), frozen);
         let network = Network::new(build("alexnet", 2).unwrap(), 0, &[Device::Cpu]).unwrap();
-        let mut solver = Solver::new(&frozen.solver, &network).unwrap();
+        let mut solver = Solver::new(&frozen.scheduled_solver(), &network).unwrap();
         solver.start_epoch(68);
         assert!(!solver.learns(0) && !solver.learns(2) && solver.learns(4));
-        let mut solver = Solver::new(&config.solver, &network).unwrap();
+        let mut solver = Solver::new(&config.scheduled_solver(), &network).unwrap();
         let bias = config.bias_schedule.clone().unwrap();
         // epsw of conv1, of all others, and epsb, as the notes have them.
         let notes = [(0, 0.01, 0.01), (24, 0.01, 0.01), (25, 1e-3, 1e-3), (51, 1e-4, 1e-4), (66, 1e-4, 1e-4)];
@@ -208,7 +193,7 @@ mod tests {
                 assert!((found - expected).abs() <= 1e-9 * expected, "{name} in epoch {epoch}: {found}");
             }
         }
-        assert_eq!((config.epochs, config.data.colour_noise_epochs), (91, Some(67)));
+        assert_eq!((config.epochs, config.scheduled_data().color_noise_epochs), (91, Some(67)));
     }
 
     #[test]
@@ -219,8 +204,7 @@ mod tests {
         assert_eq!((tuned.weights.clone(), tuned.solver.learning_rate), (Some("weights".into()), 0.001));
         let exceptions: Vec<(&str, f64)> =
             tuned.solver.exceptions.iter().map(|e| (e.of.as_str(), e.learning_rate_factor)).collect();
-        let frozen = ["features.0", "features.3", "features.6", "features.8", "features.10"].map(|of| (of, 0.0));
-        assert_eq!(exceptions, [&[("classifier.6", 10.0)], &frozen[..]].concat());
+        assert_eq!((exceptions, tuned.solver.freeze), (vec![("classifier.6", 10.0)], 5));
         assert_eq!(tuned.clone().freeze(5).unwrap(), tuned);
         assert_ne!(tuned.clone().freeze(3).unwrap(), tuned);
         let message = config.freeze(8).unwrap_err().to_string();

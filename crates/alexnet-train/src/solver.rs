@@ -79,6 +79,9 @@ impl Solver {
     /// Goes on to an epoch, counted from 0: other exceptions may count in it.
     pub fn start_epoch(&mut self, epoch: u32) {
         let config = &self.config;
+        let mut layers: Vec<&String> = self.names.iter().map(|(layer, ..)| layer).collect();
+        layers.dedup();
+        layers.truncate(config.freeze);
         let factors = |(layer, name, role): &(String, String, Role)| {
             let (mut learning_rate, mut weight_decay) = match role {
                 Role::Weight => (1.0, 1.0),
@@ -88,6 +91,9 @@ impl Solver {
             if let Some(exception) = config.exceptions.iter().rev().find(counts) {
                 learning_rate *= exception.learning_rate_factor;
                 weight_decay *= exception.weight_decay_factor;
+            }
+            if layers.contains(&layer) {
+                learning_rate = 0.0;
             }
             Factors { learning_rate, weight_decay, role: *role }
         };
@@ -232,6 +238,12 @@ mod tests {
         let alone = run(&SolverConfig { exceptions: Vec::new(), ..config.clone() }, &[rates, rates]);
         assert_eq!(values[2], alone[2]);
         assert!((1.0 - values[3] - 5.0 * (1.0 - alone[3])).abs() < 1e-6, "{values:?} {alone:?}");
+
+        let frozen = SolverConfig { freeze: 1, exceptions: vec![exception("a", 3.0)], ..config.clone() };
+        let values = run(&frozen, &[rates, rates]);
+        assert_eq!((&values[..2], &values[2..]), (&[1.0, 1.0][..], &alone[2..]), "whatever else is said of it");
+        let message = Solver::new(&SolverConfig { freeze: 2, ..frozen }, &network()).unwrap_err().to_string();
+        assert!(message.contains("every layer in epoch 1 is 0"), "{message}");
 
         config.exceptions = vec![exception("c", 0.0)];
         let message = Solver::new(&config, &network()).unwrap_err().to_string();

@@ -1,16 +1,15 @@
 //! One file: in pieces where the connection breaks, checked before it has its name.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use hf_hub::api::sync::ApiRepo;
-use sha2::{Digest, Sha256};
 
-use super::store::Store;
+use super::store::{Store, disk, sha256_of};
 use super::{Hub, RemoteFile};
 
 const ATTEMPTS: u32 = 5;
@@ -234,20 +233,6 @@ fn receive(
 
 fn broken(error: Error, further: bool) -> Failure {
     if further { Failure::Progressed(error) } else { Failure::transient(error) }
-}
-
-pub(super) fn disk(error: io::Error, path: &Path) -> Error {
-    anyhow!(error).context(format!("cannot write {}", path.display()))
-}
-
-pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
-    let (mut file, mut sum, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => sum.update(&buffer[..count]),
-        }
-    }
 }
 
 /// A path in a URL: everything but what may stand there as it is becomes `%xx`.

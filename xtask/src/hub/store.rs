@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
+use sha2::{Digest, Sha256};
 
 use super::RemoteFile;
-use super::download::{disk, sha256_of};
 
 /// What was downloaded: names and sums.
 const RECORD: &str = "hub.json";
@@ -123,4 +123,18 @@ fn parquet_files(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+pub(super) fn disk(error: io::Error, path: &Path) -> Error {
+    anyhow!(error).context(format!("cannot write {}", path.display()))
+}
+
+pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
+    let (mut file, mut sum, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => sum.update(&buffer[..count]),
+        }
+    }
 }

@@ -10,7 +10,7 @@ pub fn complaints(packages: &[Package]) -> Vec<String> {
             complain("has no description");
         }
         if package.license.as_deref() != Some("MIT OR Apache-2.0") {
-            complain("its licence is not MIT OR Apache-2.0");
+            complain("its license is not MIT OR Apache-2.0");
         }
         if package.readme.is_none() {
             complain("has no readme");

@@ -1,6 +1,6 @@
 //! The arguments about what is done to training images.
 
-use alexnet_data::{ColourJitter, RandomErasing};
+use alexnet_data::{ColorJitter, RandomErasing};
 use alexnet_train::TrainConfig;
 use clap::ValueEnum;
 
@@ -12,24 +12,24 @@ pub struct AugmentArgs {
     #[arg(long, value_name = "WHICH")]
     crop: Option<CropKind>,
 
-    /// Strength of the paper's colour noise, in units of the set's own standard deviations; 0 is none [default: 0.1,
+    /// Strength of the paper's color noise, in units of the set's own standard deviations; 0 is none [default: 0.1,
     /// torchvision's 0].
-    #[arg(long, value_name = "STRENGTH")]
-    colour_noise: Option<f32>,
+    #[arg(long, alias = "colour-noise", value_name = "STRENGTH")]
+    color_noise: Option<f32>,
 
     /// Random brightness, contrast, saturation and hue, by so much at the most, such as 0.4,0.4,0.4,0.1 [default: none].
-    #[arg(long, value_name = "B,C,S,H", value_parser = colour_jitter)]
-    colour_jitter: Option<ColourJitter>,
+    #[arg(long, alias = "colour-jitter", value_name = "B,C,S,H", value_parser = color_jitter)]
+    color_jitter: Option<ColorJitter>,
 
     /// How many of the images lose a rectangle, 0 to 1 [default: 0].
     #[arg(long, value_name = "SHARE")]
     random_erasing: Option<f32>,
 
-    /// Blend neighbours in a batch and their labels, by this alpha, such as 0.2 [default: 0, none].
+    /// Blend neighbors in a batch and their labels, by this alpha, such as 0.2 [default: 0, none].
     #[arg(long, value_name = "ALPHA")]
     mixup: Option<f32>,
 
-    /// Exchange rectangles of neighbours in a batch and their labels, by this alpha, such as 1; together with --mixup,
+    /// Exchange rectangles of neighbors in a batch and their labels, by this alpha, such as 1; together with --mixup,
     /// each has half of the batches [default: 0, none].
     #[arg(long, value_name = "ALPHA")]
     cutmix: Option<f32>,
@@ -41,19 +41,20 @@ pub struct AugmentArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CropKind {
-    /// The centre, as in evaluation.
-    Centre,
+    /// The center, as in evaluation.
+    #[value(alias = "centre")]
+    Center,
     /// A random place in the image's central square: the paper's.
     Square,
     /// A part of random size and proportions of the whole image: torchvision's RandomResizedCrop.
     Resized,
 }
 
-fn colour_jitter(text: &str) -> Result<ColourJitter, String> {
+fn color_jitter(text: &str) -> Result<ColorJitter, String> {
     let numbers: Vec<f32> = text.split(',').map_while(|number| number.trim().parse().ok()).collect();
     match numbers.as_slice() {
         &[brightness, contrast, saturation, hue] if text.split(',').count() == 4 => {
-            Ok(ColourJitter { brightness, contrast, saturation, hue })
+            Ok(ColorJitter { brightness, contrast, saturation, hue })
         }
         _ => Err("four numbers are needed, with commas between them: brightness, contrast, saturation, hue".into()),
     }
@@ -63,16 +64,16 @@ impl AugmentArgs {
     pub fn apply(&self, config: &mut TrainConfig) {
         let data = &mut config.data;
         if let Some(kind) = self.crop {
-            data.random_crop = kind != CropKind::Centre;
+            data.random_crop = kind != CropKind::Center;
             // The ranges that a configuration file gives stay.
             let rule = data.random_resized_crop.unwrap_or_default();
             data.random_resized_crop = (kind == CropKind::Resized).then_some(rule);
         }
-        if let Some(strength) = self.colour_noise {
-            data.colour_noise = strength;
+        if let Some(strength) = self.color_noise {
+            data.color_noise = strength;
         }
-        if let Some(jitter) = self.colour_jitter {
-            data.colour_jitter = (jitter != ColourJitter::default()).then_some(jitter);
+        if let Some(jitter) = self.color_jitter {
+            data.color_jitter = (jitter != ColorJitter::default()).then_some(jitter);
         }
         if let Some(probability) = self.random_erasing {
             let rule = data.random_erasing.unwrap_or(RandomErasing::new(0.0));
@@ -114,12 +115,12 @@ mod tests {
     fn options_change_the_augmentation() {
         let plain = TrainConfig::recipe("alexnet", "photos".into());
         assert_eq!(applied("", "alexnet"), plain);
-        let line = "--crop resized --colour-noise 0 --colour-jitter 0.4,0.3,0.2,0.1 --random-erasing 0.25 --mixup 0.2 \
+        let line = "--crop resized --color-noise 0 --color-jitter 0.4,0.3,0.2,0.1 --random-erasing 0.25 --mixup 0.2 \
                     --cutmix 1 --label-smoothing 0.1";
         let mut expected = plain;
         expected.data.random_resized_crop = Some(RandomResizedCrop::default());
-        expected.data.colour_noise = 0.0;
-        expected.data.colour_jitter = Some(ColourJitter { brightness: 0.4, contrast: 0.3, saturation: 0.2, hue: 0.1 });
+        expected.data.color_noise = 0.0;
+        expected.data.color_jitter = Some(ColorJitter { brightness: 0.4, contrast: 0.3, saturation: 0.2, hue: 0.1 });
         expected.data.random_erasing = Some(RandomErasing::new(0.25));
         (expected.data.mixup, expected.data.cutmix, expected.label_smoothing) = (Some(0.2), Some(1.0), 0.1);
         assert_eq!(applied(line, "alexnet"), expected);
@@ -128,17 +129,25 @@ mod tests {
     #[test]
     fn everything_can_be_turned_off() {
         let data =
-            applied("--crop centre --mixup 0 --colour-jitter 0,0,0,0 --random-erasing 0", "alexnet-torchvision").data;
+            applied("--crop center --mixup 0 --color-jitter 0,0,0,0 --random-erasing 0", "alexnet-torchvision").data;
         assert_eq!((data.random_crop, data.random_resized_crop), (false, None));
-        assert_eq!((data.mixup, data.colour_jitter, data.random_erasing), (None, None, None));
+        assert_eq!((data.mixup, data.color_jitter, data.random_erasing), (None, None, None));
         let data = applied("--crop square", "alexnet-torchvision").data;
         assert_eq!((data.random_crop, data.random_resized_crop), (true, None));
     }
 
     #[test]
+    fn old_spellings_are_understood() {
+        let line = "--crop center --color-noise 0.2 --color-jitter 0.1,0,0,0";
+        let old = line.replace("color", "colour").replace("center", "centre");
+        assert_ne!(applied(line, "alexnet"), TrainConfig::recipe("alexnet", "photos".into()));
+        assert_eq!(applied(&old, "alexnet"), applied(line, "alexnet"));
+    }
+
+    #[test]
     fn jitter_needs_four_numbers() {
         for text in ["", "1", "1,2,3", "1,2,3,4,5", "1,2,3,x", "1,,2,3"] {
-            assert!(colour_jitter(text).is_err(), "{text}");
+            assert!(color_jitter(text).is_err(), "{text}");
         }
     }
 }

@@ -15,7 +15,7 @@ pub enum ScheduleKind {
     Dexp,
     /// Half an epoch of warm-up, then half a cosine down to 1/100.
     Cosine,
-    /// By the hand of 2012, run #145: to a tenth after 25, 51 and 79 epochs; the first layer slower after 67, when the colour
+    /// By the hand of 2012, run #145: to a tenth after 25, 51 and 79 epochs; the first layer slower after 67, when the color
     /// noise ends, and frozen after 72.
     #[value(name = "alexnet-2012")]
     Alexnet2012,
@@ -43,6 +43,6 @@ impl ScheduleKind {
             Self::Cosine => (Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 }, None),
             Self::Alexnet2012 => return Ok(TrainConfig { epochs, ..config.hand_of_2012()? }),
         };
-        Ok(TrainConfig { schedule, bias_schedule, ..config })
+        Ok(TrainConfig { schedule, bias_schedule, with_schedule: None, ..config })
     }
 }

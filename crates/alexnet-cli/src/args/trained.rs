@@ -10,7 +10,7 @@ use super::{MachineArgs, archs};
 /// Measure a trained network on a folder of images.
 ///
 /// Takes the folder's `val`, or all of it where it has no splits. With --views 10, an image's probabilities are averaged
-/// over its corners and centre and their mirror images, as in the paper. With --weights more than once, each network is
+/// over its corners and center and their mirror images, as in the paper. With --weights more than once, each network is
 /// measured alone, and then all as one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
@@ -25,7 +25,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
 
-    /// Views per image: its centre, or ten.
+    /// Views per image: its center, or ten.
     #[arg(long, default_value = "1", value_parser = PossibleValuesParser::new(["1", "10"]))]
     pub views: String,
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use alexnet_data::{LoaderConfig, Mode, Sample};
+use alexnet_data::{DataLoaderConfig, Sample, Views};
 use alexnet_model::{Model, Tape};
 use alexnet_train::{Ensemble, Evaluation, Images, Metrics, evaluate, evaluation_images, model_pipeline};
 use anyhow::bail;
@@ -18,12 +18,12 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let ten = args.views == "10";
     // Ten views make ten times the images of a step.
     let batch_size = if ten { args.batch_size.get().div_ceil(10) } else { args.batch_size.get() };
-    let mode = if ten { Mode::TenViews } else { Mode::Eval };
-    let config = LoaderConfig {
-        mode,
+    let views = if ten { Views::Ten } else { Views::Center };
+    let config = DataLoaderConfig {
+        views,
         workers: threads.min(16),
         prefetch: threads.min(16) + 1,
-        ..LoaderConfig::eval(batch_size)
+        ..DataLoaderConfig::eval(batch_size)
     };
     let all = &args.weights.weights;
     let mut together: Option<Ensemble> = None;
@@ -54,7 +54,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         None if args.machine.json => members.into_iter().try_for_each(say)?,
         None => {}
         Some(metrics) if args.machine.json => {
-            let mut result = numbers(&metrics, mode.views());
+            let mut result = numbers(&metrics, views.count());
             result["members"] = members.into();
             say(result)?;
         }
@@ -85,7 +85,7 @@ fn measure(
     model: &Model,
     samples: &Arc<[Sample]>,
     together: Option<&mut Ensemble>,
-    config: LoaderConfig,
+    config: DataLoaderConfig,
     first: bool,
 ) -> anyhow::Result<Evaluation> {
     let pipeline = Arc::new(model_pipeline(model)?);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use alexnet_data::{Mode as View, Pipeline};
+use alexnet_data::{Pipeline, Views};
 use alexnet_model::{Inference, Model};
 use alexnet_train::{model_pipeline, probabilities};
 use candle_core::{Device, Tensor};
@@ -66,7 +66,7 @@ fn predict(members: &mut [Member<'_>], image: &Path, top: usize) -> anyhow::Resu
     let mut mean: Vec<f32> = Vec::new();
     for Member { model, pipeline, inference } in &mut *members {
         let [c, h, w] = model.network.spec().input_size();
-        let images = Tensor::from_vec(pipeline.load(image, View::Eval)?, (1, c, h, w), &Device::Cpu)?;
+        let images = Tensor::from_vec(pipeline.load(image, Views::Center)?, (1, c, h, w), &Device::Cpu)?;
         let own = probabilities(&inference.forward(&images)?, 1)?.concat();
         mean.resize(own.len(), 0.0);
         mean.iter_mut().zip(own).for_each(|(mean, own)| *mean += own / count);

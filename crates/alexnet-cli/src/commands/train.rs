@@ -34,7 +34,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         Some(run) => RunDir::open(run)?,
         None => {
             // What is wrong with the data or the weights is said before a folder is made.
-            alexnet_data::DataSet::open(&config.data.path)?;
+            alexnet_data::Dataset::open(&config.data.path)?;
             if let Some(weights) = &config.weights {
                 ModelFile::open(&RunDir::model_file(weights)?, Some(&config.arch))?;
             } else if args.freeze.is_some() {
@@ -146,7 +146,7 @@ fn conclusion(config: &TrainConfig, run: &Path, outcome: &Outcome) -> Option<Str
 
 /// Some validation image, to try the model on.
 fn example_image(data: &Path) -> Option<PathBuf> {
-    let set = alexnet_data::DataSet::open(data).ok()?;
+    let set = alexnet_data::Dataset::open(data).ok()?;
     set.val.unwrap_or(set.train).samples.first().map(|sample| sample.location.path())
 }
 

@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 /// How the middle is chosen where a margin cannot be halved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Centring {
+pub enum Centering {
     /// `margin / 2`, rounded down (2012, Caffe).
     Down,
-    /// `margin / 2`, a half to the even neighbour (torchvision's `CenterCrop`, by way of Python's `round`).
+    /// `margin / 2`, a half to the even neighbor (torchvision's `CenterCrop`, by way of Python's `round`).
     HalfToEven,
 }
 
-impl Centring {
+impl Centering {
     /// The part of `margin` that goes to the left or to the top.
     pub fn offset(self, margin: u32) -> u32 {
         let half = margin / 2;
         match self {
-            Centring::HalfToEven if margin % 2 == 1 => half + half % 2,
+            Centering::HalfToEven if margin % 2 == 1 => half + half % 2,
             _ => half,
         }
     }
@@ -33,8 +33,8 @@ pub(crate) fn random_offset(stream: &mut Stream, border: u32) -> (u32, u32) {
     (stream.below(choices), stream.below(choices))
 }
 
-/// Column and row of the corners and the centre, in the order of [`View::ten`](super::View::ten).
-pub(crate) fn ten_view_offsets(border: u32, centring: Centring) -> [(u32, u32); 5] {
-    let middle = centring.offset(border);
+/// Column and row of the corners and the center, in the order of [`View::ten`](super::view::View::ten).
+pub(crate) fn ten_view_offsets(border: u32, centering: Centering) -> [(u32, u32); 5] {
+    let middle = centering.offset(border);
     [(0, 0), (border, 0), (middle, middle), (0, border), (border, border)]
 }

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::{cutmix, mixup};
 use crate::{Error, Window};
 
-/// Mixing of each image with its neighbour in the batch; its label is mixed in the same proportion.
+/// Mixing of each image with its neighbor in the batch; its label is mixed in the same proportion.
 ///
 /// # Formula
 /// For each batch a share λ is drawn from the beta distribution with both parameters α. [`mixup`](Self::mixup) blends,
-/// `λ·x + (1 - λ)·neighbour`; [`cutmix`](Self::cutmix) replaces a rectangle of about `1 - λ` of the picture. Where both
-/// have an α, each has half of the batches. The neighbour is the image before in the batch, that of the first the last.
+/// `λ·x + (1 - λ)·neighbor`; [`cutmix`](Self::cutmix) replaces a rectangle of about `1 - λ` of the picture. Where both
+/// have an α, each has half of the batches. The neighbor is the image before in the batch, that of the first the last.
 ///
 /// # Source
 /// Zhang et al. 2018, *mixup*; Yun et al. 2019, *CutMix*; torchvision, `transforms.v2.MixUp` and `CutMix`.
@@ -88,17 +88,6 @@ impl Mix {
             Self::Cut { window, .. } => cutmix::apply(images, length, side, window),
         }
     }
-}
-
-/// Calls `mix` with each image and what the image before it was before it was mixed, the first image's being the last.
-pub(super) fn with_neighbours(images: &mut [f32], length: usize, mut mix: impl FnMut(&mut [f32], &[f32])) {
-    // From the back, so that a neighbour is still what it was; only the last is needed once more.
-    let Some(last) = images.len().checked_sub(length).map(|start| images[start..].to_vec()) else { return };
-    for number in (1..images.len() / length).rev() {
-        let (before, own) = images.split_at_mut(number * length);
-        mix(&mut own[..length], &before[(number - 1) * length..]);
-    }
-    mix(&mut images[..length], &last);
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! Each image blended with its neighbour in the batch.
+//! Each image blended with its neighbor in the batch.
+
+use super::neighbors::with_neighbors;
 
 /// `x[i] ← λ·x[i] + (1 - λ)·x[i - 1]`, the first with the last, for images of `length` numbers.
 ///
@@ -6,7 +8,7 @@
 /// Zhang et al. 2018, *mixup: Beyond empirical risk minimization*; torchvision, `transforms.v2.MixUp`.
 pub(crate) fn apply(images: &mut [f32], length: usize, lambda: f32) {
     let rest = 1.0 - lambda;
-    super::mixing::with_neighbours(images, length, |own, neighbour| {
-        own.iter_mut().zip(neighbour).for_each(|(own, neighbour)| *own = *own * lambda + neighbour * rest);
+    with_neighbors(images, length, |own, neighbor| {
+        own.iter_mut().zip(neighbor).for_each(|(own, neighbor)| *own = *own * lambda + neighbor * rest);
     });
 }

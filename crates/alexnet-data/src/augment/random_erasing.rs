@@ -11,7 +11,7 @@ use crate::{Error, Window};
 /// # Formula
 /// With this probability, up to ten times an area, uniform in `scale` times the view's, and a proportion of height to
 /// width, log-uniform in `ratio`, are drawn until a rectangle of both is smaller than the view in both directions; its
-/// place is uniform. Its numbers are then replaced, after normalisation.
+/// place is uniform. Its numbers are then replaced, after normalization.
 ///
 /// # Source
 /// Zhong et al. 2017, *Random erasing data augmentation*; torchvision, `transforms.RandomErasing`.
@@ -31,7 +31,7 @@ pub struct RandomErasing {
     pub fill: Fill,
 }
 
-/// What an erased rectangle is filled with, in the units of the normalised view.
+/// What an erased rectangle is filled with, in the units of the normalized view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fill {

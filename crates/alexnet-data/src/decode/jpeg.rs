@@ -25,7 +25,7 @@ pub(super) fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbIm
     let (width, height) = (u32::from(info.width), u32::from(info.height));
     limits.check(width, height)?;
     if !matches!(info.components, 1 | 3 | 4) {
-        let reason = format!("{} colour components, expected 1, 3 or 4", info.components);
+        let reason = format!("{} color components, expected 1, 3 or 4", info.components);
         return Err(Error::Corrupt { format: "JPEG", reason });
     }
     if !reaches_end(bytes) {

@@ -1,9 +1,9 @@
-//! Bytes to pixels: JPEG, PNG, WebP and PPM, recognised by content, to 8-bit RGB.
+//! Bytes to pixels: JPEG, PNG, WebP and PPM, recognized by content, to 8-bit RGB.
 //!
-//! The conventions are Pillow's `Image.open(path).convert("RGB")`, with which most published weights were made: grey is
+//! The conventions are Pillow's `Image.open(path).convert("RGB")`, with which most published weights were made: gray is
 //! replicated, an alpha channel is dropped (not blended), a palette is looked up, CMYK and YCCK are taken as inverted
-//! (Adobe) and multiplied with black, colour profiles and the EXIF orientation are ignored. Two differences: 16 bits
-//! become 8 by rounding, where Pillow cuts RGB and clips grey; and a JPEG is an error where its data break the rules of
+//! (Adobe) and multiplied with black, color profiles and the EXIF orientation are ignored. Two differences: 16 bits
+//! become 8 by rounding, where Pillow cuts RGB and clips gray; and a JPEG is an error where its data break the rules of
 //! the format, where Pillow goes on with what it can make of them. A truncated file is an error in both. Damage that
 //! leaves a valid JPEG, as bytes missing from the middle often do, is noticed by neither: a JPEG has no checksum.
 

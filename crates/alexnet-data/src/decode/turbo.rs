@@ -24,7 +24,7 @@ pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage8) -> Result<bool> {
     decompressor.decompress(bytes, output).map(|()| true)
 }
 
-/// A JPEG with colours at half the size.
+/// A JPEG with colors at half the size.
 #[cfg(feature = "prepare")]
 pub(crate) fn encode(image: RgbRef8<'_>, quality: u8) -> Result<Vec<u8>> {
     let (width, height) = (image.width as usize, image.height as usize);

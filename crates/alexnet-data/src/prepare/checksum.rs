@@ -1,4 +1,4 @@
-//! MD5 sums of archives, taken while they are read.
+//! The names of ImageNet's archives and their MD5 sums, taken while they are read.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use md5::{Digest, Md5};
 
-use super::inputs::{DEVKIT, TRAIN, VAL};
 use crate::Error;
+
+pub(super) const DEVKIT: &str = "ILSVRC2012_devkit_t12.tar.gz";
+pub(super) const TRAIN: &str = "ILSVRC2012_img_train.tar";
+pub(super) const VAL: &str = "ILSVRC2012_img_val.tar";
 
 /// Sums that replace the official ones, as `md5sum` writes them; beside archives that are not the official ones.
 pub(super) const SUMS: &str = "MD5SUMS";

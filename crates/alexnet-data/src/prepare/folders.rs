@@ -5,17 +5,96 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::inputs::{Item, MAX_IMAGE_BYTES, key_of};
+#[cfg(feature = "parquet")]
+use super::source::modified;
+use super::source::{MAX_IMAGE_BYTES, Source, SourceImage};
+#[cfg(feature = "parquet")]
+use crate::Location;
+use crate::hash::Hash;
 #[cfg(feature = "parquet")]
 use crate::sources::parquet::table::RowReader;
-use crate::{Error, Split};
+use crate::{Dataset, Error, Split};
 
-/// As [`Input::feed`](super::inputs::Input::feed), of a split whose images are files or rows.
-pub(super) fn feed_folder(
+/// A data set whose images are files or rows.
+pub(super) struct Folders(pub(super) Dataset);
+
+impl Folders {
+    fn split(&self, split: &str) -> Option<&Split> {
+        if split == "val" { self.0.val.as_ref() } else { Some(&self.0.train) }
+    }
+}
+
+impl Source for Folders {
+    fn classes(&self) -> Vec<String> {
+        self.0.train.classes.clone()
+    }
+
+    fn labels_text(&self) -> String {
+        let labels = &self.0.labels;
+        let lines = labels.names.iter().zip(&labels.words).map(|(name, words)| {
+            let one_line = |text: &str| text.replace(['\n', '\r', '\t'], " ");
+            match words {
+                // A name with a space in it ends with a tab, or would be taken for a name and its words.
+                _ if name.contains(char::is_whitespace) => {
+                    format!("{}\t{}\n", one_line(name), one_line(words.as_deref().unwrap_or(name)))
+                }
+                Some(words) => format!("{name} {}\n", one_line(words)),
+                None => format!("{name}\n"),
+            }
+        });
+        lines.collect()
+    }
+
+    fn has_val(&self) -> bool {
+        self.0.val.is_some()
+    }
+
+    fn fingerprint(&self, split: &str) -> Result<String, Error> {
+        let Some(split) = self.split(split) else { return Ok("no files".into()) };
+        let hash = split.samples.iter().fold(Hash::new(), |hash, sample| {
+            let hash = hash.path(&sample.location.path(), &split.path).number(sample.location.extent());
+            hash.number(sample.label.into())
+        });
+        Ok(format!("{} files with the hash {:016x}", split.samples.len(), hash.finish()))
+    }
+
+    /// Of files, names and sizes must do; tables are few, and one that was made again may have the same.
+    #[cfg(feature = "parquet")]
+    fn identity(&self, split: &str) -> Result<String, Error> {
+        let mut identity = self.fingerprint(split)?;
+        for sample in self.split(split).into_iter().flat_map(|split| &split.samples) {
+            if let Location::Row { table, row: 0 } = &sample.location {
+                identity += &format!(", {}", modified(table.path())?);
+            }
+        }
+        Ok(identity)
+    }
+
+    fn images(&self, split: &str) -> Option<u64> {
+        Some(self.split(split)?.samples.len() as u64)
+    }
+
+    fn bytes(&self, split: &str) -> Result<u64, Error> {
+        let samples = self.split(split).into_iter().flat_map(|split| &split.samples);
+        Ok(samples.filter_map(|sample| sample.location.len()).sum())
+    }
+
+    fn feed(
+        &self,
+        split: &str,
+        skip: u64,
+        read: &AtomicU64,
+        sink: &mut dyn FnMut(SourceImage) -> bool,
+    ) -> Result<(), Error> {
+        self.split(split).map_or(Ok(()), |split| feed_split(split, skip, read, sink))
+    }
+}
+
+fn feed_split(
     split: &Split,
     skip: u64,
     read: &AtomicU64,
-    sink: &mut dyn FnMut(Item) -> bool,
+    sink: &mut dyn FnMut(SourceImage) -> bool,
 ) -> Result<(), Error> {
     let mut keys = HashSet::new();
     #[cfg(feature = "parquet")]
@@ -25,13 +104,13 @@ pub(super) fn feed_folder(
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let class = split.classes.get(sample.label as usize).map_or("", String::as_str);
         let name = if stem.starts_with(class) { stem } else { format!("{class}_{stem}") };
-        let mut key = key_of(&name);
+        let mut key = SourceImage::key_of(&name);
         // Files of one name in folders below the class's, or with other endings.
         for copy in 2.. {
             if keys.insert(key.clone()) {
                 break;
             }
-            key = format!("{}-{copy}", key_of(&name));
+            key = format!("{}-{copy}", SourceImage::key_of(&name));
         }
         if number < skip {
             continue;
@@ -40,7 +119,7 @@ pub(super) fn feed_folder(
         let read_into = |bytes: &mut Vec<u8>| match &sample.location {
             // One reader for all rows of a table: each goes on where the one before ended.
             #[cfg(feature = "parquet")]
-            crate::Location::Row { table, row } => {
+            Location::Row { table, row } => {
                 let reader = rows.take().filter(|reader| Arc::ptr_eq(reader.table(), table));
                 rows.insert(reader.unwrap_or_else(|| RowReader::new(table.clone()))).read_into(*row, bytes)
             }
@@ -57,7 +136,7 @@ pub(super) fn feed_folder(
         };
         read.fetch_add(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64), Ordering::Relaxed);
         let file = path.to_string_lossy().into_owned();
-        if !sink(Item { key, file, label: sample.label, bytes }) {
+        if !sink(SourceImage { key, file, label: sample.label, bytes }) {
             break;
         }
     }

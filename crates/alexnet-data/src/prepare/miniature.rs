@@ -14,8 +14,8 @@ use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use md5::{Digest, Md5};
 
+use super::checksum::{DEVKIT, TRAIN, VAL};
 use super::checksum::{SUMS, hex};
-use super::inputs::{DEVKIT, TRAIN, VAL};
 use super::mat5::{self, Value};
 use super::shard_writer::write_whole;
 use crate::shapes::{ShapesSplit, class_names, render};

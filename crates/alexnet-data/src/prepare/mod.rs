@@ -2,7 +2,7 @@
 //!
 //! The images are read in the order in which they lie, in one pass and without unpacking anything, made smaller by all
 //! threads, and written in the same order, so that the output is the same for any number of threads. What is known of a
-//! set when its preparation ends (classes, counts, checksums, mean image, colours) is in its manifest.
+//! set when its preparation ends (classes, counts, checksums, mean image, colors) is in its manifest.
 //!
 //! Memory: `2 * workers + 2` images as files and one decoded image per worker, for each worker the sums of two
 //! shards, 1.5 MB each at 256 pixels, and the list of what could not be used; nothing grows with the data set but the keys of folders and the indices.
@@ -12,6 +12,7 @@ mod checksum;
 mod devkit;
 #[cfg(not(feature = "turbojpeg"))]
 mod encoder_rows;
+mod feeder;
 mod folders;
 mod inputs;
 mod mat5;
@@ -22,17 +23,18 @@ mod picture;
 mod progress_file;
 mod run;
 mod shard_writer;
+mod source;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use inputs::Input;
 use output::{clean, discard, lock, require_empty, require_space};
 use progress_file::{Progress, SplitProgress};
 use run::Run;
 use shard_writer::write_whole;
+use source::splits;
 
 use crate::Error;
 use crate::sources::shards::manifest::{MANIFEST, MEAN_IMAGE, Manifest, SplitManifest, StatisticsManifest, format_npy};
@@ -40,6 +42,7 @@ use crate::statistics::Sums;
 
 pub use options::{PrepareOptions, StoredFormat};
 pub use progress_file::BadImage;
+pub use source::{Source, SourceImage};
 
 /// The list of the images that could not be used.
 pub const BAD_IMAGES: &str = "bad-images.txt";
@@ -79,20 +82,36 @@ pub struct SplitReport {
     pub bytes: u64,
 }
 
-/// Prepares a data set. One that was interrupted goes on where it was, and ends with the same bytes as one that was not; of
+/// Prepares what is in the folder `options.input`: ImageNet's archives, or a data set of class folders or Parquet files.
+///
+/// # Errors
+/// As [`prepare_from`]; those of opening the folder.
+pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<Vec<SplitReport>, Error> {
+    options.validate()?;
+    prepare_from(&*inputs::open(&options.input, options.verify)?, options, progress)
+}
+
+/// Prepares a data set; where the images come from is not looked up in `options`. One that was interrupted goes on where it was, and ends with the same bytes as one that was not; of
 /// one that is complete, nothing is left to do, and the reports say that all of it was there.
 ///
 /// # Errors
 /// [`Error::Setting`]; [`Error::Output`] where the folder holds something else, or a set made with other settings;
 /// [`Error::Checksum`], [`Error::Malformed`] and [`Error::Read`] where the input is not what it should be: of a split whose
 /// archive is damaged, nothing is left; [`Error::Write`].
-pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<Vec<SplitReport>, Error> {
+pub fn prepare_from(
+    source: &dyn Source,
+    options: &PrepareOptions,
+    progress: &dyn Fn(Step<'_>),
+) -> Result<Vec<SplitReport>, Error> {
     options.validate()?;
-    let input = Input::open(&options.input, options.verify)?;
+    let classes = source.classes();
+    if classes.len() < 2 {
+        return Err(Error::setting("number of classes", classes.len(), "a classifier needs at least 2"));
+    }
     let (settings, output) = (options.settings(), options.output.as_path());
     let mut inputs = BTreeMap::new();
-    for &split in input.splits() {
-        inputs.insert(split, input.fingerprint(split)?);
+    for &split in splits(source) {
+        inputs.insert(split, source.fingerprint(split)?);
     }
     let inputs_text: Vec<_> = inputs.iter().map(|(split, input)| format!("{split} of {input}")).collect();
     let made_with = format!("{settings}; {}", inputs_text.join("; "));
@@ -107,7 +126,7 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
             require_empty(output)?;
         }
         // While nothing is made that would be left behind.
-        require_space(options, &input, &Progress::new(settings.clone()))?;
+        require_space(options, source, &Progress::new(settings.clone()))?;
     }
     let lock = lock(output)?;
     let mut state = match Progress::read(output)? {
@@ -116,13 +135,12 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
         None => Progress::new(settings),
     };
     if begun {
-        require_space(options, &input, &state)?;
+        require_space(options, source, &state)?;
     }
     state.write(output, None)?;
-    let classes = input.classes();
     let mut reports = Vec::new();
-    for &split in input.splits() {
-        let identity = input.identity(split)?;
+    for &split in splits(source) {
+        let identity = source.identity(split)?;
         // What was made of another archive, or is left of a split that was given up, is made anew.
         let known = state.splits.get(split).filter(|known| known.input == identity && known.blocks > 0);
         if known.is_none() {
@@ -134,7 +152,7 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
         let resumed = found.read;
         if !found.complete {
             let mut sums = state.read_sums(output, options.size)?;
-            let mut run = Run { options, input: &input, split, classes: &classes, state: &mut state, sums: &mut sums };
+            let mut run = Run { options, source, split, classes: &classes, state: &mut state, sums: &mut sums };
             if let Err(error) = run.run(progress) {
                 // Shards made of a wrong or damaged archive must not be taken for good ones later.
                 if matches!(error, Error::Checksum { .. } | Error::Malformed { .. }) {
@@ -146,7 +164,7 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<
         reports.push(report(split, &state.splits[split], resumed));
     }
     let sums = state.read_sums(output, options.size)?;
-    finish(options, &input, made_with, state, &sums)?;
+    finish(options, source, made_with, state, &sums)?;
     drop(lock);
     clean(output)?;
     Ok(reports)
@@ -175,13 +193,13 @@ pub(crate) fn read_mat(bytes: &[u8]) {
 /// Labels, mean image, list of bad images; the manifest, by which the set is complete, last.
 fn finish(
     options: &PrepareOptions,
-    input: &Input,
+    source: &dyn Source,
     made_with: String,
     state: Progress,
     sums: &Sums,
 ) -> Result<(), Error> {
     let output = options.output.as_path();
-    let mut manifest = Manifest::new(made_with, input.classes());
+    let mut manifest = Manifest::new(made_with, source.classes());
     let mut bad = String::new();
     for (name, split) in &state.splits {
         for BadImage { file, reason } in &split.bad {
@@ -190,7 +208,7 @@ fn finish(
         manifest.splits.insert(name.clone(), split.manifest.clone());
     }
     write_whole(&output.join(BAD_IMAGES), bad.as_bytes())?;
-    write_whole(&output.join(LABELS), input.labels_text().as_bytes())?;
+    write_whole(&output.join(LABELS), source.labels_text().as_bytes())?;
     if sums.images() > 0 {
         let statistics = sums.statistics();
         write_whole(&output.join(MEAN_IMAGE), &format_npy(&statistics.mean_image))?;

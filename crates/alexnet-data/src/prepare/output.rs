@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use super::inputs::Input;
 use super::progress_file::{Progress, STATISTICS};
+use super::source::{Source, splits};
 use super::{PrepareOptions, StoredFormat};
 use crate::Error;
 use crate::sources::shards::UNFINISHED;
@@ -80,20 +80,20 @@ const IMAGENET_BYTES: f64 = 115_000.0;
 const TAR_BYTES: f64 = 3_500.0;
 
 /// Refuses to begin where the disk will not hold what is written.
-pub(super) fn require_space(options: &PrepareOptions, input: &Input, state: &Progress) -> Result<(), Error> {
+pub(super) fn require_space(options: &PrepareOptions, source: &dyn Source, state: &Progress) -> Result<(), Error> {
     let output = &options.output;
     let area = (f64::from(options.size) / 256.0).powi(2);
     let mut needed = 0.0;
-    for &split in input.splits() {
+    for &split in splits(source) {
         if state.splits.get(split).is_some_and(|split| split.complete) {
             continue;
         }
         let done =
             state.splits.get(split).map_or(0, |split| split.manifest.shards.iter().map(|shard| shard.bytes).sum());
-        let bytes = input.bytes(split)? as f64;
+        let bytes = source.bytes(split)? as f64;
         let whole = match options.format {
             StoredFormat::Raw => {
-                let images = input.images(split).map_or(bytes / IMAGENET_BYTES, |images| images as f64);
+                let images = source.images(split).map_or(bytes / IMAGENET_BYTES, |images| images as f64);
                 let proportion = if options.crop { 1.0 } else { 4.0 / 3.0 };
                 images * (3.0 * f64::from(options.size).powi(2) * proportion + TAR_BYTES)
             }

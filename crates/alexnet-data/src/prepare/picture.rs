@@ -2,9 +2,9 @@
 
 use super::{PrepareOptions, StoredFormat};
 use crate::decode::{decode_into, ppm};
-use crate::pipeline::Square;
 use crate::resize::{Resizer, Window};
-use crate::{Centring, DecodeLimits, Error, ResizeRule, RgbImage8, SideRounding};
+use crate::square::Square;
+use crate::{Centering, DecodeLimits, Error, ResizeRule, RgbImage8, SideRounding};
 
 /// Memory that is used again for the next image; one per thread.
 #[derive(Default)]
@@ -40,7 +40,7 @@ pub(super) fn make(
     let whole @ (width, height) = rule.output_size(original.0, original.1);
     // A strip of one pixel by thousands becomes a giant.
     limits.check(width, height)?;
-    let central = |length: u32| Centring::Down.offset(length - size);
+    let central = |length: u32| Centering::Down.offset(length - size);
     let window = if options.crop {
         Window { x: central(width), y: central(height), width: size, height: size }
     } else {
@@ -77,7 +77,7 @@ pub(super) fn make(
     Ok(Picture { bytes, extension: "jpg", width, height })
 }
 
-/// Replaces `bytes` by a JPEG with colours at half the size.
+/// Replaces `bytes` by a JPEG with colors at half the size.
 #[cfg(not(feature = "turbojpeg"))]
 fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), String> {
     use jpeg_encoder::{Encoder, SamplingFactor};
@@ -87,7 +87,7 @@ fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), S
     encoder.encode_image(super::encoder_rows::EncoderRows::new(image)?).map_err(|error| error.to_string())
 }
 
-/// Replaces `bytes` by a JPEG with colours at half the size.
+/// Replaces `bytes` by a JPEG with colors at half the size.
 #[cfg(feature = "turbojpeg")]
 fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), String> {
     *bytes = crate::decode::turbo::encode(image.into(), quality).map_err(|error| error.to_string())?;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::inputs::{Input, Item};
 use super::picture::{self, Picture, Workspace};
 use super::progress_file::{BadImage, Progress, SplitProgress};
 use super::shard_writer::ShardWriter;
+use super::source::{Source, SourceImage};
 use super::{PrepareOptions, Step};
 use crate::statistics::Sums;
 use crate::{Error, parallel};
@@ -15,7 +15,7 @@ use crate::{Error, parallel};
 /// The preparation of one split.
 pub(super) struct Run<'a> {
     pub(super) options: &'a PrepareOptions,
-    pub(super) input: &'a Input,
+    pub(super) source: &'a dyn Source,
     pub(super) split: &'a str,
     pub(super) classes: &'a [String],
     pub(super) state: &'a mut Progress,
@@ -36,24 +36,24 @@ type WorkerSums = Mutex<BTreeMap<u64, Sums>>;
 
 impl Run<'_> {
     pub(super) fn run(&mut self, progress: &dyn Fn(Step<'_>)) -> Result<(), Error> {
-        let Self { options, input, split, .. } = *self;
+        let Self { options, source, split, .. } = *self;
         let per_block = u64::from(options.images_per_shard);
         let skip = self.state.splits[split].blocks * per_block;
         let counts = split == "train";
-        let total_bytes = input.bytes(split)?;
+        let total_bytes = source.bytes(split)?;
         let read = AtomicU64::new(0);
         let worker_sums: Vec<WorkerSums> = (0..options.workers).map(|_| WorkerSums::default()).collect();
-        let feed = |sink: &mut dyn FnMut((u64, Item)) -> bool| {
+        let feed = |sink: &mut dyn FnMut((u64, SourceImage)) -> bool| {
             let mut number = skip;
-            input.feed(split, skip, &read, &mut |item| {
+            source.feed(split, skip, &read, &mut |item| {
                 let piece = (number / per_block, item);
                 number += 1;
                 sink(piece)
             })
         };
         let state = |worker: usize| (&worker_sums[worker], Workspace::default());
-        let work = |(sums, workspace): &mut (&WorkerSums, Workspace), (block, item): (u64, Item)| {
-            let Item { key, file, label, bytes } = item;
+        let work = |(sums, workspace): &mut (&WorkerSums, Workspace), (block, image): (u64, SourceImage)| {
+            let SourceImage { key, file, label, bytes } = image;
             let picture = bytes.and_then(|bytes| {
                 let made = picture::make(bytes, options, workspace, |square| {
                     if counts {
@@ -108,7 +108,10 @@ impl Run<'_> {
         next.read += 1;
         match picture {
             Ok(picture) => {
-                let class = self.classes.get(label as usize).map_or("", String::as_str);
+                let Some(class) = self.classes.get(label as usize) else {
+                    let rule = format!("there are {} classes", self.classes.len());
+                    return Err(Error::setting("label", label, rule));
+                };
                 writer.add(&key, &picture, &file, label, class)?;
                 next.manifest.images_per_class.resize(self.classes.len(), 0);
                 next.manifest.images_per_class[label as usize] += 1;

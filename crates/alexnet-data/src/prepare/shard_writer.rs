@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::checksum::hex;
 use super::picture::Picture;
 use crate::Error;
-use crate::sources::shards::Entry;
+use crate::sources::shards::entry::Entry;
 use crate::sources::shards::index;
 use crate::sources::shards::manifest::ShardManifest;
 

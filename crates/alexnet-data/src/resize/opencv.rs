@@ -69,14 +69,14 @@ fn cubic(position: u32, scale: f64, source: usize) -> Taps {
         x if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
         x => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
     };
-    let centre = (f64::from(position) + 0.5) * scale - 0.5;
-    let first = centre.floor() - 1.0;
+    let center = (f64::from(position) + 0.5) * scale - 0.5;
+    let first = center.floor() - 1.0;
     let clamp = |pixel: f64| pixel.clamp(0.0, source as f64 - 1.0) as usize;
     let range = clamp(first)..clamp(first + 3.0) + 1;
     let mut weights = vec![0.0; range.len()];
     for pixel in [first, first + 1.0, first + 2.0, first + 3.0] {
         // Several weights may fall on the border's pixel.
-        weights[clamp(pixel) - range.start] += weight(pixel - centre) as f32;
+        weights[clamp(pixel) - range.start] += weight(pixel - center) as f32;
     }
     Taps { range, weights }
 }

@@ -9,9 +9,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Sums;
-use crate::Preprocess;
 use crate::hash::Hash;
-use crate::sources::Sample;
+use crate::{Preprocess, Sample};
 
 /// Where statistics came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +38,8 @@ const MAGIC: &[u8] = b"alexnet-statistics 1\n";
 
 /// Names what the statistics depend on: the files, by name and size, and the rules up to the square.
 pub(super) fn key(root: &Path, samples: &[Sample], preprocess: &Preprocess) -> u64 {
-    let Preprocess { resize, filter, source_size, centring, .. } = preprocess;
-    let mut hash = Hash::new().bytes(format!("{resize:?} {filter:?} {source_size} {centring:?}").as_bytes());
+    let Preprocess { resize, filter, source_size, centering, .. } = preprocess;
+    let mut hash = Hash::new().bytes(format!("{resize:?} {filter:?} {source_size} {centering:?}").as_bytes());
     for sample in samples {
         hash = hash.path(&sample.location.path(), root).number(sample.location.extent());
     }

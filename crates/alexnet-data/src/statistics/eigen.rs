@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn vectors_solve_the_eigenvalue_equation() {
-        // The covariance of ImageNet's colours, about.
+        // The covariance of ImageNet's colors, about.
         let a = [[5498.0, 4760.0, 4320.0], [4760.0, 5190.0, 4900.0], [4320.0, 4900.0, 5910.0]];
         let (values, vectors) = symmetric(a);
         assert!(values.is_sorted_by(|x, y| x >= y));

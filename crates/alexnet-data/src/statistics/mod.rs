@@ -1,4 +1,4 @@
-//! What a training set looks like on average: its mean image and the principal components of its colours.
+//! What a training set looks like on average: its mean image and the principal components of its colors.
 
 pub(crate) mod cache;
 mod eigen;
@@ -6,10 +6,10 @@ mod eigen;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::augment::colour_noise::ColourNoise;
-use crate::pipeline::{Scratch, Square};
-use crate::sources::Sample;
-use crate::{Error, MeanImage, Preprocess, parallel};
+use crate::augment::color_noise::ColorNoise;
+use crate::pipeline::Scratch;
+use crate::square::Square;
+use crate::{Error, MeanImage, Preprocess, Sample, parallel};
 
 pub use cache::CacheOutcome;
 
@@ -29,7 +29,7 @@ pub struct Statistics {
     pub mean_image: Arc<MeanImage>,
     /// Mean of all pixels: red, green, blue, 0–255.
     pub mean: [f64; 3],
-    /// Covariance of the colours of all pixels, of the whole population (divided by n).
+    /// Covariance of the colors of all pixels, of the whole population (divided by n).
     pub covariance: [[f64; 3]; 3],
     /// Standard deviations along the components, the square roots of the covariance's eigenvalues, largest first.
     pub std_devs: [f64; 3],
@@ -79,9 +79,9 @@ impl Statistics {
         Ok((sums.statistics(), outcome))
     }
 
-    /// The noise of these colours; `strength` was 0.1 in 2012.
-    pub fn colour_noise(&self, strength: f32) -> ColourNoise {
-        ColourNoise {
+    /// The noise of these colors; `strength` was 0.1 in 2012.
+    pub fn color_noise(&self, strength: f32) -> ColorNoise {
+        ColorNoise {
             std_devs: self.std_devs.map(|value| value as f32),
             components: self.components.map(|component| component.map(|value| value as f32)),
             strength,

@@ -67,7 +67,7 @@ fn sums_agree_with_a_naive_computation() {
         let variance = all.iter().map(|pixel| along(pixel).powi(2)).sum::<f64>() / n;
         assert!((statistics.std_devs[i].powi(2) - variance).abs() < 1e-8, "{i}");
     }
-    let noise = statistics.colour_noise(0.1);
+    let noise = statistics.color_noise(0.1);
     assert_eq!((noise.strength, noise.std_devs[0]), (0.1, statistics.std_devs[0] as f32));
     assert!(noise.std_devs.is_sorted_by(|a, b| a >= b));
 }

@@ -2,7 +2,7 @@
 //!
 //! A time would say how busy the machine is. Each round measures the peak, then every layer, on one thread, and the best of
 //! all rounds is taken on either side. No kernel is faster than it is, so a round too many proves nothing wrong, and
-//! rounds go on until all bounds hold: a neighbour that takes the caches, which the peak does not need, only makes the check
+//! rounds go on until all bounds hold: a neighbor that takes the caches, which the peak does not need, only makes the check
 //! longer. AVX2 is forced, so that a machine with wider vectors is held to the same bounds; AVX-512, where it is there, must
 //! not be slower than AVX2.
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use alexnet_data::LoaderConfig;
+use alexnet_data::DataLoaderConfig;
 use alexnet_data::prepare::{PrepareOptions, StoredFormat, prepare};
 use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_kernels::softmax_cross_entropy;
@@ -84,7 +84,7 @@ pub fn feed(target: &Target, arch: &str, batch: usize, time: Duration) -> Result
     let data = RunData::open(&config.data, training.network.spec().input_spec(), None, workers, &|_, _| {})?;
     // As long an epoch as that of a large data set, so that its start does not count.
     let samples: Vec<_> = data.train.iter().cycle().take(data.train.len().max(1 << 20)).cloned().collect();
-    let loader = LoaderConfig { workers, prefetch: workers + 1, ..LoaderConfig::train(batch, 0, 0) };
+    let loader = DataLoaderConfig { workers, prefetch: workers + 1, ..DataLoaderConfig::train(batch, 0, 0) };
     let mut feed = Feed::new(&training.network, samples.into(), &data.pipeline, loader)?;
     let (mut download, mut before) = (Download::default(), None);
     let (mut start, mut all) = (Instant::now(), Vec::new());

@@ -13,7 +13,7 @@ use crate::record::{EpochRecord, StepRecord};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The training images are being read once, for their mean and colours.
+    /// The training images are being read once, for their mean and colors.
     Statistics {
         /// Images read.
         done: usize,

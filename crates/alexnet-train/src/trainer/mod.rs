@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use alexnet_data::LoaderConfig;
+use alexnet_data::DataLoaderConfig;
 use alexnet_kernels::{allow_nondeterministic, allow_tf32};
 use alexnet_model::{Model, Network, Precision, Tape, build};
 use candle_core::Device;
@@ -75,7 +75,7 @@ impl Trainer {
             None => None,
         };
         let mean_image = mean_image.map(|values| data::mean_image(values, &input));
-        let data = RunData::open(&config.data, &input, mean_image, workers, &|done, total| {
+        let data = RunData::open(&config.scheduled_data(), &input, mean_image, workers, &|done, total| {
             on_event(Event::Statistics { done, total });
         })?;
         let spec = build(&config.arch, data.classes.len())?;
@@ -85,7 +85,7 @@ impl Trainer {
         let pretrained =
             start.map(|(path, model)| pretrained::copy(path, &model, &network, &data.classes)).transpose()?;
         network.set_precision(config.precision)?;
-        let solver = Solver::new(&config.solver, &network)?;
+        let solver = Solver::new(&config.scheduled_solver(), &network)?;
         let images = [data.train.len(), data.val.len()];
         let mut state = State { images, classes: data.classes.clone(), ..State::default() };
         if resumed {
@@ -195,7 +195,7 @@ impl Trainer {
         stop: &AtomicBool,
         on_event: &(dyn Fn(Event<'_>) + Sync),
     ) -> Result<Option<Metrics>> {
-        let config = data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Mode::Eval);
+        let config = data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Views::Center);
         let progress = &mut |done, total| {
             on_event(Event::Validating { done, total });
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -231,14 +231,14 @@ impl Trainer {
         self.data.train.len().div_ceil(self.config.batch_size)
     }
 
-    fn loader(&self) -> LoaderConfig {
-        LoaderConfig {
+    fn loader(&self) -> DataLoaderConfig {
+        DataLoaderConfig {
             order: self.config.data.order(),
             seed: self.config.seed,
             epoch: self.state.epoch,
             // The last batch may have been smaller.
             start_sample: (self.state.batch * self.config.batch_size).min(self.data.train.len()),
-            ..data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Mode::Train)
+            ..data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Views::Random)
         }
     }
 

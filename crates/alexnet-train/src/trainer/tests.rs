@@ -82,7 +82,7 @@ fn an_image_that_ends_a_run_comes_after_the_steps_before_it() {
     assert_eq!((on_gpu.len(), outcome.unwrap_err().to_string()), (steps.len(), message));
 }
 
-/// What is to change after an epoch changes then, in a run that stops and goes on just as in one that does not: colour noise
+/// What is to change after an epoch changes then, in a run that stops and goes on just as in one that does not: color noise
 /// ends, a layer is frozen, and only then.
 #[test]
 fn an_epoch_may_have_rules_of_its_own() {
@@ -118,7 +118,7 @@ fn an_epoch_may_have_rules_of_its_own() {
     };
     // Three steps an epoch.
     let (plain, _, whole) = run("plain", &config, 9);
-    config.data.colour_noise_epochs = Some(1);
+    config.data.color_noise_epochs = Some(1);
     let (noiseless, ..) = run("noiseless", &config, 9);
     assert!(noiseless[..3] == plain[..3] && noiseless[3] != plain[3], "{noiseless:?} {plain:?}");
     config.solver.exceptions = vec![SolverException::new("conv1", 0.0).from_epoch(1)];

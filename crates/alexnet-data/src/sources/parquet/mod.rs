@@ -11,14 +11,12 @@ pub(crate) mod table;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{DataSet, Split};
-use super::{Location, Sample};
-use crate::{Error, Labels};
+use crate::{Dataset, Error, Labels, Location, Sample, Split};
 pub use files::ParquetFiles;
 use table::Table;
 
 /// The data set in `root`, if it is one of Parquet files.
-pub(crate) fn open(root: &Path) -> Result<Option<DataSet>, Error> {
+pub(crate) fn open(root: &Path) -> Result<Option<Dataset>, Error> {
     let found = files::list(root)?;
     if found.is_empty() {
         return Ok(None);
@@ -49,7 +47,7 @@ pub(crate) fn open_validation(root: &Path) -> Result<Option<Split>, Error> {
     open_files(root, &files).map(|set| Some(set.train))
 }
 
-fn open_files(root: &Path, files: &ParquetFiles) -> Result<DataSet, Error> {
+fn open_files(root: &Path, files: &ParquetFiles) -> Result<Dataset, Error> {
     let mut names: Option<Vec<String>> = None;
     let mut train = open_split(root, &files.train, &mut names)?;
     let mut val = match files.val.as_slice() {
@@ -74,7 +72,7 @@ fn open_files(root: &Path, files: &ParquetFiles) -> Result<DataSet, Error> {
         split.classes.clone_from(&classes);
     }
     let labels = Labels::read(root, classes)?;
-    Ok(DataSet { train, val, labels, statistics: None })
+    Ok(Dataset { train, val, labels, statistics: None })
 }
 
 fn open_split(root: &Path, paths: &[PathBuf], names: &mut Option<Vec<String>>) -> Result<Split, Error> {

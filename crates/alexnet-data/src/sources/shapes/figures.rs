@@ -81,8 +81,8 @@ fn triangle(p: Point) -> f32 {
     polygon(p, &[[0.0, -0.95], [0.95, 0.7], [-0.95, 0.7]])
 }
 
-pub(super) fn disc([x, y]: Point, [centre_x, centre_y]: Point, radius: f32) -> f32 {
-    length([x - centre_x, y - centre_y]) - radius
+pub(super) fn disc([x, y]: Point, [center_x, center_y]: Point, radius: f32) -> f32 {
+    length([x - center_x, y - center_y]) - radius
 }
 
 /// A rectangle around the origin, given by half its sides.

@@ -1,7 +1,7 @@
 //! A synthetic data set: pictures of ten figures, for trying everything out without photographs.
 //!
-//! Position, size, turn, colours and texture vary, small things lie behind the figure and bars in front of it. Neither
-//! the mean colour nor any other linear function of the pixels tells the class, while a convolutional network learns
+//! Position, size, turn, colors and texture vary, small things lie behind the figure and bars in front of it. Neither
+//! the mean color nor any other linear function of the pixels tells the class, while a convolutional network learns
 //! to. Every picture is a function of (seed, split, index) alone, computed with operations that IEEE 754 defines to the
 //! last bit, and so is the JPEG made of it.
 

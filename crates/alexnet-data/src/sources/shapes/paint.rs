@@ -1,17 +1,17 @@
-//! Colours and textures.
+//! Colors and textures.
 
 use alexnet_random::Stream;
 
 use super::figures::Point;
 
 /// Red, green, blue, 0–255.
-pub(super) type Colour = [f32; 3];
+pub(super) type Color = [f32; 3];
 
 /// Cells of the finest noise along a picture's side.
 const CELLS: usize = 10;
 
 /// Any hue, from muted to strong, from dark to bright.
-pub(super) fn random_colour(stream: &mut Stream) -> Colour {
+pub(super) fn random_color(stream: &mut Stream) -> Color {
     let hue = stream.uniform_in(0.0, 6.0);
     let saturation = stream.uniform_in(0.1, 1.0);
     let value = stream.uniform_in(0.1, 1.0) * 255.0;
@@ -23,12 +23,12 @@ pub(super) fn random_colour(stream: &mut Stream) -> Colour {
 }
 
 /// Brightness, 0–255 (ITU-R BT.601).
-pub(super) fn luma([red, green, blue]: Colour) -> f32 {
+pub(super) fn luma([red, green, blue]: Color) -> f32 {
     0.299 * red + 0.587 * green + 0.114 * blue
 }
 
 enum Pattern {
-    /// From one colour to the other, across the picture.
+    /// From one color to the other, across the picture.
     Gradient,
     /// Stripes as wide as the unit.
     Stripes,
@@ -38,9 +38,9 @@ enum Pattern {
     Blobs { cells: usize, lattice: Vec<f32> },
 }
 
-/// Two colours and how they are distributed.
+/// Two colors and how they are distributed.
 pub(super) struct Texture {
-    pub(super) colours: [Colour; 2],
+    pub(super) colors: [Color; 2],
     pattern: Pattern,
     side: f32,
     /// Direction of gradient, stripes and squares, divided by the width of what repeats.
@@ -49,10 +49,10 @@ pub(super) struct Texture {
 }
 
 impl Texture {
-    /// A texture of `colour` and one whose channels differ from it by up to `variation`.
-    pub(super) fn around(stream: &mut Stream, side: f32, colour: Colour, variation: f32) -> Self {
-        let other = colour.map(|value| (value + stream.uniform_in(-variation, variation)).clamp(0.0, 255.0));
-        let colours = [colour, other];
+    /// A texture of `color` and one whose channels differ from it by up to `variation`.
+    pub(super) fn around(stream: &mut Stream, side: f32, color: Color, variation: f32) -> Self {
+        let other = color.map(|value| (value + stream.uniform_in(-variation, variation)).clamp(0.0, 255.0));
+        let colors = [color, other];
         let pattern = match stream.below(4) {
             0 => Pattern::Gradient,
             1 => Pattern::Stripes,
@@ -70,16 +70,16 @@ impl Texture {
             _ => stream.uniform_in(0.06, 0.25) * side,
         };
         let direction = [x / length / width, y / length / width];
-        Self { colours, pattern, side, direction, phase: stream.uniform() }
+        Self { colors, pattern, side, direction, phase: stream.uniform() }
     }
 
-    pub(super) fn colour(&self, point: Point) -> Colour {
+    pub(super) fn color(&self, point: Point) -> Color {
         let share = self.share(point);
-        let [a, b] = self.colours;
+        let [a, b] = self.colors;
         [0, 1, 2].map(|c| a[c] + share * (b[c] - a[c]))
     }
 
-    /// The second colour's share.
+    /// The second color's share.
     fn share(&self, [x, y]: Point) -> f32 {
         let [dx, dy] = self.direction;
         let (along, across) = (x * dx + y * dy + self.phase, y * dx - x * dy);

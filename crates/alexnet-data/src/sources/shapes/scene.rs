@@ -7,12 +7,12 @@
 use alexnet_random::Stream;
 
 use super::figures::{Figure, Point, disc, rectangle};
-use super::paint::{Colour, Texture, luma, random_colour};
+use super::paint::{Color, Texture, luma, random_color};
 use crate::RgbImage8;
 
 /// Diameter of the figure, as a share of the picture's side.
 const SIZE: [f32; 2] = [0.45, 0.80];
-/// How far the figure's centre lies from the picture's at most, either way, as a share of the side.
+/// How far the figure's center lies from the picture's at most, either way, as a share of the side.
 const SHIFT: f32 = 0.12;
 /// Tangent of the largest turn, either way: 0.36 are 20 degrees.
 const TILT: f32 = 0.36;
@@ -20,9 +20,9 @@ const TILT: f32 = 0.36;
 const SQUASH: f32 = 0.85;
 /// Share of the pictures in which the figure is lighter than the background, not darker.
 const LIGHTER: f32 = 1.0;
-/// Difference in luma, 0–255, that the figure has at least from either background colour.
+/// Difference in luma, 0–255, that the figure has at least from either background color.
 const CONTRAST: f32 = 60.0;
-/// Largest difference, per channel, between the two colours of the background's texture, and of the figure's.
+/// Largest difference, per channel, between the two colors of the background's texture, and of the figure's.
 const BACKGROUND_VARIATION: f32 = 50.0;
 const FIGURE_VARIATION: f32 = 30.0;
 /// Small things behind the figure, at most, and their size as a share of the picture's side.
@@ -36,28 +36,28 @@ const NOISE: f32 = 20.0;
 /// Passes of a 3x3 blur, at most.
 const BLURS: u32 = 2;
 
-/// Pixels in the making: colours 0–255, row by row.
+/// Pixels in the making: colors 0–255, row by row.
 struct Canvas {
     size: usize,
-    pixels: Vec<Colour>,
+    pixels: Vec<Color>,
 }
 
 impl Canvas {
     /// Paints what lies inside a signed distance (in pixels), smooth over one pixel at the outline. Only pixels within
-    /// `reach` of `centre` are looked at.
-    fn paint(&mut self, centre: Point, reach: f32, distance: impl Fn(Point) -> f32, colour: impl Fn(Point) -> Colour) {
+    /// `reach` of `center` are looked at.
+    fn paint(&mut self, center: Point, reach: f32, distance: impl Fn(Point) -> f32, color: impl Fn(Point) -> Color) {
         let span = |middle: f32| {
             let first = (middle - reach).max(0.0) as usize;
             first..((middle + reach + 1.0).max(0.0) as usize).min(self.size)
         };
-        let (columns, rows) = (span(centre[0]), span(centre[1]));
+        let (columns, rows) = (span(center[0]), span(center[1]));
         for y in rows {
             for x in columns.clone() {
                 let point = [x as f32 + 0.5, y as f32 + 0.5];
                 let coverage = (0.5 - distance(point)).clamp(0.0, 1.0);
                 if coverage > 0.0 {
                     let pixel = &mut self.pixels[y * self.size + x];
-                    for (value, new) in pixel.iter_mut().zip(colour(point)) {
+                    for (value, new) in pixel.iter_mut().zip(color(point)) {
                         *value += coverage * (new - *value);
                     }
                 }
@@ -65,7 +65,7 @@ impl Canvas {
         }
     }
 
-    /// Averages each pixel with its neighbours, weights 1 2 1 in either direction.
+    /// Averages each pixel with its neighbors, weights 1 2 1 in either direction.
     fn blur(&mut self) {
         let size = self.size;
         let last = size.saturating_sub(1);
@@ -103,51 +103,51 @@ impl Canvas {
 pub(super) fn draw((_, figure): Figure, size: u32, stream: &mut Stream) -> RgbImage8 {
     let side = size as f32;
     let lighter = stream.uniform() < LIGHTER;
-    let (background, colour) = loop {
-        let (background, colour) = (random_colour(stream), random_colour(stream));
+    let (background, color) = loop {
+        let (background, color) = (random_color(stream), random_color(stream));
         let background = Texture::around(stream, side, background, BACKGROUND_VARIATION);
-        let contrast = background.colours.map(|other| luma(colour) - luma(other));
+        let contrast = background.colors.map(|other| luma(color) - luma(other));
         if contrast.iter().all(|&contrast| if lighter { contrast >= CONTRAST } else { contrast <= -CONTRAST }) {
-            break (background, colour);
+            break (background, color);
         }
     };
     let at = |i: usize| [(i % size as usize) as f32 + 0.5, (i / size as usize) as f32 + 0.5];
-    let pixels = (0..size as usize * size as usize).map(|i| background.colour(at(i))).collect();
+    let pixels = (0..size as usize * size as usize).map(|i| background.color(at(i))).collect();
     let mut canvas = Canvas { size: size as usize, pixels };
 
     for _ in 0..stream.below(CLUTTER + 1) {
-        let centre = [stream.uniform() * side, stream.uniform() * side];
+        let center = [stream.uniform() * side, stream.uniform() * side];
         let half = [0; 2].map(|_| stream.uniform_in(CLUTTER_SIZE[0], CLUTTER_SIZE[1]) * side);
-        let (turn, round, colour) = (random_turn(stream), stream.below(2) == 0, random_colour(stream));
+        let (turn, round, color) = (random_turn(stream), stream.below(2) == 0, random_color(stream));
         let distance = |point| match round {
-            true => disc(point, centre, half[0]),
-            false => rectangle(turned(point, centre, turn), half),
+            true => disc(point, center, half[0]),
+            false => rectangle(turned(point, center, turn), half),
         };
-        canvas.paint(centre, half[0] + half[1] + 1.0, distance, |_| colour);
+        canvas.paint(center, half[0] + half[1] + 1.0, distance, |_| color);
     }
 
     let radius = stream.uniform_in(SIZE[0], SIZE[1]) * side * 0.5;
-    let centre = [0; 2].map(|_| (0.5 + stream.uniform_in(-SHIFT, SHIFT)) * side);
+    let center = [0; 2].map(|_| (0.5 + stream.uniform_in(-SHIFT, SHIFT)) * side);
     let squash = stream.uniform_in(SQUASH, 1.0);
     let turn = random_turn(stream);
     // A second, weak texture, so that the figure is not told by being plain.
-    let surface = Texture::around(stream, side, colour, FIGURE_VARIATION);
+    let surface = Texture::around(stream, side, color, FIGURE_VARIATION);
     let distance = |point| {
-        let [x, y] = turned(point, centre, turn);
+        let [x, y] = turned(point, center, turn);
         // Divided by the longer axis' scale, the distance stays a lower bound.
         figure([x / (radius * squash), y / radius]) * radius * squash
     };
-    canvas.paint(centre, radius * 1.2, distance, |point| surface.colour(point));
+    canvas.paint(center, radius * 1.2, distance, |point| surface.color(point));
 
     for _ in 0..stream.below(BARS + 1) {
         let half_width = stream.uniform_in(BAR_WIDTH[0], BAR_WIDTH[1]) * radius;
-        let through = [0, 1].map(|axis| centre[axis] + stream.uniform_in(-0.8, 0.8) * radius);
-        let (turn, upright, colour) = (random_turn(stream), stream.below(2) == 0, random_colour(stream));
+        let through = [0, 1].map(|axis| center[axis] + stream.uniform_in(-0.8, 0.8) * radius);
+        let (turn, upright, color) = (random_turn(stream), stream.below(2) == 0, random_color(stream));
         let distance = |point| {
             let [x, y] = turned(point, through, turn);
             (if upright { x } else { y }).abs() - half_width
         };
-        canvas.paint(through, side * 2.0, distance, |_| colour);
+        canvas.paint(through, side * 2.0, distance, |_| color);
     }
     canvas.finish(stream)
 }
@@ -159,8 +159,8 @@ fn random_turn(stream: &mut Stream) -> Point {
     [cosine, tangent * cosine]
 }
 
-/// `point` as seen from `centre` by somebody turned so.
-fn turned([x, y]: Point, [centre_x, centre_y]: Point, [cosine, sine]: Point) -> Point {
-    let (x, y) = (x - centre_x, y - centre_y);
+/// `point` as seen from `center` by somebody turned so.
+fn turned([x, y]: Point, [center_x, center_y]: Point, [cosine, sine]: Point) -> Point {
+    let (x, y) = (x - center_x, y - center_y);
     [cosine * x + sine * y, cosine * y - sine * x]
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::Entry;
+use super::entry::Entry;
 use crate::Error;
 
 pub(crate) const EXTENSION: &str = "index";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::crop::Centring;
+use crate::augment::crop::Centering;
 use crate::statistics::Statistics;
 use crate::{Error, MeanImage, Preprocess, ResizeFilter, ResizeRule};
 
@@ -166,7 +166,7 @@ impl PreparedStatistics {
     pub fn suit(&self, preprocess: &Preprocess) -> Option<&Statistics> {
         let size = self.statistics.mean_image.size;
         let shorter = matches!(preprocess.resize, ResizeRule::ShorterSide { size: side, .. } if side == size);
-        let square = preprocess.source_size == size && preprocess.centring == Centring::Down;
+        let square = preprocess.source_size == size && preprocess.centering == Centering::Down;
         let filter = self.originals_resized_with.is_none_or(|filter| filter == preprocess.filter);
         (shorter && square && filter).then_some(&self.statistics)
     }

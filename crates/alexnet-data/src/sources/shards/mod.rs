@@ -2,87 +2,27 @@
 //!
 //! The files of one sample lie next to each other and differ in what follows the first dot of their names: `key.jpg`,
 //! `key.cls` (the label in decimal), perhaps `key.json`. Beside a shard `x.tar` may lie its [index](index), `x.index`, by
-//! which any image can be read without its neighbours; without one, the shard is searched once when it is opened. A
+//! which any image can be read without its neighbors; without one, the shard is searched once when it is opened. A
 //! folder of shards that `prepare` made has a [manifest](manifest::Manifest) besides.
 
+pub(crate) mod entry;
 pub(crate) mod index;
 pub(crate) mod manifest;
 mod mapping;
 pub(crate) mod scan;
+pub(crate) mod shard;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use super::folder::{DataSet, Split};
-use super::{Location, Sample};
-use crate::{Error, Labels};
+use crate::{Dataset, Error, Labels, Location, Sample, Split};
 use manifest::{MANIFEST, Manifest};
-use mapping::Mapping;
+use shard::Shard;
 
 /// In a folder whose preparation was interrupted, how far it got.
 pub(crate) const UNFINISHED: &str = "unfinished.json";
-
-/// A shard and the images in it.
-#[derive(Debug)]
-pub struct Shard {
-    path: PathBuf,
-    entries: Vec<Entry>,
-    /// Made when it is first asked for, if it can be.
-    mapping: OnceLock<Option<Mapping>>,
-}
-
-impl PartialEq for Shard {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.path, &self.entries) == (&other.path, &other.entries)
-    }
-}
-
-impl Eq for Shard {}
-
-/// An image in a shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// First byte of the image in the shard.
-    pub offset: u64,
-    /// Its bytes.
-    pub len: u32,
-    /// Its class.
-    pub label: u32,
-    /// Its name in the shard.
-    pub name: Box<str>,
-}
-
-impl Shard {
-    /// Opens `x.tar`, with `x.index` where that is there.
-    ///
-    /// # Errors
-    /// [`Error::Read`]; [`Error::Malformed`] where the two do not fit each other or the archive is damaged.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let index = path.with_extension(index::EXTENSION);
-        let entries = if index.is_file() { index::read(&index, path)? } else { scan::entries(path)? };
-        Ok(Self { path: path.to_owned(), entries, mapping: OnceLock::new() })
-    }
-
-    /// The archive.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its images, in the order in which they lie.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The bytes of an image, where its shard can be mapped and is as it should be.
-    pub(crate) fn mapped(&self, number: u32) -> Option<&[u8]> {
-        let entry = self.entries.get(number as usize)?;
-        let start = usize::try_from(entry.offset).ok()?;
-        let mapping = self.mapping.get_or_init(|| Mapping::of(&self.path)).as_ref()?;
-        mapping.bytes(start..start.checked_add(entry.len as usize)?)
-    }
-}
 
 /// The shards directly in `folder`, sorted by name; none where it is no folder, and none where there are folders beside
 /// them: an archive that lies beside class folders is not the data set.
@@ -131,7 +71,7 @@ fn open_split(folder: &Path, paths: &[PathBuf]) -> Result<Split, Error> {
 
 /// The data set in `root`, if it is one of shards: one that was prepared, with a manifest; folders `train` and `val` (or
 /// `valid`) with shards; a folder of shards; or a single shard.
-pub(crate) fn open(root: &Path) -> Result<Option<DataSet>, Error> {
+pub(crate) fn open(root: &Path) -> Result<Option<Dataset>, Error> {
     if root.is_file() && root.extension() == Some(OsStr::new("tar")) {
         let split = open_split(root, &[root.to_owned()])?;
         return named_by_number(root, split, None).map(Some);
@@ -180,7 +120,7 @@ pub(crate) fn open_validation(folder: &Path) -> Result<Option<Split>, Error> {
 }
 
 /// What `prepare` made: the manifest says which shards there are, and how large.
-fn prepared(root: &Path, manifest: Manifest) -> Result<DataSet, Error> {
+fn prepared(root: &Path, manifest: Manifest) -> Result<Dataset, Error> {
     let open = |name: &str| -> Result<Option<Split>, Error> {
         let Some(split) = manifest.splits.get(name) else { return Ok(None) };
         let folder = root.join(name);
@@ -207,11 +147,11 @@ fn prepared(root: &Path, manifest: Manifest) -> Result<DataSet, Error> {
     };
     let statistics = manifest.statistics.as_ref().map(|statistics| statistics.read(root)).transpose()?;
     let labels = Labels::read(root, manifest.classes)?;
-    Ok(DataSet { train, val, labels, statistics })
+    Ok(Dataset { train, val, labels, statistics })
 }
 
 /// Shards of other programs name no classes: they are called by their numbers, as many as the largest label asks for.
-fn named_by_number(root: &Path, mut train: Split, mut val: Option<Split>) -> Result<DataSet, Error> {
+fn named_by_number(root: &Path, mut train: Split, mut val: Option<Split>) -> Result<Dataset, Error> {
     let all = train.samples.iter().chain(val.iter().flat_map(|val| &val.samples));
     let count = all.map(|sample| sample.label + 1).max().unwrap_or(0);
     if count < 2 {
@@ -224,7 +164,7 @@ fn named_by_number(root: &Path, mut train: Split, mut val: Option<Split>) -> Res
         split.classes.clone_from(&classes);
     }
     let labels = Labels::read(root, classes)?;
-    Ok(DataSet { train, val, labels, statistics: None })
+    Ok(Dataset { train, val, labels, statistics: None })
 }
 
 fn require_labels(split: &Split, classes: usize) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Component, Path};
 
-use super::Entry;
+use super::entry::Entry;
 use super::index::{MAX_LABEL, shard_error};
 use crate::Error;
 

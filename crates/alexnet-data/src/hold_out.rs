@@ -1,8 +1,7 @@
 //! A validation set where the data set has none.
 
-use super::folder::Split;
-use crate::Error;
 use crate::hash::Hash;
+use crate::{Error, Split};
 
 impl Split {
     /// Divides the images into training and validation images; of each class, `fraction` of them, rounded, but at least

@@ -9,8 +9,8 @@ use crate::Error;
 ///
 /// # Formula
 /// With f uniform in `[max(0, 1 - a), 1 + a]` for `brightness`, `contrast` or `saturation` a, each pixel x becomes
-/// `m + f · (x - m)`, cut to bytes; m is 0 for brightness, the rounded mean of the picture's grey for contrast, the
-/// pixel's own grey for saturation. The hue's angle moves by h turns, uniform in `[-hue, hue]`.
+/// `m + f · (x - m)`, cut to bytes; m is 0 for brightness, the rounded mean of the picture's gray for contrast, the
+/// pixel's own gray for saturation. The hue's angle moves by h turns, uniform in `[-hue, hue]`.
 ///
 /// # Conventions
 /// Bytes are rounded as Pillow does after each change, hue included (whose angle has 255 steps); so the results are
@@ -20,7 +20,7 @@ use crate::Error;
 /// torchvision, `transforms.ColorJitter`, on PIL images; Pillow, `ImageEnhance` and `Convert.c`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ColourJitter {
+pub struct ColorJitter {
     /// 0 leaves the brightness as it is.
     #[serde(default)]
     pub brightness: f32,
@@ -35,9 +35,9 @@ pub struct ColourJitter {
     pub hue: f32,
 }
 
-/// One change of colours.
+/// One change of colors.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ColourChange {
+pub enum ColorChange {
     /// By this factor, 0 or more.
     Brightness(f32),
     /// By this factor, 0 or more.
@@ -49,15 +49,15 @@ pub enum ColourChange {
 }
 
 /// The changes of one sample, in their order.
-pub type ColourChanges = [Option<ColourChange>; 4];
+pub type ColorChanges = [Option<ColorChange>; 4];
 
-impl ColourJitter {
+impl ColorJitter {
     pub(super) fn validate(&self) -> Result<(), Error> {
         let Self { brightness, contrast, saturation, hue } = *self;
         let factors = [
-            ("brightness of the colour jitter", brightness),
-            ("contrast of the colour jitter", contrast),
-            ("saturation of the colour jitter", saturation),
+            ("brightness of the color jitter", brightness),
+            ("contrast of the color jitter", contrast),
+            ("saturation of the color jitter", saturation),
         ];
         for (what, value) in factors {
             if !(value >= 0.0 && value.is_finite()) {
@@ -65,20 +65,20 @@ impl ColourJitter {
             }
         }
         if !(0.0..=0.5).contains(&hue) {
-            return Err(Error::setting("hue of the colour jitter", hue, "it must be from 0 to 0.5"));
+            return Err(Error::setting("hue of the color jitter", hue, "it must be from 0 to 0.5"));
         }
         Ok(())
     }
 
-    pub(super) fn draw(&self, stream: &mut Stream) -> ColourChanges {
+    pub(super) fn draw(&self, stream: &mut Stream) -> ColorChanges {
         let mut factor = |amount: f32| stream.uniform_in((1.0 - amount).max(0.0), 1.0 + amount);
         let factors = [self.brightness, self.contrast, self.saturation].map(&mut factor);
         let turn = stream.uniform_in(-self.hue, self.hue);
         let mut changes = [
-            (self.brightness > 0.0).then_some(ColourChange::Brightness(factors[0])),
-            (self.contrast > 0.0).then_some(ColourChange::Contrast(factors[1])),
-            (self.saturation > 0.0).then_some(ColourChange::Saturation(factors[2])),
-            (self.hue > 0.0).then_some(ColourChange::Hue(turn)),
+            (self.brightness > 0.0).then_some(ColorChange::Brightness(factors[0])),
+            (self.contrast > 0.0).then_some(ColorChange::Contrast(factors[1])),
+            (self.saturation > 0.0).then_some(ColorChange::Saturation(factors[2])),
+            (self.hue > 0.0).then_some(ColorChange::Hue(turn)),
         ];
         for last in (1..4u32).rev() {
             changes.swap(last as usize, stream.below(last + 1) as usize);
@@ -87,21 +87,21 @@ impl ColourJitter {
     }
 }
 
-impl ColourChange {
+impl ColorChange {
     /// Changes interleaved RGB pixels.
     pub fn apply(self, pixels: &mut [u8]) {
         let (pixels, _) = pixels.as_chunks_mut::<3>();
         match self {
             Self::Brightness(factor) => look_up(pixels, |value| blend(0, value, factor)),
             Self::Contrast(factor) => {
-                let sum: u64 = pixels.iter().map(|&pixel| u64::from(grey(pixel))).sum();
+                let sum: u64 = pixels.iter().map(|&pixel| u64::from(gray(pixel))).sum();
                 let mean = (sum as f64 / pixels.len().max(1) as f64 + 0.5) as u8;
                 look_up(pixels, |value| blend(mean, value, factor));
             }
             Self::Saturation(factor) => {
                 for pixel in pixels {
-                    let grey = grey(*pixel);
-                    *pixel = pixel.map(|value| blend(grey, value, factor));
+                    let gray = gray(*pixel);
+                    *pixel = pixel.map(|value| blend(gray, value, factor));
                 }
             }
             Self::Hue(turn) => {
@@ -127,7 +127,7 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
 }
 
 /// ITU-R 601 luma in 16 bits of fraction, rounded: Pillow's `convert("L")`.
-fn grey([red, green, blue]: [u8; 3]) -> u8 {
+fn gray([red, green, blue]: [u8; 3]) -> u8 {
     ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16) as u8
 }
 

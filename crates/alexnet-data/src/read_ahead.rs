@@ -4,13 +4,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Location;
-use super::shards::Shard;
+use crate::{Location, Shard};
 
 /// What lies between two images of a shard, their labels and headers, is rather read than jumped over.
 const GAP: u64 = 64 << 10;
 
-/// Asks the system to read images of shards, neighbours in one go, and waits for no more than a place in the disk's
+/// Asks the system to read images of shards, neighbors in one go, and waits for no more than a place in the disk's
 /// queue. What it does not do, for whatever reason, is read when it is needed.
 pub(crate) fn read_ahead<'a>(images: impl Iterator<Item = &'a Location>) {
     runs(images).into_iter().for_each(|(shard, range)| ask(shard.path(), range));
@@ -56,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_read_in_one_go() {
+    fn neighbors_are_read_in_one_go() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.tar");
         let mut archive = tar::Builder::new(std::fs::File::create(&path).unwrap());

@@ -1,4 +1,4 @@
-//! Noise along the principal components of the training set's colours ("fancy PCA").
+//! Noise along the principal components of the training set's colors ("fancy PCA").
 
 use alexnet_random::Stream;
 use serde::{Deserialize, Serialize};
@@ -17,15 +17,15 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Conventions
 /// The paper multiplies with the eigenvalues of the covariance. The code of 2012 multiplies with the *standard
-/// deviations*, their square roots, as done here: on pixels of 0–255 the eigenvalues would shift colours by thousands.
+/// deviations*, their square roots, as done here: on pixels of 0–255 the eigenvalues would shift colors by thousands.
 /// A widely copied set (0.2175, 0.0188, 0.0045) holds eigenvalues for pixels of 0–1 and is not to be used here.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 4.1; cuda-convnet2, `convdata.py`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ColourNoise {
-    /// Standard deviations of the colours along the components, on the scale 0–255, largest first.
+pub struct ColorNoise {
+    /// Standard deviations of the colors along the components, on the scale 0–255, largest first.
     pub std_devs: [f32; 3],
     /// The components: one unit vector (red, green, blue) per standard deviation.
     pub components: [[f32; 3]; 3],
@@ -35,15 +35,15 @@ pub struct ColourNoise {
 
 /// One draw of the noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ColourShift {
+pub struct ColorShift {
     /// What is added to red, green and blue, on the scale 0–255.
     pub shift: [f32; 3],
     /// What everything is divided by afterwards.
     pub divisor: f32,
 }
 
-impl ColourNoise {
-    /// The colours of ImageNet, ILSVRC-2012, from cuda-convnet2's `make-data/input_meta`.
+impl ColorNoise {
+    /// The colors of ImageNet, ILSVRC-2012, from cuda-convnet2's `make-data/input_meta`.
     pub const IMAGENET: Self = Self {
         std_devs: [121.780_06, 37.093_89, 19.720_833],
         components: [
@@ -55,7 +55,7 @@ impl ColourNoise {
     };
 
     /// Draws three numbers from the stream.
-    pub fn draw(&self, stream: &mut Stream) -> ColourShift {
+    pub fn draw(&self, stream: &mut Stream) -> ColorShift {
         let mut shift = [0.0; 3];
         for (std_dev, component) in self.std_devs.iter().zip(&self.components) {
             let amount = self.strength * std_dev * stream.normal();
@@ -63,6 +63,6 @@ impl ColourNoise {
                 *shift += amount * direction;
             }
         }
-        ColourShift { shift, divisor: 1.0 + self.strength }
+        ColorShift { shift, divisor: 1.0 + self.strength }
     }
 }
