@@ -33,8 +33,9 @@ const OP: &str = "concat";
 pub fn forward_into(xs: &[&Tensor], y: &Tensor) -> Result<()> {
     let inputs: Vec<Option<&Tensor>> = xs.iter().map(|x| Some(*x)).collect();
     tensor::distinct(OP, &inputs, &[Some(y)])?;
-    let total: usize = xs.iter().map(|x| width(x)).sum();
-    if total != width(y) {
+    let total = xs.iter().try_fold(0usize, |total, x| total.checked_add(width(x)));
+    if total != Some(width(y)) {
+        let total = total.map_or("2^64 or more".into(), |total| total.to_string());
         let expected = format!("as wide as all inputs together, {total}");
         return Ok(error::shape(OP, "y", expected, y.dims())?);
     }
@@ -74,7 +75,7 @@ pub fn forward_into(xs: &[&Tensor], y: &Tensor) -> Result<()> {
 pub fn backward_into(grad_y: &Tensor, first: usize, grad_x: &Tensor) -> Result<()> {
     check_rows("grad_x", grad_x, grad_y)?;
     let (wide, narrow) = (width(grad_y), width(grad_x));
-    if first + narrow > wide {
+    if first.checked_add(narrow).is_none_or(|end| end > wide) {
         let expected = format!("at most {} wide from {first} on", wide.saturating_sub(first));
         return Ok(error::shape(OP, "grad_x", expected, grad_x.dims())?);
     }

@@ -14,6 +14,8 @@ mod cuda;
 mod devices;
 pub mod dropout;
 mod error;
+#[cfg(test)]
+mod extreme;
 mod gemm;
 mod layout;
 pub mod linear;
