@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 use half::bf16;
 
-use crate::cuda::{self, Address, Queue, Real, arguments, common_real};
+use crate::cuda::{self, Address, Queue, Real, arguments, common_real, in_vectors};
 use crate::parallel::{self, Shared};
 use crate::tensor::{self, Element, read, write};
 
@@ -25,7 +25,8 @@ const OP: &str = "add";
 pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
     if let Some(done) = on_gpu(x, sum, |queue, x, sum| {
         let (real, count) = (common_real(OP, [("x", x), ("sum", sum)])?, x.count(OP)?);
-        queue.for_each(real, "accumulate", count, arguments![x, sum, count])
+        let vector = in_vectors(x.len, [x, sum]);
+        queue.for_vectors(real, "accumulate", count, vector, arguments![x, sum, count, vector])
     }) {
         return done;
     }
@@ -57,7 +58,8 @@ pub(crate) fn scale_on(queue: &dyn Queue, op: &'static str, x: Address, factor: 
         (Real::Bf16, Real::F32) => (from, "scale_to_f32"),
         _ => (from, "scale"),
     };
-    queue.for_each(real, kernel, count, arguments![x, y, count, factor])
+    let vector = in_vectors(x.len, [x, y]);
+    queue.for_vectors(real, kernel, count, vector, arguments![x, y, count, factor, vector])
 }
 
 /// On the GPU: zeros, in a gradient that is `f32`.

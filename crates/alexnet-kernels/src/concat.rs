@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::cuda::{self, Address, Queue, arguments, common_real};
+use crate::cuda::{self, Address, Queue, arguments, common_real, in_vectors};
 use crate::error;
 use crate::parallel::{self, Shared};
 use crate::tensor::{self, read, write};
@@ -102,16 +102,25 @@ pub fn backward_into(grad_y: &Tensor, first: usize, grad_x: &Tensor) -> Result<(
 }
 
 /// On the GPU: copies columns of one matrix into another. Each comes with its width and the first of the columns.
-fn copy_columns(
+/// On the GPU: copies `count` values in rows of `width` from columns of `x` to columns of `y`; each has its own width and first
+/// column.
+pub(crate) fn copy_columns_on(
     queue: &dyn Queue,
+    op: &'static str,
     (x, x_width, x_first): (Address, usize, usize),
     (y, y_width, y_first): (Address, usize, usize),
+    count: usize,
     width: usize,
 ) -> Result<()> {
-    let real = common_real(OP, [("x", x), ("y", y)])?;
-    let (x_count, y_count) = (x.count(OP)?, y.count(OP)?);
-    let count = x_count.min(y_count);
-    queue.for_each(real, "copy_columns", count, arguments![x, x_width, x_first, y, y_width, y_first, count, width])
+    let (real, count) = (common_real(op, [("x", x), ("y", y)])?, cuda::count(op, count)?);
+    let vector = in_vectors(width, [x, y]) && [x_width, x_first, y_width, y_first].iter().all(|&n| in_vectors(n, []));
+    let arguments = arguments![x, x_width, x_first, y, y_width, y_first, count, width, vector];
+    queue.for_vectors(real, "copy_columns", count, vector, arguments)
+}
+
+fn copy_columns(queue: &dyn Queue, x: (Address, usize, usize), y: (Address, usize, usize), width: usize) -> Result<()> {
+    (x.0.count(OP)?, y.0.count(OP)?);
+    copy_columns_on(queue, OP, x, y, x.0.len.min(y.0.len), width)
 }
 
 fn width(x: &Tensor) -> usize {
