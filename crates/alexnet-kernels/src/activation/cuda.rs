@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use super::{Activation, OP};
-use crate::cuda::{Address, Queue, arguments, common_real};
+use crate::cuda::{Address, Queue, arguments, common_real, in_vectors};
 
 /// The numbers of `activation.cu`.
 fn number(unit: Activation) -> u32 {
@@ -17,10 +17,12 @@ fn number(unit: Activation) -> u32 {
 
 pub(super) fn forward(queue: &dyn Queue, x: Address, unit: Activation) -> Result<()> {
     let (real, count) = (x.real(OP, "x")?, x.count(OP)?);
-    queue.for_each(real, "activation_forward", count, arguments![x, count, number(unit)])
+    let vector = in_vectors(x.len, [x]);
+    queue.for_vectors(real, "activation_forward", count, vector, arguments![x, count, number(unit), vector])
 }
 
 pub(super) fn backward(queue: &dyn Queue, y: Address, grad_y: Address, unit: Activation) -> Result<()> {
     let (real, count) = (common_real(OP, [("y", y), ("grad_y", grad_y)])?, y.count(OP)?);
-    queue.for_each(real, "activation_backward", count, arguments![y, grad_y, count, number(unit)])
+    let vector = in_vectors(y.len, [y, grad_y]);
+    queue.for_vectors(real, "activation_backward", count, vector, arguments![y, grad_y, count, number(unit), vector])
 }
