@@ -253,7 +253,10 @@ impl Trainer {
             self.require_finite(&parameter.spec.name, sum)?;
         }
         let path = self.run.checkpoint();
-        checkpoint::save(&path, &self.model, &self.solver, &self.state, &self.config)
+        checkpoint::save(&path, &self.model, &self.solver, &self.state, &self.config)?;
+        // Saving takes longer than many steps of a GPU, and is not training.
+        self.add_time();
+        Ok(())
     }
 
     /// Counts the time since it was last counted.
