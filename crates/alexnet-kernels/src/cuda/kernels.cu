@@ -4,10 +4,10 @@
 #include "../pool2d.cuh"
 
 #include "../activation/activation.cu"
-#include "../add.cu"
+#include "../add/add.cu"
 #include "../avg_pool2d/avg_pool2d.cu"
 #include "../bias_relu/bias_relu.cu"
-#include "../concat.cu"
+#include "../concat/concat.cu"
 #include "../conv2d/im2col.cu"
 #include "../dropout/dropout.cu"
 #include "../layout.cu"
