@@ -6,6 +6,7 @@ mod custom_op;
 mod direct;
 mod library;
 mod prepared;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,12 @@ impl Padding {
     }
 }
 
+impl From<usize> for Padding {
+    fn from(padding: usize) -> Self {
+        Self::symmetric(padding)
+    }
+}
+
 /// Stride, padding and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dParams {
@@ -65,11 +72,31 @@ pub struct Conv2dParams {
 
 impl Default for Conv2dParams {
     fn default() -> Self {
-        Self { stride: 1, padding: Padding::default(), groups: 1 }
+        Self::new()
     }
 }
 
 impl Conv2dParams {
+    /// Stride 1, no padding, one group.
+    pub const fn new() -> Self {
+        Self { stride: 1, padding: Padding::symmetric(0), groups: 1 }
+    }
+
+    /// The same at this stride.
+    pub const fn with_stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same with this padding, a number for all sides or a [`Padding`].
+    pub fn with_padding(self, padding: impl Into<Padding>) -> Self {
+        Self { padding: padding.into(), ..self }
+    }
+
+    /// The same in groups.
+    pub const fn with_groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
     /// Height and width of the output: `⌊(size + padding − kernel_size) / stride⌋ + 1` for each.
     ///
     /// # Errors
