@@ -140,3 +140,82 @@ pub(crate) fn load(path: &Path, network: &Network, solver: &Solver, config: &Tra
 fn wrong(path: &Path, reason: String) -> Error {
     Error::Checkpoint { path: path.into(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alexnet_model::{Conv2d, Layer, LayerKind, Linear, Specification};
+
+    /// A model, its solver, and where a run with them stands: what `golden/checkpoint-1.safetensors` holds, whose values are
+    /// counted up in steps of 1/64, parameters first, then velocities.
+    fn run() -> (Model, Solver, State, TrainConfig) {
+        let layers = vec![
+            Layer::new("data", LayerKind::Input { channels: 3, size: [4, 4] }),
+            Layer::new("conv1", LayerKind::Conv2d(Conv2d::new(4, 3, 0.1, 0.5))),
+            Layer::new("flatten", LayerKind::Flatten),
+            Layer::new("fc2", LayerKind::Linear(Linear::new(2, 0.1, 0.0))),
+        ];
+        let input = InputSpec { size: 4, source_size: 5, ..InputSpec::ALEXNET_2012 };
+        let spec = Specification::new("small", input, layers).unwrap();
+        let network = Network::new(spec, 3, &[Device::Cpu]).unwrap();
+        let config = TrainConfig { weights: Some("weights".into()), ..TrainConfig::recipe("alexnet", "data".into()) };
+        let solver = Solver::new(&config.solver, &network).unwrap();
+        let mean_image = Some((0..75).map(|i| i as f32 / 4.0).collect());
+        let classes = vec!["cat".to_owned(), "dog \"quoted\"".to_owned()];
+        let (mut plateau, mut train) = (Plateau::default(), Metrics::default());
+        config.schedule.observe(0.5, &mut plateau);
+        train.add(0.5, &[0.25, 0.75], 1);
+        let state = State {
+            epoch: 3,
+            batch: 5,
+            step: 17,
+            train,
+            bad: 2,
+            plateau,
+            metrics_len: 99,
+            seconds: 1.5,
+            epoch_seconds: 0.25,
+            wait_seconds: 0.125,
+            learning_rate: 0.01,
+            images: [40, 8],
+            classes: classes.clone(),
+            ..State::default()
+        };
+        (Model { network, classes, mean_image }, solver, state, config)
+    }
+
+    /// Of each parameter, then of each velocity.
+    fn tensors(model: &Model, solver: &Solver) -> Vec<Tensor> {
+        let parameters = model.network.parameters().iter().map(|parameter| parameter.var.as_tensor().clone());
+        parameters.chain(solver.velocities().iter().cloned()).collect()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
+    }
+
+    /// The `index`-th of these tensors.
+    fn counted(index: usize, like: &Tensor) -> Vec<f32> {
+        (0..like.elem_count()).map(|i| (i + 1000 * index) as f32 / 64.0 - 20.0).collect()
+    }
+
+    #[test]
+    fn checkpoints_of_the_first_version_load() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/checkpoint-1.safetensors");
+        let (model, solver, state, config) = run();
+        assert_eq!(load(&path, &model.network, &solver, &config).unwrap(), state);
+        for (index, tensor) in tensors(&model, &solver).iter().enumerate() {
+            assert_eq!(values(tensor), counted(index, tensor));
+        }
+        assert_eq!(mean_image(&path, model.network.spec().input_spec()).unwrap(), model.mean_image);
+        // What is saved of it now is read again, and the same.
+        let folder = tempfile::tempdir().unwrap();
+        let again = folder.path().join("again.safetensors");
+        save(&again, &model, &solver, &state, &config).unwrap();
+        let (other, other_solver, ..) = run();
+        assert_eq!(load(&again, &other.network, &other_solver, &config).unwrap(), state);
+        for (a, b) in tensors(&model, &solver).iter().zip(tensors(&other, &other_solver)) {
+            assert_eq!(values(a), values(&b));
+        }
+    }
+}
