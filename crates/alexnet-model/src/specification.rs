@@ -1,11 +1,10 @@
 //! A network without its numbers: the checked list of layers, their shapes, parameters and costs.
 
-use alexnet_kernels::lrn::LrnParams;
-
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::input_spec::InputSpec;
-use crate::layer::{Layer, LayerKind, Shape};
+use crate::layer::{Layer, Shape};
+use crate::layers::LayerKind;
 
 /// A network as a list of layers, checked.
 #[derive(Clone, Debug)]
@@ -15,6 +14,7 @@ pub struct Specification {
     inputs: Vec<Vec<usize>>,
     shapes: Vec<Shape>,
     parameters: Vec<ParameterSpec>,
+    macs: Vec<usize>,
     input_spec: InputSpec,
 }
 
@@ -30,7 +30,7 @@ pub enum Role {
 /// A parameter without its values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterSpec {
-    /// `{layer}.weight` or `{layer}.bias`.
+    /// The layer's name, a dot, and the parameter's own: `{layer}.weight`, `{layer}.bias`.
     pub name: String,
     /// Index of its layer.
     pub layer: usize,
@@ -63,6 +63,7 @@ impl Specification {
             inputs: Vec::with_capacity(layers.len()),
             shapes: Vec::with_capacity(layers.len()),
             parameters: Vec::new(),
+            macs: Vec::with_capacity(layers.len()),
             layers: Vec::new(),
             input_spec,
         };
@@ -88,7 +89,7 @@ impl Specification {
         if self.layers.iter().any(|other| other.name == layer.name) {
             return Err(wrong("another layer has the same name".into()));
         }
-        let is_input = matches!(layer.kind, LayerKind::Input { .. });
+        let is_input = matches!(layer.kind, LayerKind::Input(_));
         if is_input != (index == 0) {
             return Err(wrong("a network has one input, its first layer".into()));
         }
@@ -102,11 +103,20 @@ impl Specification {
             names => names.iter().map(find).collect::<Result<_>>()?,
         };
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.shapes[i]).collect();
-        if shapes.len() > 1 && !matches!(layer.kind, LayerKind::Concat | LayerKind::Add) {
-            return Err(wrong(format!("{} reads one layer, not {}", layer.kind.name(), shapes.len())));
+        let ops = layer.kind.ops();
+        if shapes.len() > 1 && !ops.reads_many() {
+            return Err(wrong(format!("{} reads one layer, not {}", ops.name(), shapes.len())));
         }
-        let shape = output_shape(&layer.kind, &shapes).map_err(wrong)?;
-        self.parameters.extend(parameters_of(&layer, index, &shapes));
+        let shape = ops.shape(&shapes).map_err(wrong)?;
+        self.parameters.extend(ops.parameters(&shapes).into_iter().map(|parameter| ParameterSpec {
+            name: format!("{}.{}", layer.name, parameter.name),
+            layer: index,
+            role: parameter.role,
+            shape: parameter.shape,
+            fan_in: parameter.fan_in,
+            init: parameter.init,
+        }));
+        self.macs.push(ops.macs(&shapes, shape));
         self.inputs.push(inputs);
         self.shapes.push(shape);
         self.layers.push(layer);
@@ -168,85 +178,11 @@ impl Specification {
 
     /// Multiply-adds of one layer for one image, biases not counted.
     pub fn layer_macs(&self, layer: usize) -> usize {
-        let weight = self.parameters.iter().find(|p| p.layer == layer && p.role == Role::Weight);
-        weight.map_or(0, |weight| self.shapes[layer].elements() * weight.fan_in)
+        self.macs[layer]
     }
 
     /// Multiply-adds for one image.
     pub fn macs(&self) -> usize {
-        (0..self.layers.len()).map(|layer| self.layer_macs(layer)).sum()
+        self.macs.iter().sum()
     }
-}
-
-/// The shape that `kind` gives to its inputs, or the rule they break.
-fn output_shape(kind: &LayerKind, inputs: &[Shape]) -> std::result::Result<Shape, String> {
-    let map = || match inputs {
-        [Shape::Map(dims)] => Ok(*dims),
-        _ => Err(format!("{} reads a map of channels, height and width, not {inputs:?}", kind.name())),
-    };
-    match kind {
-        LayerKind::Input { channels, size: [h, w] } => Ok(Shape::Map([*channels, *h, *w])),
-        LayerKind::Conv2d(conv) => {
-            let ([c, h, w], groups) = (map()?, conv.params.groups);
-            if groups == 0 || c % groups != 0 || conv.out_channels % groups != 0 {
-                return Err(format!("{groups} groups do not divide {c} and {} channels", conv.out_channels));
-            }
-            let [oh, ow] = conv.params.output_size([h, w], conv.kernel_size).map_err(|e| e.to_string())?;
-            Ok(Shape::Map([conv.out_channels, oh, ow]))
-        }
-        LayerKind::Linear(linear) => match inputs {
-            [Shape::Vector(_)] => Ok(Shape::Vector(linear.out_features)),
-            _ => Err(format!("linear reads a vector, not {inputs:?}; flatten it first")),
-        },
-        LayerKind::MaxPool2d(params) | LayerKind::AvgPool2d(params) => {
-            let [c, h, w] = map()?;
-            let [oh, ow] = params.output_size(kind.name(), [h, w]).map_err(|e| e.to_string())?;
-            Ok(Shape::Map([c, oh, ow]))
-        }
-        LayerKind::Lrn(LrnParams { groups, .. }) => match map()? {
-            [c, ..] if *groups == 0 || c % groups != 0 => Err(format!("{groups} groups do not divide {c} channels")),
-            dims => Ok(Shape::Map(dims)),
-        },
-        LayerKind::LrnSameMap(_) => map().map(Shape::Map),
-        LayerKind::Flatten => map().map(|dims| Shape::Vector(dims.iter().product())),
-        LayerKind::Dropout { .. } => match inputs {
-            [shape] => Ok(*shape),
-            _ => Err("dropout reads one layer".into()),
-        },
-        LayerKind::Concat => inputs[1..].iter().try_fold(inputs[0], |all, next| match (all, *next) {
-            (Shape::Map([a, h, w]), Shape::Map([b, h2, w2])) if (h, w) == (h2, w2) => Ok(Shape::Map([a + b, h, w])),
-            (Shape::Vector(a), Shape::Vector(b)) => Ok(Shape::Vector(a + b)),
-            _ => Err(format!("concat reads maps of one size or vectors, not {inputs:?}")),
-        }),
-        LayerKind::Add => match inputs.iter().all(|shape| *shape == inputs[0]) {
-            true => Ok(inputs[0]),
-            false => Err(format!("add reads layers of one shape, not {inputs:?}")),
-        },
-    }
-}
-
-fn parameters_of(layer: &Layer, index: usize, inputs: &[Shape]) -> Vec<ParameterSpec> {
-    let (shape, outputs, weight, bias) = match (&layer.kind, inputs) {
-        (LayerKind::Conv2d(conv), [Shape::Map([channels, ..])]) => {
-            let [kh, kw] = conv.kernel_size;
-            let shape = vec![conv.out_channels, channels / conv.params.groups, kh, kw];
-            (shape, conv.out_channels, conv.weight, conv.bias)
-        }
-        (LayerKind::Linear(linear), [Shape::Vector(features)]) => {
-            (vec![linear.out_features, *features], linear.out_features, linear.weight, linear.bias)
-        }
-        _ => return Vec::new(),
-    };
-    let fan_in = shape[1..].iter().product();
-    let parameter = |suffix: &str, role, shape, init| ParameterSpec {
-        name: format!("{}.{suffix}", layer.name),
-        layer: index,
-        role,
-        shape,
-        fan_in,
-        init,
-    };
-    let mut parameters = vec![parameter("weight", Role::Weight, shape, weight)];
-    parameters.extend(bias.map(|init| parameter("bias", Role::Bias, vec![outputs], init)));
-    parameters
 }

@@ -144,16 +144,16 @@ fn wrong(path: &Path, reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alexnet_model::{Conv2d, Layer, LayerKind, Linear, Specification};
+    use alexnet_model::{Conv2d, Flatten, Input, Layer, Linear, Specification};
 
     /// A model, its solver, and where a run with them stands: what `golden/checkpoint-1.safetensors` holds, whose values are
     /// counted up in steps of 1/64, parameters first, then velocities.
     fn run() -> (Model, Solver, State, TrainConfig) {
         let layers = vec![
-            Layer::new("data", LayerKind::Input { channels: 3, size: [4, 4] }),
-            Layer::new("conv1", LayerKind::Conv2d(Conv2d::new(4, 3, 0.1, 0.5))),
-            Layer::new("flatten", LayerKind::Flatten),
-            Layer::new("fc2", LayerKind::Linear(Linear::new(2, 0.1, 0.0))),
+            Layer::new("data", Input { channels: 3, size: [4, 4] }),
+            Layer::new("conv1", Conv2d::new(4, 3, 0.1, 0.5)),
+            Layer::new("flatten", Flatten),
+            Layer::new("fc2", Linear::new(2, 0.1, 0.0)),
         ];
         let input = InputSpec { size: 4, source_size: 5, ..InputSpec::ALEXNET_2012 };
         let spec = Specification::new("small", input, layers).unwrap();

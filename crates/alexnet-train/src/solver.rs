@@ -159,15 +159,15 @@ impl Solver {
 mod tests {
     use super::*;
     use crate::config::{Rule, TrainConfig};
-    use alexnet_model::{InputSpec, Layer, LayerKind, Linear, Specification};
+    use alexnet_model::{Flatten, Input, InputSpec, Layer, Linear, Specification};
     use candle_core::Device;
 
     fn network() -> Network {
         let layers = vec![
-            Layer::new("data", LayerKind::Input { channels: 1, size: [1, 1] }),
-            Layer::new("flat", LayerKind::Flatten),
-            Layer::new("a", LayerKind::Linear(Linear::new(1, 0.0, 1.0))),
-            Layer::new("b", LayerKind::Linear(Linear::new(1, 0.0, 1.0))),
+            Layer::new("data", Input { channels: 1, size: [1, 1] }),
+            Layer::new("flat", Flatten),
+            Layer::new("a", Linear::new(1, 0.0, 1.0)),
+            Layer::new("b", Linear::new(1, 0.0, 1.0)),
         ];
         let spec = Specification::new("two", InputSpec::TORCHVISION, layers).unwrap();
         let network = Network::new(spec, 0, &[Device::Cpu]).unwrap();

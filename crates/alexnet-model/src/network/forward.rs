@@ -1,17 +1,15 @@
 //! Forward: walks the list and keeps what backward needs.
 
 use alexnet_kernels::activation::{self, Activation};
+use alexnet_kernels::add;
 use alexnet_kernels::conv2d::PreparedWeight;
-use alexnet_kernels::{
-    MemoryFormat, add, avg_pool2d, channels_first_into, channels_last_into, concat, conv2d, dropout, linear,
-};
-use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
 use super::Network;
 use super::memory::explained;
 use crate::error::Result;
-use crate::layer::{LayerKind, Shape};
+use crate::layer::Shape;
+use crate::layers::Forward;
 use crate::tape::{Mode, Tape};
 
 impl Network {
@@ -75,74 +73,27 @@ impl Network {
         prepared: Option<&PreparedWeight>,
     ) -> Result<()> {
         let entry = &self.spec.layers()[layer];
-        let device = self.device_of(layer);
+        let (ops, device) = (entry.kind.ops(), self.device_of(layer));
         // A tensor on another device is copied over; on the same one this is a clone of the handle.
-        let input = |i: usize| {
-            let value = tape.values[self.spec.inputs(layer)[i]].as_ref();
+        let input = |&input: &usize| {
+            let value = tape.values[input].as_ref();
             value.expect("every layer is stored until its last reader has run").to_device(device)
         };
-        let [weight, bias] = self.weight_and_bias(layer);
-        let relu = entry.activation == Some(Activation::Relu);
-        let mut activation_is_done = false;
-        match &entry.kind {
-            LayerKind::Input { .. } => {
-                let images = images.to_device(device)?;
-                match MemoryFormat::of(&images) {
-                    // They may be of the activations' type already.
-                    MemoryFormat::ChannelsLast => add::scale_into(&images.permute((0, 2, 3, 1))?, 1.0, y)?,
-                    MemoryFormat::ChannelsFirst => {
-                        channels_last_into(&images.to_dtype(DType::F32)?.contiguous()?, y)?;
-                    }
-                }
-            }
-            LayerKind::Conv2d(conv) => {
-                let weight = weight.expect("a convolution has a weight");
-                match prepared {
-                    Some(prepared) => prepared.forward_into(&input(0)?, bias, relu, y)?,
-                    None => conv2d::forward_into(&input(0)?, weight, bias, &conv.params, relu, y)?,
-                }
-                activation_is_done = relu;
-            }
-            LayerKind::Linear(_) => {
-                let weight = weight.expect("a linear layer has a weight");
-                linear::forward_into(&input(0)?, weight, bias, relu, y)?;
-                activation_is_done = relu;
-            }
-            LayerKind::MaxPool2d(params) => {
-                let x = input(0)?;
-                let indices = match mode {
-                    Mode::Train { .. } if self.has_gradient[layer] => {
-                        Some(tape.take(y.dims(), max_pool2d::index_dtype(params), device)?)
-                    }
-                    _ => None,
-                };
-                max_pool2d::forward_into(&x, params, y, indices.as_ref())?;
-                tape.indices[layer] = indices;
-            }
-            LayerKind::AvgPool2d(params) => avg_pool2d::forward_into(&input(0)?, params, y)?,
-            LayerKind::Lrn(params) => lrn::forward_into(&input(0)?, params, y)?,
-            LayerKind::LrnSameMap(params) => lrn_same_map::forward_into(&input(0)?, params, y)?,
-            LayerKind::Flatten => channels_first_into(&input(0)?, y)?,
-            LayerKind::Dropout { probability, scaling } => {
-                let params = mode.dropout(*probability, *scaling, layer);
-                match mode {
-                    Mode::Train { .. } => dropout::apply_into(&input(0)?, &params, y)?,
-                    Mode::Test => add::scale_into(&input(0)?, params.test_factor(), y)?,
-                }
-            }
-            LayerKind::Concat => {
-                let inputs = (0..self.spec.inputs(layer).len()).map(input).collect::<candle_core::Result<Vec<_>>>()?;
-                concat::forward_into(&inputs.iter().collect::<Vec<_>>(), y)?;
-            }
-            LayerKind::Add => {
-                add::scale_into(&input(0)?, 1.0, y)?;
-                for i in 1..self.spec.inputs(layer).len() {
-                    add::accumulate_into(&input(i)?, y)?;
-                }
-            }
-        }
+        let inputs = match self.spec.inputs(layer) {
+            [] => vec![images.to_device(device)?],
+            inputs => inputs.iter().map(input).collect::<candle_core::Result<_>>()?,
+        };
+        let saved = match mode {
+            Mode::Train { .. } if self.has_gradient[layer] => ops.saved(y.dims()),
+            _ => None,
+        };
+        let saved = saved.map(|(dims, dtype)| tape.take(&dims, dtype, device)).transpose()?;
+        let relu = entry.activation == Some(Activation::Relu) && ops.fuses_relu();
+        let parameters = self.values_of(layer);
+        ops.forward(&Forward { inputs, parameters, prepared, relu, saved: saved.as_ref(), mode, layer }, y)?;
+        tape.saved[layer] = saved;
         match entry.activation {
-            Some(unit) if !activation_is_done => Ok(activation::forward_in_place(y, unit)?),
+            Some(unit) if !relu => Ok(activation::forward_in_place(y, unit)?),
             _ => Ok(()),
         }
     }

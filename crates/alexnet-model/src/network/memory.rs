@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use alexnet_kernels::max_pool2d::index_dtype;
 use candle_core::{DType, Device};
 
 use super::{Network, Precision};
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
 use crate::specification::ParameterSpec;
 use crate::tape::{Mode, Tape};
 
@@ -41,8 +39,11 @@ impl Network {
     pub fn pass_memory(&self, batch: usize, mode: Mode) -> usize {
         let (mut plan, dtype, layers) = (Plan::default(), self.activations(0), self.spec.layers());
         let count = |layer: usize| self.spec.shapes()[layer].elements() * batch;
-        let indices = |layer: usize| match (&layers[layer].kind, mode) {
-            (LayerKind::MaxPool2d(params), Mode::Train { .. }) if self.has_gradient[layer] => Some(index_dtype(params)),
+        let saved = |layer: usize| match mode {
+            Mode::Train { .. } if self.has_gradient[layer] => {
+                let saved = layers[layer].kind.ops().saved(&self.spec.shapes()[layer].batch(batch));
+                saved.map(|(dims, dtype)| (dims.iter().product(), dtype))
+            }
             _ => None,
         };
         let mut stored = vec![false; layers.len()];
@@ -52,7 +53,7 @@ impl Network {
                 plan.take(count(layer), dtype);
                 stored[layer] = true;
             }
-            indices(layer).into_iter().for_each(|indices| plan.take(count(layer), indices));
+            saved(layer).into_iter().for_each(|(count, dtype)| plan.take(count, dtype));
             for &input in self.spec.inputs(layer) {
                 let later = self.last_reader[input] > layer || mode != Mode::Test && self.kept[input];
                 if !later && std::mem::take(&mut stored[input]) {
@@ -68,8 +69,8 @@ impl Network {
         has_grad[layers.len() - 1] = true;
         for layer in (0..layers.len()).rev() {
             if std::mem::take(&mut has_grad[layer]) {
-                let parameters = self.trained_of(layer).into_iter().flatten();
-                let parameters: Vec<&ParameterSpec> = parameters.map(|i| &self.parameters[i].spec).collect();
+                let parameters: Vec<&ParameterSpec> =
+                    self.trained_of(layer).map(|index| &self.parameters[index].spec).collect();
                 for &input in self.spec.inputs(layer).iter().filter(|&&input| self.has_gradient[input]) {
                     plan.take(count(input), dtype);
                     // A second gradient is added to the first.
@@ -84,7 +85,7 @@ impl Network {
             if stored[layer] {
                 plan.give(count(layer), dtype);
             }
-            indices(layer).into_iter().for_each(|indices| plan.give(count(layer), indices));
+            saved(layer).into_iter().for_each(|(count, dtype)| plan.give(count, dtype));
         }
         plan.bytes
     }

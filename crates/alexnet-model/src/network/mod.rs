@@ -8,6 +8,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::atomic::AtomicU32;
 
 use alexnet_kernels::{add, takes_bf16};
@@ -15,8 +16,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
-use crate::specification::{ParameterSpec, Role, Specification};
+use crate::specification::{ParameterSpec, Specification};
 
 pub use backward::Gradient;
 pub use inference::Inference;
@@ -71,8 +71,8 @@ pub struct Network {
     parameters: Vec<Parameter>,
     devices: Vec<Device>,
     precision: Precision,
-    /// The parameters of each layer: weight, bias.
-    of_layer: Vec<[Option<usize>; 2]>,
+    /// The parameters of each layer.
+    of_layer: Vec<Range<usize>>,
     /// The last layer that reads each layer's result.
     last_reader: Vec<usize>,
     /// Whether backward needs the layer's result.
@@ -120,14 +120,14 @@ impl Network {
             return Err(Error::SameGpu { first, second });
         }
         let layers = spec.layers().len();
-        let mut of_layer = vec![[None; 2]; layers];
         let mut parameters = Vec::with_capacity(spec.parameters().len());
         for (index, parameter) in spec.parameters().iter().enumerate() {
             let device = &devices[spec.layers()[parameter.layer].device];
             let var = Var::from_tensor(&value(index, parameter, device)?)?;
-            of_layer[parameter.layer][usize::from(parameter.role == Role::Bias)] = Some(index);
             parameters.push(Parameter { spec: parameter.clone(), var, copy: None });
         }
+        let before = |layer: usize| spec.parameters().partition_point(|parameter| parameter.layer < layer);
+        let of_layer = (0..layers).map(|layer| before(layer)..before(layer + 1)).collect();
         let mut last_reader: Vec<usize> = (0..layers).collect();
         for index in 0..layers {
             spec.inputs(index).iter().for_each(|&input| last_reader[input] = index);
@@ -159,7 +159,7 @@ impl Network {
         let parameters = self.parameters.iter().enumerate();
         self.trained = parameters.map(|(index, parameter)| trained(index, &parameter.spec)).collect();
         let layers = self.spec.layers();
-        self.has_gradient = (0..layers.len()).map(|layer| self.trained_of(layer) != [None; 2]).collect();
+        self.has_gradient = (0..layers.len()).map(|layer| self.trained_of(layer).next().is_some()).collect();
         self.kept = vec![false; layers.len()];
         for (index, layer) in layers.iter().enumerate() {
             let inputs = self.spec.inputs(index);
@@ -168,17 +168,14 @@ impl Network {
                 continue;
             }
             self.kept[index] |= layer.activation.is_some();
-            let reads_again = matches!(
-                layer.kind,
-                LayerKind::Conv2d(_) | LayerKind::Linear(_) | LayerKind::Lrn(_) | LayerKind::LrnSameMap(_)
-            );
+            let reads_again = layer.kind.ops().keeps_inputs();
             inputs.iter().for_each(|&input| self.kept[input] |= reads_again);
         }
     }
 
-    /// Those of a layer's parameters that are trained: weight, bias.
-    fn trained_of(&self, layer: usize) -> [Option<usize>; 2] {
-        self.of_layer[layer].map(|index| index.filter(|&index| self.trained[index]))
+    /// Those of a layer's parameters that are trained.
+    fn trained_of(&self, layer: usize) -> impl Iterator<Item = usize> {
+        self.of_layer[layer].clone().filter(|&index| self.trained[index])
     }
 
     /// The list of layers.
@@ -239,17 +236,18 @@ impl Network {
             return Err(Error::Layer { layer: self.spec.layers()[layer].name.clone(), rule: rule.into() });
         }
         // The network stays as it is if one of them cannot be made.
-        let copy = |parameter: &Parameter| {
-            let kind = &self.spec.layers()[parameter.spec.layer].kind;
-            let pays = matches!(kind, LayerKind::Linear(_)) || takes_bf16;
-            if precision == Precision::F32 || parameter.spec.role == Role::Bias || !pays {
+        let copy = |(index, parameter): (usize, &Parameter)| {
+            let layer = parameter.spec.layer;
+            let kind = &self.spec.layers()[layer].kind;
+            let narrow = kind.ops().takes_bf16(index - self.of_layer[layer].start, takes_bf16);
+            if precision == Precision::F32 || !narrow {
                 return Ok(None);
             }
             let copy = Tensor::zeros(parameter.var.shape(), DType::BF16, parameter.var.device())?;
             add::scale_into(parameter.var.as_tensor(), 1.0, &copy)?;
             Ok(Some(copy))
         };
-        let copies = self.parameters.iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let copies = self.parameters.iter().enumerate().map(copy).collect::<Result<Vec<_>>>()?;
         self.parameters.iter_mut().zip(copies).for_each(|(parameter, copy)| parameter.copy = copy);
         self.precision = precision;
         Ok(())
@@ -268,12 +266,10 @@ impl Network {
         Ok(())
     }
 
-    /// What a layer computes with.
-    fn weight_and_bias(&self, layer: usize) -> [Option<&Tensor>; 2] {
-        self.of_layer[layer].map(|index| {
-            let parameter = &self.parameters[index?];
-            Some(parameter.copy.as_ref().unwrap_or(parameter.var.as_tensor()))
-        })
+    /// The parameters that a layer computes with.
+    fn values_of(&self, layer: usize) -> Vec<&Tensor> {
+        let parameters = self.parameters[self.of_layer[layer].clone()].iter();
+        parameters.map(|parameter| parameter.copy.as_ref().unwrap_or(parameter.var.as_tensor())).collect()
     }
 
     /// The number of images in `x`, or what is wrong with its shape.

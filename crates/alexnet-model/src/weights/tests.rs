@@ -1,5 +1,6 @@
 use super::*;
-use crate::layer::{Layer, LayerKind, Linear};
+use crate::layer::Layer;
+use crate::layers::{Flatten, Input, Linear};
 use crate::variants::build;
 use crate::{InputSpec, Specification};
 use ::safetensors::{SafeTensors, serialize_to_file};
@@ -120,9 +121,9 @@ fn a_failed_write_leaves_the_old_file() {
     let path = folder.path().join("model.safetensors");
     std::fs::write(&path, b"old").unwrap();
     let layers = vec![
-        Layer::new("data", LayerKind::Input { channels: 1, size: [2, 2] }),
-        Layer::new("flat", LayerKind::Flatten),
-        Layer::new("fc", LayerKind::Linear(Linear::new(2, 0.1, 0.0))),
+        Layer::new("data", Input { channels: 1, size: [2, 2] }),
+        Layer::new("flat", Flatten),
+        Layer::new("fc", Linear::new(2, 0.1, 0.0)),
     ];
     let spec = Specification::new("small", InputSpec::TORCHVISION, layers).unwrap();
     let model =

@@ -19,8 +19,8 @@ fn twin_on(arch: &str, device: &Device) -> Network {
     let spec = build(arch, 10).unwrap();
     let mut layers = spec.layers().to_vec();
     for layer in &mut layers {
-        if let LayerKind::Dropout { probability, .. } = &mut layer.kind {
-            *probability = 0.0;
+        if let LayerKind::Dropout(dropout) = &mut layer.kind {
+            dropout.probability = 0.0;
         }
     }
     let last = spec.parameters()[spec.parameters().len() - 2].name.clone();
