@@ -51,6 +51,14 @@ pub enum Error {
     /// [`crate::Network::backward`] without a forward pass in training mode before it.
     #[error("backward needs a tape on which forward has run in training mode")]
     NothingToBackpropagate,
+    /// Another number of gradients than forward gave outputs.
+    #[error("backward needs one gradient for each output that forward gave, {expected}, but was given {found}")]
+    Gradients {
+        /// Outputs of the forward pass.
+        expected: usize,
+        /// Gradients given.
+        found: usize,
+    },
     /// [`crate::Network::backward`] in a precision that is for inference.
     #[error("on the CPU, bf16 is for inference only: set the network's precision to f32 to train it")]
     InferenceOnly,

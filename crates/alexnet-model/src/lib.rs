@@ -19,7 +19,7 @@ pub use layers::{
     Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnSameMap, MaxPool2d,
 };
 pub use network::{Gradient, Inference, Network, Parameter, Precision};
-pub use specification::{ParameterSpec, Role, Specification};
+pub use specification::{Output, ParameterSpec, Role, Specification};
 pub use tape::{Mode, Tape};
 pub use variants::{VARIANTS, Variant, build};
 pub use weights::{Model, ModelFile, write_atomically, write_safetensors};

@@ -15,16 +15,35 @@ pub struct Specification {
     shapes: Vec<Shape>,
     parameters: Vec<ParameterSpec>,
     macs: Vec<usize>,
+    outputs: Vec<Output>,
     input_spec: InputSpec,
 }
 
-/// What a parameter is to its layer.
+/// A result of a network that has a loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Output {
+    /// Index of its layer.
+    pub layer: usize,
+    /// What its loss counts beside that of the main output, which counts 1.
+    pub loss_weight: f32,
+}
+
+/// Which of a solver's rules hold for a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// What inputs are multiplied by.
+    /// It is trained by the rules for weights: what inputs are multiplied by.
     Weight,
-    /// What is added.
+    /// It is trained by the rules for biases, which in 2012 learn twice as fast and do not decay: what is added.
     Bias,
+    /// It is not trained: forward in training writes it, testing reads it. It is saved, loaded and moved with the others.
+    Buffer,
+}
+
+impl Role {
+    /// Whether gradients and a solver change it.
+    pub fn is_trained(self) -> bool {
+        self != Self::Buffer
+    }
 }
 
 /// A parameter without its values.
@@ -34,9 +53,9 @@ pub struct ParameterSpec {
     pub name: String,
     /// Index of its layer.
     pub layer: usize,
-    /// Weight or bias.
+    /// Weight, bias or buffer.
     pub role: Role,
-    /// `[out_channels, in_channels / groups, kh, kw]`, `[out_features, in_features]`, or one value per output.
+    /// Such as `[out_channels, in_channels / groups, kh, kw]`, `[out_features, in_features]`, or one value per output.
     pub shape: Vec<usize>,
     /// Inputs that one output sees.
     pub fan_in: usize,
@@ -64,6 +83,7 @@ impl Specification {
             shapes: Vec::with_capacity(layers.len()),
             parameters: Vec::new(),
             macs: Vec::with_capacity(layers.len()),
+            outputs: Vec::new(),
             layers: Vec::new(),
             input_spec,
         };
@@ -71,7 +91,10 @@ impl Specification {
             spec.push(layer)?;
         }
         match spec.shapes.last() {
-            Some(Shape::Vector(_)) => Ok(spec),
+            Some(Shape::Vector(_)) => {
+                spec.outputs.push(Output { layer: spec.layers.len() - 1, loss_weight: 1.0 });
+                Ok(spec)
+            }
             last => {
                 let found = last.map_or("nothing".into(), |shape| format!("{:?}", shape.dims()));
                 let layer = spec.layers.last().map_or_else(String::new, |layer| layer.name.clone());
@@ -81,6 +104,31 @@ impl Specification {
                 })
             }
         }
+    }
+
+    /// The same with further outputs, each the name of a layer and the weight of its loss, such as the auxiliary classifiers of
+    /// GoogLeNet. They are for training: what only they need is left out of inference.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] for a name that no layer has, one that is an output already, a result that is not one value per class,
+    /// and a weight that is negative or not a number.
+    pub fn with_outputs(mut self, further: &[(&str, f32)]) -> Result<Self> {
+        for &(name, loss_weight) in further {
+            let wrong = |rule: String| Err(Error::Layer { layer: name.into(), rule });
+            let Some(layer) = self.layers.iter().position(|layer| layer.name == name) else {
+                return wrong("an output is the result of a layer, but there is no such layer".into());
+            };
+            let classes = Shape::Vector(self.classes());
+            if self.outputs.iter().any(|output| output.layer == layer) {
+                return wrong("each layer is one output at the most, but this one is said twice".into());
+            } else if self.shapes[layer] != classes {
+                return wrong(format!("an output has one value per class, {classes:?}, not {:?}", self.shapes[layer]));
+            } else if !(loss_weight >= 0.0 && loss_weight.is_finite()) {
+                return wrong(format!("the weight of a loss is 0 or more, but is {loss_weight}"));
+            }
+            self.outputs.push(Output { layer, loss_weight });
+        }
+        Ok(self)
     }
 
     fn push(&mut self, layer: Layer) -> Result<()> {
@@ -143,9 +191,14 @@ impl Specification {
         &self.shapes
     }
 
-    /// All parameters, in the order of the layers, the weight before the bias.
+    /// All parameters and buffers, in the order of the layers and, within each, that of its kind: the weight before the bias.
     pub fn parameters(&self) -> &[ParameterSpec] {
         &self.parameters
+    }
+
+    /// What the network gives: the main output, which is the last layer's result, and further ones that help in training.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
     }
 
     /// What the network expects of its input.
@@ -166,14 +219,14 @@ impl Specification {
         self.shapes.last().map_or(0, |shape| shape.elements())
     }
 
-    /// The number of trained values, biases included.
+    /// The number of values that can be trained: weights and biases, without buffers.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.iter().map(ParameterSpec::elements).sum()
+        (0..self.layers.len()).map(|layer| self.layer_parameter_count(layer)).sum()
     }
 
-    /// Trained values of one layer.
+    /// As [`Specification::parameter_count`], of one layer.
     pub fn layer_parameter_count(&self, layer: usize) -> usize {
-        self.parameters.iter().filter(|p| p.layer == layer).map(ParameterSpec::elements).sum()
+        self.parameters.iter().filter(|p| p.layer == layer && p.role.is_trained()).map(ParameterSpec::elements).sum()
     }
 
     /// Multiply-adds of one layer for one image, biases not counted.

@@ -31,6 +31,8 @@ pub struct Tape {
     pub(crate) values: Vec<Option<Tensor>>,
     /// What a kind of layer saves for backward beside its result, such as where the maxima were.
     pub(crate) saved: Vec<Option<Tensor>>,
+    /// The layers whose results were handed out: these tensors are the caller's.
+    pub(crate) outputs: Vec<usize>,
     pub(crate) mode: Option<Mode>,
     batch: usize,
     /// Of all buffers it has made.
@@ -44,17 +46,19 @@ impl Tape {
     }
 
     /// Forgets the last pass and makes ready for another.
-    pub(crate) fn start(&mut self, layers: usize, batch: usize, mode: Mode) {
+    pub(crate) fn start(&mut self, layers: usize, outputs: &[usize], batch: usize, mode: Mode) {
         if self.batch != batch {
             *self = Self { batch, ..Self::default() };
         }
-        // The last layer's result is the caller's.
-        self.values.pop();
+        for &output in &self.outputs {
+            self.values[output] = None;
+        }
         for tensor in self.values.drain(..).chain(self.saved.drain(..)).flatten().collect::<Vec<_>>() {
             self.give(tensor);
         }
         self.values.resize(layers, None);
         self.saved.resize(layers, None);
+        self.outputs = outputs.to_vec();
         self.mode = Some(mode);
     }
 

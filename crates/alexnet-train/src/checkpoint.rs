@@ -1,6 +1,6 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! A safetensors file: the parameters under their names, the velocities as `velocity.{name}`, the mean image as `input.mean`
+//! A safetensors file: the parameters and buffers under their names, the velocities as `velocity.{name}`, the mean image as `input.mean`
 //! where the run started from weights, which may have come with their own, and in the metadata the
 //! counters, the sums of the epoch under way, the schedule's memory and the configuration. Random numbers need no state:
 //! they are functions of the seed and the counters.
@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alexnet_model::{InputSpec, Model, Network, write_safetensors};
+use alexnet_model::{InputSpec, Model, Network, Parameter, write_safetensors};
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
@@ -69,13 +69,7 @@ impl State {
 
 /// Writes a checkpoint; the file appears whole or not at all.
 pub(crate) fn save(path: &Path, model: &Model, solver: &Solver, state: &State, config: &TrainConfig) -> Result<()> {
-    let parameters = model.network.parameters().iter().zip(solver.velocities());
-    let mut tensors: Vec<(String, Tensor)> = parameters
-        .flat_map(|(parameter, velocity)| {
-            let name = &parameter.spec.name;
-            [(name.clone(), parameter.var.as_tensor().clone()), (format!("velocity.{name}"), velocity.clone())]
-        })
-        .collect();
+    let mut tensors: Vec<(String, Tensor)> = entries(model.network.parameters(), solver.velocities()).collect();
     if let Some(mean) = model.mean_image.as_ref().filter(|_| config.weights.is_some()) {
         let side = model.network.spec().input_spec().source_size;
         tensors.push((MEAN_IMAGE.into(), Tensor::from_slice(mean, (3, side, side), &Device::Cpu)?));
@@ -87,6 +81,19 @@ pub(crate) fn save(path: &Path, model: &Model, solver: &Solver, state: &State, c
         ("config".into(), config.to_toml()),
     ]);
     Ok(write_safetensors(path, &metadata, &tensors)?)
+}
+
+/// The tensors of a checkpoint, which share their values with the network and the solver: each parameter, followed by its
+/// velocity if it has one.
+fn entries<'a>(
+    parameters: &'a [Parameter],
+    velocities: &'a [Option<Tensor>],
+) -> impl Iterator<Item = (String, Tensor)> + 'a {
+    parameters.iter().zip(velocities).flat_map(|(parameter, velocity)| {
+        let name = &parameter.spec.name;
+        let velocity = velocity.iter().map(move |velocity| (format!("velocity.{name}"), velocity.clone()));
+        [(name.clone(), parameter.var.as_tensor().clone())].into_iter().chain(velocity)
+    })
 }
 
 /// The mean image in a checkpoint, `[3, source_size, source_size]`, if there is one.
@@ -121,17 +128,12 @@ pub(crate) fn load(path: &Path, network: &Network, solver: &Solver, config: &Tra
         return Err(Error::OtherConfig { path: path.into(), what, old, new });
     }
     let state = serde_json::from_str(entry("state")?).map_err(|e| wrong(path, format!("its state: {e}")))?;
-    for (parameter, velocity) in network.parameters().iter().zip(solver.velocities()) {
-        for (name, to) in [
-            (parameter.spec.name.clone(), parameter.var.as_tensor()),
-            (format!("velocity.{}", parameter.spec.name), velocity),
-        ] {
-            let from = file.tensor(&name).map_err(|e| wrong(path, format!("{name}: {e}")))?;
-            if from.shape() != to.dims() {
-                return Err(wrong(path, format!("{name} has shape {:?}, expected {:?}", from.shape(), to.dims())));
-            }
-            alexnet_kernels::add::scale_into(&from.load(to.device())?, 1.0, to)?;
+    for (name, to) in entries(network.parameters(), solver.velocities()) {
+        let from = file.tensor(&name).map_err(|e| wrong(path, format!("{name}: {e}")))?;
+        if from.shape() != to.dims() {
+            return Err(wrong(path, format!("{name} has shape {:?}, expected {:?}", from.shape(), to.dims())));
         }
+        alexnet_kernels::add::scale_into(&from.load(to.device())?, 1.0, &to)?;
     }
     network.refresh_copies()?;
     Ok(state)
@@ -144,7 +146,8 @@ fn wrong(path: &Path, reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alexnet_model::{Conv2d, Flatten, Input, Layer, Linear, Specification};
+    use alexnet_model::{Conv2d, Flatten, Init, Input, Layer, Linear, ParameterSpec, Role, Specification};
+    use candle_core::Var;
 
     /// A model, its solver, and where a run with them stands: what `golden/checkpoint-1.safetensors` holds, whose values are
     /// counted up in steps of 1/64, parameters first, then velocities.
@@ -187,7 +190,7 @@ mod tests {
     /// Of each parameter, then of each velocity.
     fn tensors(model: &Model, solver: &Solver) -> Vec<Tensor> {
         let parameters = model.network.parameters().iter().map(|parameter| parameter.var.as_tensor().clone());
-        parameters.chain(solver.velocities().iter().cloned()).collect()
+        parameters.chain(solver.velocities().iter().flatten().cloned()).collect()
     }
 
     fn values(tensor: &Tensor) -> Vec<f32> {
@@ -197,6 +200,25 @@ mod tests {
     /// The `index`-th of these tensors.
     fn counted(index: usize, like: &Tensor) -> Vec<f32> {
         (0..like.elem_count()).map(|i| (i + 1000 * index) as f32 / 64.0 - 20.0).collect()
+    }
+
+    #[test]
+    fn a_buffer_is_kept_and_has_no_velocity() {
+        let spec = |name: &str, role| {
+            let (name, shape, init) = (format!("norm.{name}"), vec![1], Init::Constant(0.0));
+            ParameterSpec { name, layer: 1, role, shape, fan_in: 1, init }
+        };
+        let tensor = |value: f32| Tensor::new(&[value], &Device::Cpu).unwrap();
+        let parameters =
+            [("weight", Role::Weight, 1.0), ("running_mean", Role::Buffer, 2.0)].map(|(name, role, value)| Parameter {
+                spec: spec(name, role),
+                var: Var::from_tensor(&tensor(value)).unwrap(),
+                copy: None,
+            });
+        let velocities = [Some(tensor(3.0)), None];
+        let all = entries(&parameters, &velocities).map(|(name, tensor)| (name, values(&tensor)[0]));
+        let expected = [("norm.weight", 1.0), ("velocity.norm.weight", 3.0), ("norm.running_mean", 2.0)];
+        assert_eq!(all.collect::<Vec<_>>(), expected.map(|(name, value)| (name.to_owned(), value)));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 mod add;
 mod avg_pool2d;
+#[cfg(test)]
+mod centre;
 mod concat;
 mod conv2d;
 mod dropout;
@@ -18,6 +20,9 @@ mod max_pool2d;
 
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
+#[cfg(test)]
+#[allow(unreachable_pub)] // A public enum has it.
+pub use centre::Centre;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
@@ -38,23 +43,23 @@ use crate::tape::Mode;
 
 /// Makes of the list of kinds the enum and the way from it to what each does.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $(#[cfg($only:meta)])? $kind:ident,)*) => {
         /// What a layer computes.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum LayerKind {
-            $($(#[$doc])* $kind($kind),)*
+            $($(#[doc = $doc])* $(#[cfg($only)])? $kind($kind),)*
         }
 
         impl LayerKind {
             pub(crate) fn ops(&self) -> &dyn LayerOps {
                 match self {
-                    $(Self::$kind(kind) => kind,)*
+                    $($(#[cfg($only)])? Self::$kind(kind) => kind,)*
                 }
             }
         }
 
-        $(impl From<$kind> for LayerKind {
+        $($(#[cfg($only)])? impl From<$kind> for LayerKind {
             fn from(kind: $kind) -> Self {
                 Self::$kind(kind)
             }
@@ -85,6 +90,9 @@ kinds! {
     Concat,
     /// The sum of the inputs.
     Add,
+    /// Subtracts the mean of the batches it has seen.
+    #[cfg(test)]
+    Centre,
 }
 
 impl LayerKind {
@@ -176,7 +184,7 @@ pub(crate) struct LayerParameter {
 pub(crate) struct Forward<'a> {
     /// Those that it reads; for the input layer, the images.
     pub(crate) inputs: Vec<Tensor>,
-    /// The values of its parameters.
+    /// The values of its parameters, in the order of [`LayerOps::parameters`]. In training, buffers may be written.
     pub(crate) parameters: Vec<&'a Tensor>,
     pub(crate) prepared: Option<&'a PreparedWeight>,
     /// Whether a ReLU is to be applied.

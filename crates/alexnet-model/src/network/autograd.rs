@@ -7,6 +7,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::ModuleT;
 
 use super::Network;
+use super::plan::Plan;
 use crate::layers::Forward;
 use crate::tape::Mode;
 
@@ -17,29 +18,48 @@ impl ModuleT for Network {
     ///
     /// Candle holds all activations until the loss is dropped; [`Network::forward`] and [`Network::backward`] need less.
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        Ok(self.tracked(x, train, &self.main_plan())?.swap_remove(0))
+    }
+}
+
+impl Network {
+    /// As `forward_t`, all [outputs](crate::Specification::outputs), the main one first. The weights of their losses are the
+    /// caller's to apply.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn forward_outputs_t(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>> {
+        self.tracked(x, train, &self.whole_plan())
+    }
+
+    fn tracked(&self, x: &Tensor, train: bool, plan: &Plan) -> Result<Vec<Tensor>> {
         self.batch_of(x)?;
         let mode = if train {
             Mode::Train { seed: self.module_seed, step: self.module_step.fetch_add(1, Ordering::Relaxed) }
         } else {
             Mode::Test
         };
-        let mut values: Vec<Tensor> = Vec::with_capacity(self.spec.layers().len());
-        for (layer, entry) in self.spec.layers().iter().enumerate() {
+        let mut values: Vec<Option<Tensor>> = vec![None; self.spec.layers().len()];
+        for (layer, entry) in self.spec.layers().iter().enumerate().filter(|(layer, _)| plan.runs[*layer]) {
             let device = self.device_of(layer);
             let inputs = match self.spec.inputs(layer) {
                 [] => vec![x.to_device(device)?],
-                inputs => inputs.iter().map(|&input| values[input].to_device(device)).collect::<Result<_>>()?,
+                inputs => inputs.iter().map(|&input| value(&values, input).to_device(device)).collect::<Result<_>>()?,
             };
             // Gradients go to the variables, not to their copies.
             let parameters = &self.parameters[self.of_layer[layer].clone()];
             let parameters = parameters.iter().map(|parameter| parameter.var.as_tensor()).collect();
             let pass = Forward { inputs, parameters, prepared: None, relu: false, saved: None, mode, layer };
             let y = entry.kind.ops().autograd(&pass)?;
-            values.push(match entry.activation {
+            values[layer] = Some(match entry.activation {
                 Some(unit) => activation(&y, unit)?,
                 None => y,
             });
         }
-        Ok(values.swap_remove(values.len() - 1))
+        Ok(plan.outputs.iter().map(|&output| value(&values, output).clone()).collect())
     }
+}
+
+fn value(values: &[Option<Tensor>], layer: usize) -> &Tensor {
+    values[layer].as_ref().expect("a plan runs every layer that another one reads or that is wanted, in order")
 }

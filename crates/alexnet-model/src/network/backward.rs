@@ -8,6 +8,7 @@ use super::{Network, Precision};
 use crate::error::{Error, Result};
 use crate::layer::Shape;
 use crate::layers::{Backward, Gradients};
+use crate::specification::Output;
 use crate::tape::{Mode, Tape};
 
 /// Who is handed each parameter's gradient.
@@ -39,7 +40,8 @@ impl<'a> From<&'a Tensor> for Gradient<'a> {
 }
 
 impl Network {
-    /// The gradients of all parameters that are [trained](Network::train_only), given that of the logits, `[n, classes]`.
+    /// The gradients of all parameters that are [trained](Network::train_only), given that of the logits, `[n, classes]`, which
+    /// [`Network::forward`] gave. [`Network::backward_factored`] takes those of several outputs.
     ///
     /// `on_gradient(index, gradient)` is called once per such parameter, in reverse order of the layers, as soon as its
     /// gradient is complete and nothing later in the pass reads the parameter: it may be updated there and then. The
@@ -47,7 +49,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::NothingToBackpropagate`] without a forward pass in training mode on the tape; [`Error::InferenceOnly`] in
-    /// `bf16` on the CPU; whatever `on_gradient` returns.
+    /// `bf16` on the CPU; [`Error::Gradients`] where forward gave several outputs; whatever `on_gradient` returns.
     pub fn backward(
         &self,
         tape: &mut Tape,
@@ -58,38 +60,46 @@ impl Network {
             Gradient::Values(values) => on_gradient(index, values),
             Gradient::Product { .. } => unreachable!("only `backward_factored` asks for products"),
         };
-        self.walk_back(tape, grad_logits, &mut Receiver { take: &mut take, products: false })
+        self.walk_back(tape, &[grad_logits], &mut Receiver { take: &mut take, products: false })
     }
 
-    /// As [`Network::backward`], but where the gradient of a fully connected layer's weight may be had as a
-    /// [`Gradient::Product`], which is on the CPU, it is handed out as such, and takes no memory.
+    /// As [`Network::backward`], for as many outputs as forward gave: `grad_outputs` are the gradients of their losses, each of
+    /// which then counts with its [weight](crate::Output::loss_weight). And where the gradient of a fully connected layer's
+    /// weight may be had as a [`Gradient::Product`], which is on the CPU, it is handed out as such, and takes no memory.
     ///
     /// # Errors
     /// As [`Network::backward`].
     pub fn backward_factored(
         &self,
         tape: &mut Tape,
-        grad_logits: &Tensor,
+        grad_outputs: &[&Tensor],
         mut on_gradient: impl FnMut(usize, Gradient<'_>) -> Result<()>,
     ) -> Result<()> {
-        self.walk_back(tape, grad_logits, &mut Receiver { take: &mut on_gradient, products: true })
+        self.walk_back(tape, grad_outputs, &mut Receiver { take: &mut on_gradient, products: true })
     }
 
-    fn walk_back(&self, tape: &mut Tape, grad_logits: &Tensor, receiver: &mut Receiver<'_>) -> Result<()> {
+    fn walk_back(&self, tape: &mut Tape, grad_outputs: &[&Tensor], receiver: &mut Receiver<'_>) -> Result<()> {
         if self.precision == Precision::Bf16 && !self.takes_bf16() {
             return Err(Error::InferenceOnly);
         }
-        let Some(mode @ Mode::Train { .. }) = tape.mode.take() else {
+        let Some(mode @ Mode::Train { .. }) = tape.mode else {
             return Err(Error::NothingToBackpropagate);
         };
+        let outputs = tape.outputs.clone();
+        if grad_outputs.len() != outputs.len() {
+            return Err(Error::Gradients { expected: outputs.len(), found: grad_outputs.len() });
+        }
+        tape.mode = None;
         let layers = self.spec.layers().len();
         let mut grads: Vec<Option<Tensor>> = vec![None; layers];
-        let first = tape.take(grad_logits.dims(), self.activations(layers - 1), self.device_of(layers - 1))?;
-        add::scale_into(&grad_logits.contiguous()?, 1.0, &first)?;
-        grads[layers - 1] = Some(first);
+        for (&Output { layer, loss_weight }, grad) in self.spec.outputs().iter().zip(grad_outputs) {
+            let first = tape.take(grad.dims(), self.activations(layer), self.device_of(layer))?;
+            add::scale_into(&grad.contiguous()?, loss_weight, &first)?;
+            grads[layer] = Some(first);
+        }
         for layer in (0..layers).rev() {
             if let Some(grad_y) = grads[layer].take() {
-                // It comes to a layer where nothing is trained only where that is the last.
+                // It comes to a layer where nothing is trained only where that is an output.
                 if self.has_gradient[layer] {
                     if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
                         activation::backward_in_place(y, &grad_y, unit)?;
@@ -100,8 +110,8 @@ impl Network {
                 tape.give(grad_y);
             }
             let (value, saved) = (tape.values[layer].take(), tape.saved[layer].take());
-            // The last layer's result is the caller's.
-            let value = value.filter(|_| layer + 1 < layers);
+            // Outputs are the caller's.
+            let value = value.filter(|_| !outputs.contains(&layer));
             value.into_iter().chain(saved).for_each(|done| tape.give(done));
         }
         Ok(())

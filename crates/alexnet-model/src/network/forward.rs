@@ -7,6 +7,7 @@ use candle_core::{DType, Tensor};
 
 use super::Network;
 use super::memory::explained;
+use super::plan::Plan;
 use crate::error::Result;
 use crate::layer::Shape;
 use crate::layers::Forward;
@@ -16,30 +17,39 @@ impl Network {
     /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`: in any memory format, as `f32` or,
     /// channels last, of the type of its [activations](super::Precision::activations).
     ///
-    /// In [`Mode::Train`], `tape` keeps what [`Network::backward`] needs. In [`Mode::Test`] it only lends buffers.
+    /// In [`Mode::Train`], `tape` keeps what [`Network::backward`] needs. In [`Mode::Test`] it only lends buffers. Of a network
+    /// with several outputs, this is the main one, and what it does not need is not computed.
     ///
     /// # Errors
     /// Images of another size; a device that is out of memory.
     pub fn forward(&self, x: &Tensor, mode: Mode, tape: &mut Tape) -> Result<Tensor> {
-        self.walk(x, mode, tape, &[], |_, _| Ok(()))
+        Ok(self.walk(x, mode, tape, &[], &self.main_plan())?.swap_remove(0))
     }
 
-    /// As [`Network::forward`], with the weights that are `prepared`, one place per layer or none at all, and showing each
-    /// layer's result as it is computed: `[n, h, w, c]` or `[n, features]`.
-    pub(crate) fn walk(
+    /// As [`Network::forward`], all [outputs](crate::Specification::outputs), the main one first.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn forward_outputs(&self, x: &Tensor, mode: Mode, tape: &mut Tape) -> Result<Vec<Tensor>> {
+        self.walk(x, mode, tape, &[], &self.whole_plan())
+    }
+
+    /// The results that `plan` says, `[n, h, w, c]` or `[n, features]`, with the weights that are `prepared`, one place per
+    /// layer or none at all.
+    pub(super) fn walk(
         &self,
         x: &Tensor,
         mode: Mode,
         tape: &mut Tape,
         prepared: &[Option<PreparedWeight>],
-        mut show: impl FnMut(usize, &Tensor) -> Result<()>,
-    ) -> Result<Tensor> {
+        plan: &Plan,
+    ) -> Result<Vec<Tensor>> {
         let n = self.batch_of(x)?;
         let layers = self.spec.layers().len();
-        tape.start(layers, n, mode);
-        for layer in 0..layers {
+        tape.start(layers, &plan.outputs, n, mode);
+        for layer in (0..layers).filter(|&layer| plan.runs[layer]) {
             let (dims, dtype) = (self.spec.shapes()[layer].batch(n), self.activations(layer));
-            let y = if layer + 1 == layers {
+            let y = if plan.outputs.contains(&layer) {
                 // Never a pooled buffer: it is handed out.
                 Tensor::zeros(dims, dtype, self.device_of(layer)).map_err(Into::into)
             } else {
@@ -49,17 +59,26 @@ impl Network {
             let prepared = prepared.get(layer).and_then(Option::as_ref);
             let done = self.compute(layer, x, &y, mode, tape, prepared);
             explained(self, done, layer, tape, mode)?;
-            show(layer, &y)?;
             tape.values[layer] = Some(y);
             for &input in self.spec.inputs(layer) {
-                let needed_later = self.last_reader[input] > layer || mode != Mode::Test && self.kept[input];
-                if !needed_later && let Some(done) = tape.values[input].take() {
+                if !self.stays(input, layer, mode, plan)
+                    && let Some(done) = tape.values[input].take()
+                {
                     tape.give(done);
                 }
             }
         }
-        let logits = tape.values[layers - 1].clone();
-        full(&logits.expect("the loop has stored the last layer's result, and no layer reads it"))
+        let output = |&layer: &usize| {
+            let value = tape.values[layer].as_ref();
+            full(value.expect("the loop has stored every output, and gives none back"))
+        };
+        plan.outputs.iter().map(output).collect()
+    }
+
+    /// Whether the result of `layer` is needed after `reader` has run.
+    pub(super) fn stays(&self, layer: usize, reader: usize, mode: Mode, plan: &Plan) -> bool {
+        let kept = mode != Mode::Test && self.kept[layer];
+        plan.last_reader[layer] > reader || kept || plan.outputs.contains(&layer)
     }
 
     /// Writes the result of one layer into `y`.
@@ -108,20 +127,12 @@ impl Network {
             found.ok_or_else(|| crate::Error::Layer { layer: (*name).into(), rule: "there is no such layer".into() })
         };
         let wanted = layers.iter().map(find).collect::<Result<Vec<_>>>()?;
-        let mut results = vec![None; layers.len()];
-        self.walk(x, Mode::Test, &mut Tape::new(), &[], |layer, value| {
-            for (result, _) in results.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted == layer) {
-                let value = full(value)?;
-                let value = match self.spec.shapes()[layer] {
-                    Shape::Map(_) => value.permute((0, 3, 1, 2))?,
-                    Shape::Vector(_) => value,
-                };
-                // A copy: the buffer goes back to the tape.
-                *result = Some(value.force_contiguous()?);
-            }
-            Ok(())
-        })?;
-        Ok(results.into_iter().flatten().collect())
+        let results = self.walk(x, Mode::Test, &mut Tape::new(), &[], &self.plan(wanted.clone()))?;
+        let first = |(value, layer): (Tensor, usize)| match self.spec.shapes()[layer] {
+            Shape::Map(_) => Ok(value.permute((0, 3, 1, 2))?.contiguous()?),
+            Shape::Vector(_) => Ok(value),
+        };
+        results.into_iter().zip(wanted).map(first).collect()
     }
 }
 

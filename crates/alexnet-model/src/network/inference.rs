@@ -38,6 +38,7 @@ impl Inference<'_> {
     /// # Errors
     /// As [`Network::forward`].
     pub fn forward(&mut self, x: &Tensor) -> Result<Tensor> {
-        self.network.walk(x, Mode::Test, &mut self.tape, &self.weights, |_, _| Ok(()))
+        let plan = self.network.main_plan();
+        Ok(self.network.walk(x, Mode::Test, &mut self.tape, &self.weights, &plan)?.swap_remove(0))
     }
 }

@@ -5,6 +5,7 @@ mod backward;
 mod forward;
 mod inference;
 mod memory;
+mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use crate::specification::{ParameterSpec, Specification};
 pub use backward::Gradient;
 pub use inference::Inference;
 
-/// A parameter and its values.
+/// A parameter, or a buffer, and its values.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     /// Name, shape, role.
@@ -73,8 +74,6 @@ pub struct Network {
     precision: Precision,
     /// The parameters of each layer.
     of_layer: Vec<Range<usize>>,
-    /// The last layer that reads each layer's result.
-    last_reader: Vec<usize>,
     /// Whether backward needs the layer's result.
     kept: Vec<bool>,
     /// Whether a gradient must reach the layer's result: it or a layer before it has parameters that are trained.
@@ -128,17 +127,12 @@ impl Network {
         }
         let before = |layer: usize| spec.parameters().partition_point(|parameter| parameter.layer < layer);
         let of_layer = (0..layers).map(|layer| before(layer)..before(layer + 1)).collect();
-        let mut last_reader: Vec<usize> = (0..layers).collect();
-        for index in 0..layers {
-            spec.inputs(index).iter().for_each(|&input| last_reader[input] = index);
-        }
         let mut network = Self {
             spec,
             parameters,
             devices: devices.to_vec(),
             precision: Precision::F32,
             of_layer,
-            last_reader,
             kept: Vec::new(),
             has_gradient: Vec::new(),
             trained: Vec::new(),
@@ -149,7 +143,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Trains only those parameters for which `trained(index, parameter)` says so; all, to begin with. [`Network::backward`]
+    /// Trains only those parameters for which `trained(index, parameter)` says so; all but buffers, to begin with. [`Network::backward`]
     /// hands out the gradients of no others, and ends where nothing before is trained, which spares the time and the memory
     /// that the gradients would have taken. The gradients it does hand out are the same. As a [`candle_nn::ModuleT`], the
     /// network leaves what is trained to Candle's optimiser.
@@ -157,7 +151,10 @@ impl Network {
     /// To be called between steps: what a tape holds from a forward pass is not what backward then needs.
     pub fn train_only(&mut self, trained: impl Fn(usize, &ParameterSpec) -> bool) {
         let parameters = self.parameters.iter().enumerate();
-        self.trained = parameters.map(|(index, parameter)| trained(index, &parameter.spec)).collect();
+        let trained = |(index, parameter): (usize, &Parameter)| {
+            parameter.spec.role.is_trained() && trained(index, &parameter.spec)
+        };
+        self.trained = parameters.map(trained).collect();
         let layers = self.spec.layers();
         self.has_gradient = (0..layers.len()).map(|layer| self.trained_of(layer).next().is_some()).collect();
         self.kept = vec![false; layers.len()];
@@ -183,19 +180,20 @@ impl Network {
         &self.spec
     }
 
-    /// All parameters, in the order of the layers.
+    /// All parameters and buffers, in the order of the layers.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
 
-    /// The parameter with this name.
+    /// The parameter or buffer with this name.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.spec.name == name)
     }
 
-    /// All parameters as Candle variables, for its optimisers.
+    /// All parameters as Candle variables, for its optimisers; buffers are not theirs.
     pub fn vars(&self) -> Vec<Var> {
-        self.parameters.iter().map(|parameter| parameter.var.clone()).collect()
+        let trained = self.parameters.iter().filter(|parameter| parameter.spec.role.is_trained());
+        trained.map(|parameter| parameter.var.clone()).collect()
     }
 
     /// Where the images go.

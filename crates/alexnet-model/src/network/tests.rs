@@ -47,7 +47,9 @@ fn run(network: &Network, x: &Tensor, labels: &[u32], tape: &mut Tape) -> (f32, 
     (losses.mean_all().unwrap().to_scalar().unwrap(), logits, grads)
 }
 
+mod buffers;
 mod frozen;
+mod outputs;
 mod pytorch;
 
 /// A network with everything in it: branches, a residual sum, concatenations of maps and of vectors, units other than

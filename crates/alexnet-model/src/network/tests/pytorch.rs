@@ -27,6 +27,7 @@ fn twin_on(arch: &str, device: &Device) -> Network {
     let spec = Specification::new(arch, spec.input_spec().clone(), layers).unwrap();
     Network::with(spec, 0, std::slice::from_ref(device), |_, parameter, device| {
         let values = match parameter.role {
+            Role::Buffer => unreachable!("no variant has one"),
             Role::Bias => vec![0.5; parameter.elements()],
             Role::Weight => {
                 let shrink = if parameter.name == last { f64::from(SCALE) } else { 1.0 };
