@@ -32,6 +32,12 @@ pub enum Error {
         /// The rule, with the values that break it.
         rule: String,
     },
+    /// What a network expects of its input that no image can be.
+    #[error("input_spec: {rule}")]
+    InputSpec {
+        /// The rule, with the values that break it.
+        rule: String,
+    },
     /// Two handles of one GPU, which would not wait for each other.
     #[error("devices {first} and {second} are one GPU, opened twice; clone the device instead")]
     SameGpu {

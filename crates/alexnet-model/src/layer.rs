@@ -1,22 +1,59 @@
 //! An entry of a network: its kind, its inputs, its unit, its device; and the shape of what it gives.
 
 use alexnet_kernels::activation::Activation;
+use serde::{Deserialize, Serialize};
 
 use crate::layers::LayerKind;
 
-/// One entry of a network's list.
-#[derive(Clone, Debug, PartialEq)]
+/// One entry of a network's list. As TOML or JSON it is one table, with the numbers of its kind beside its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     /// Unique in its network. Its parameters are called `{name}.weight`, `{name}.bias` and so on.
     pub name: String,
     /// What it computes.
+    #[serde(flatten)]
     pub kind: LayerKind,
     /// The layers it reads, all earlier in the list. Empty means the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
     /// Applied to every value of the result. The 2012 files attach it the same way (`neuron=`).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "unit")]
     pub activation: Option<Activation>,
     /// The device it lives on, an index into those the network was given.
+    #[serde(default, skip_serializing_if = "is_first")]
     pub device: usize,
+}
+
+fn is_first(device: &usize) -> bool {
+    *device == 0
+}
+
+/// Units by their names.
+mod unit {
+    use alexnet_kernels::activation::Activation;
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const UNITS: [(&str, Activation); 4] = [
+        ("relu", Activation::Relu),
+        ("tanh", Activation::Tanh),
+        ("logistic", Activation::Logistic),
+        ("soft_relu", Activation::SoftRelu),
+    ];
+
+    pub(super) fn serialize<S: Serializer>(unit: &Option<Activation>, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = UNITS.iter().find(|(_, known)| Some(*known) == *unit);
+        serializer.serialize_str(name.ok_or_else(|| S::Error::custom(format!("{unit:?} has no name yet")))?.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Activation>, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unit = UNITS.iter().find(|(known, _)| *known == name);
+        let names = || UNITS.map(|(name, _)| name).join(", ");
+        let unknown = || D::Error::custom(format!("activation must be one of {}, but is {name:?}", names()));
+        unit.map(|(_, unit)| Some(*unit)).ok_or_else(unknown)
+    }
 }
 
 impl Layer {
@@ -41,6 +78,11 @@ impl Layer {
     }
 }
 
+/// How many values a tensor of these dimensions has; `usize::MAX` where that is no number, which is beyond every limit.
+pub(crate) fn elements(dims: &[usize]) -> usize {
+    dims.iter().fold(1, |product: usize, &dim| product.saturating_mul(dim))
+}
+
 /// The shape of what a layer gives for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -54,7 +96,7 @@ impl Shape {
     /// How many values.
     pub fn elements(self) -> usize {
         match self {
-            Self::Map(dims) => dims.iter().product(),
+            Self::Map(dims) => elements(&dims),
             Self::Vector(features) => features,
         }
     }

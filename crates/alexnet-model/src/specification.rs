@@ -1,13 +1,29 @@
 //! A network without its numbers: the checked list of layers, their shapes, parameters and costs.
 
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::input_spec::InputSpec;
-use crate::layer::{Layer, Shape};
-use crate::layers::LayerKind;
+use crate::layer::{Layer, Shape, elements};
+use crate::layers::{LayerKind, LayerParameter};
+use crate::weights::MEAN_IMAGE;
+
+pub(crate) use parts::{Parts, few_layers};
 
 /// A network as a list of layers, checked.
-#[derive(Clone, Debug)]
+///
+/// It is (de)serialised as its list, with `arch`, `input_spec` and, where there are any, further outputs, and checked again when
+/// it is read. Lists of any origin may be read: one of more than 10,000 layers, of layers that give more than 2³¹ values for an
+/// image, or of more than 2³⁶ parameters (256 GiB) is refused before memory is taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
 pub struct Specification {
     arch: String,
     layers: Vec<Layer>,
@@ -17,6 +33,24 @@ pub struct Specification {
     macs: Vec<usize>,
     outputs: Vec<Output>,
     input_spec: InputSpec,
+}
+
+/// Layers of a network; ResNet-152 has about 500.
+const MAX_LAYERS: usize = 10_000;
+/// Values of one layer for one image.
+const MAX_VALUES: usize = 1 << 31;
+/// Values of all parameters.
+const MAX_PARAMETERS: usize = 1 << 36;
+/// Devices that layers may be on.
+const MAX_DEVICES: usize = 256;
+
+/// What the layers so far come to.
+#[derive(Default)]
+struct Seen {
+    /// Where each is.
+    names: HashMap<String, usize>,
+    parameters: usize,
+    macs: usize,
 }
 
 /// A result of a network that has a loss.
@@ -66,7 +100,7 @@ pub struct ParameterSpec {
 impl ParameterSpec {
     /// How many values.
     pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+        elements(&self.shape)
     }
 }
 
@@ -75,8 +109,14 @@ impl Specification {
     /// result is the network's.
     ///
     /// # Errors
-    /// [`Error::Layer`] for a name that occurs twice, an input that is not an earlier layer, or shapes that do not fit.
+    /// [`Error::Layer`] for a name that occurs twice, an input that is not an earlier layer, shapes that do not fit, and numbers
+    /// beyond the limits; [`Error::InputSpec`].
     pub fn new(arch: impl Into<String>, input_spec: InputSpec, layers: Vec<Layer>) -> Result<Self> {
+        input_spec.check().map_err(|rule| Error::InputSpec { rule })?;
+        if let Some(layer) = layers.get(MAX_LAYERS) {
+            let rule = format!("a network has at most {MAX_LAYERS} layers, but this is one more");
+            return Err(Error::Layer { layer: layer.name.clone(), rule });
+        }
         let mut spec = Self {
             arch: arch.into(),
             inputs: Vec::with_capacity(layers.len()),
@@ -87,8 +127,9 @@ impl Specification {
             layers: Vec::new(),
             input_spec,
         };
+        let mut seen = Seen::default();
         for layer in layers {
-            spec.push(layer)?;
+            spec.push(layer, &mut seen)?;
         }
         match spec.shapes.last() {
             Some(Shape::Vector(_)) => {
@@ -131,19 +172,21 @@ impl Specification {
         Ok(self)
     }
 
-    fn push(&mut self, layer: Layer) -> Result<()> {
+    fn push(&mut self, layer: Layer, seen: &mut Seen) -> Result<()> {
         let wrong = |rule: String| Error::Layer { layer: layer.name.clone(), rule };
         let index = self.layers.len();
-        if self.layers.iter().any(|other| other.name == layer.name) {
+        if seen.names.contains_key(&layer.name) {
             return Err(wrong("another layer has the same name".into()));
+        }
+        if layer.device >= MAX_DEVICES {
+            return Err(wrong(format!("device is at most {}, but is {}", MAX_DEVICES - 1, layer.device)));
         }
         let is_input = matches!(layer.kind, LayerKind::Input(_));
         if is_input != (index == 0) {
             return Err(wrong("a network has one input, its first layer".into()));
         }
         let find = |name: &String| {
-            let found = self.layers.iter().position(|other| other.name == *name);
-            found.ok_or_else(|| wrong(format!("its input {name:?} is not an earlier layer")))
+            seen.names.get(name).copied().ok_or_else(|| wrong(format!("its input {name:?} is not an earlier layer")))
         };
         let inputs = match &layer.inputs[..] {
             [] if is_input => Vec::new(),
@@ -156,22 +199,42 @@ impl Specification {
             return Err(wrong(format!("{} reads one layer, not {}", ops.name(), shapes.len())));
         }
         let shape = ops.shape(&shapes).map_err(wrong)?;
-        self.parameters.extend(ops.parameters(&shapes).into_iter().map(|parameter| ParameterSpec {
-            name: format!("{}.{}", layer.name, parameter.name),
-            layer: index,
-            role: parameter.role,
-            shape: parameter.shape,
-            fan_in: parameter.fan_in,
-            init: parameter.init,
-        }));
-        self.macs.push(ops.macs(&shapes, shape));
+        if shape.elements() > MAX_VALUES {
+            return Err(wrong(format!(
+                "a layer gives at most {MAX_VALUES} values for an image, but this one {shape:?}"
+            )));
+        }
+        for LayerParameter { name, role, shape, fan_in, init } in ops.parameters(&shapes) {
+            let name = format!("{}.{name}", layer.name);
+            if name == MEAN_IMAGE || name.starts_with("velocity.") {
+                return Err(wrong(format!(
+                    "{MEAN_IMAGE} and velocity.… are other tensors of a file, but a parameter is {name}"
+                )));
+            }
+            let parameter = ParameterSpec { name, layer: index, role, shape, fan_in, init };
+            seen.parameters = seen.parameters.saturating_add(parameter.elements());
+            self.parameters.push(parameter);
+        }
+        if seen.parameters > MAX_PARAMETERS {
+            let found = seen.parameters;
+            return Err(wrong(format!(
+                "a network has at most {MAX_PARAMETERS} parameters, but up to here it has {found}"
+            )));
+        }
+        let macs = ops.macs(&shapes, shape);
+        let Some(all) = seen.macs.checked_add(macs) else {
+            return Err(wrong("the multiply-adds of a network must be a number of 64 bits".into()));
+        };
+        seen.macs = all;
+        self.macs.push(macs);
+        seen.names.insert(layer.name.clone(), index);
         self.inputs.push(inputs);
         self.shapes.push(shape);
         self.layers.push(layer);
         Ok(())
     }
 
-    /// The name of the variant.
+    /// The name of the variant, or of whatever network it is.
     pub fn arch(&self) -> &str {
         &self.arch
     }

@@ -1,7 +1,7 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! A safetensors file: the parameters and buffers under their names, the velocities as `velocity.{name}`, the mean image as `input.mean`
-//! where the run started from weights, which may have come with their own, and in the metadata the
+//! A safetensors file: the parameters and buffers under their names, the velocities as `velocity.{name}`, the mean image as
+//! `input.mean` where the run started from weights, which may have come with their own, and in the metadata the
 //! counters, the sums of the epoch under way, the schedule's memory and the configuration. Random numbers need no state:
 //! they are functions of the seed and the counters.
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Solver {
     config: SolverConfig,
-    /// None for a buffer, which nobody moves.
+    /// None for a buffer, which is not updated.
     velocities: Vec<Option<Tensor>>,
     /// The layer of each parameter, its own name and its role.
     names: Vec<(String, String, Role)>,
@@ -242,7 +242,7 @@ mod tests {
         assert!(message.contains("\"c\"") && message.contains("a.weight, a.bias"), "{message}");
     }
 
-    /// Where the first weight were one.
+    /// As if the first weight were one.
     #[test]
     fn buffers_are_left_alone() {
         let network = network();

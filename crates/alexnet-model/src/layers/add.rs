@@ -1,12 +1,13 @@
 use alexnet_kernels::add;
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps};
 use crate::layer::Shape;
 
 /// The sum of inputs of one shape: the paths of a residual block, or the several convolutions that the 2012 files let one
 /// layer sum up.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Add;
 
 impl LayerOps for Add {

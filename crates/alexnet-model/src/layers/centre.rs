@@ -1,5 +1,6 @@
 use alexnet_kernels::add;
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, LayerParameter};
 use crate::init::Init;
@@ -9,7 +10,7 @@ use crate::tape::Mode;
 
 /// A kind with buffers, for tests: `x + shift` in training, which moves the running mean by a tenth towards the batch's, and
 /// `x + shift − mean` in testing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Centre;
 
 impl Centre {

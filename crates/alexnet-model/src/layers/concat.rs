@@ -1,11 +1,12 @@
 use alexnet_kernels::concat;
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps};
 use crate::layer::Shape;
 
 /// The inputs one after the other: channels of maps of one size, or features.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Concat;
 
 impl LayerOps for Concat {
@@ -19,8 +20,10 @@ impl LayerOps for Concat {
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
         inputs[1..].iter().try_fold(inputs[0], |all, next| match (all, *next) {
-            (Shape::Map([a, h, w]), Shape::Map([b, h2, w2])) if (h, w) == (h2, w2) => Ok(Shape::Map([a + b, h, w])),
-            (Shape::Vector(a), Shape::Vector(b)) => Ok(Shape::Vector(a + b)),
+            (Shape::Map([a, h, w]), Shape::Map([b, h2, w2])) if (h, w) == (h2, w2) => {
+                Ok(Shape::Map([a.saturating_add(b), h, w]))
+            }
+            (Shape::Vector(a), Shape::Vector(b)) => Ok(Shape::Vector(a.saturating_add(b))),
             _ => Err(format!("concat reads maps of one size or vectors, not {inputs:?}")),
         })
     }

@@ -1,18 +1,29 @@
 use alexnet_kernels::add;
 use alexnet_kernels::dropout::{self, DropoutParams, DropoutScaling};
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps};
 use crate::layer::Shape;
 use crate::tape::Mode;
 
 /// Dropout in training, its expectation in testing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dropout {
     /// The probability that a value is dropped.
     pub probability: f32,
     /// When what is kept is scaled.
+    #[serde(with = "Scaling")]
     pub scaling: DropoutScaling,
+}
+
+/// [`DropoutScaling`] as TOML and JSON have it.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DropoutScaling", rename_all = "snake_case")]
+enum Scaling {
+    AtTest,
+    AtTraining,
 }
 
 impl Dropout {
@@ -32,6 +43,9 @@ impl LayerOps for Dropout {
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
+        if !(0.0..1.0).contains(&self.probability) {
+            return Err(format!("probability must be from 0 to below 1, but is {}", self.probability));
+        }
         match inputs {
             [shape] => Ok(*shape),
             _ => Err("dropout reads one layer".into()),

@@ -1,11 +1,12 @@
 use alexnet_kernels::{channels_first_into, channels_last_into};
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, one_map};
-use crate::layer::Shape;
+use crate::layer::{Shape, elements};
 
 /// A map as a vector, in the order channel, row, column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flatten;
 
 impl LayerOps for Flatten {
@@ -14,7 +15,7 @@ impl LayerOps for Flatten {
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
-        one_map(self.name(), inputs).map(|dims| Shape::Vector(dims.iter().product()))
+        one_map(self.name(), inputs).map(|dims| Shape::Vector(elements(&dims)))
     }
 
     fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()> {

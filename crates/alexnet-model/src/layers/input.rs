@@ -1,11 +1,13 @@
 use alexnet_kernels::{MemoryFormat, add, channels_last, channels_last_into};
 use candle_core::{DType, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
-use super::{Backward, Forward, Gradients, LayerOps};
+use super::{Backward, Forward, Gradients, LayerOps, sizes};
 use crate::layer::Shape;
 
 /// The images.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Input {
     /// Channels of an image.
     pub channels: usize,
@@ -20,6 +22,7 @@ impl LayerOps for Input {
 
     fn shape(&self, _: &[Shape]) -> std::result::Result<Shape, String> {
         let [height, width] = self.size;
+        sizes([("channels", self.channels), ("the height", height), ("the width", width)], 1)?;
         Ok(Shape::Map([self.channels, height, width]))
     }
 

@@ -1,18 +1,21 @@
 use alexnet_kernels::linear::{self, LinearGrads};
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, LayerParameter, weight_and_bias};
 use crate::init::Init;
 use crate::layer::Shape;
 
 /// A fully connected layer: its numbers and initial values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Linear {
     /// Features of the result.
     pub out_features: usize,
     /// Initial weights.
     pub weight: Init,
     /// Initial biases; none means no bias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<Init>,
 }
 
@@ -34,6 +37,9 @@ impl LayerOps for Linear {
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
+        if self.out_features == 0 {
+            return Err("out_features must be at least 1, but is 0".into());
+        }
         match inputs {
             [Shape::Vector(_)] => Ok(Shape::Vector(self.out_features)),
             _ => Err(format!("linear reads a vector, not {inputs:?}; flatten it first")),
@@ -45,7 +51,7 @@ impl LayerOps for Linear {
     }
 
     fn macs(&self, inputs: &[Shape], _: Shape) -> usize {
-        self.out_features * inputs[0].elements()
+        self.out_features.saturating_mul(inputs[0].elements())
     }
 
     fn keeps_inputs(&self) -> bool {

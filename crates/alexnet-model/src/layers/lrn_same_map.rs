@@ -1,12 +1,23 @@
 use alexnet_kernels::lrn_same_map::{self, LrnSameMapParams};
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
-use super::{Backward, Forward, Gradients, LayerOps, one_map};
+use super::{Backward, Forward, Gradients, LayerOps, one_map, sizes};
 use crate::layer::Shape;
 
 /// Response normalisation within each channel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LrnSameMap(pub LrnSameMapParams);
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LrnSameMap(#[serde(with = "Numbers")] pub LrnSameMapParams);
+
+/// [`LrnSameMapParams`] as TOML and JSON have them.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LrnSameMapParams", deny_unknown_fields)]
+struct Numbers {
+    size: usize,
+    k: f32,
+    alpha: f32,
+    beta: f32,
+}
 
 impl LayerOps for LrnSameMap {
     fn name(&self) -> &'static str {
@@ -14,6 +25,7 @@ impl LayerOps for LrnSameMap {
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
+        sizes([("size", self.0.size)], 1)?;
         one_map(self.name(), inputs).map(Shape::Map)
     }
 

@@ -1,12 +1,13 @@
 use alexnet_kernels::{Pool2dParams, max_pool2d};
 use candle_core::{DType, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
-use super::{Backward, Forward, Gradients, LayerOps, one_map};
+use super::{Backward, Forward, Gradients, LayerOps, Windows, one_map, pooled};
 use crate::layer::Shape;
 
 /// The maximum of each window.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MaxPool2d(pub Pool2dParams);
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaxPool2d(#[serde(with = "Windows")] pub Pool2dParams);
 
 impl LayerOps for MaxPool2d {
     fn name(&self) -> &'static str {
@@ -14,9 +15,7 @@ impl LayerOps for MaxPool2d {
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
-        let [c, h, w] = one_map(self.name(), inputs)?;
-        let [oh, ow] = self.0.output_size(self.name(), [h, w]).map_err(|e| e.to_string())?;
-        Ok(Shape::Map([c, oh, ow]))
+        pooled(self.name(), &self.0, one_map(self.name(), inputs)?)
     }
 
     /// Where the maxima were.

@@ -33,19 +33,22 @@ pub use lrn::Lrn;
 pub use lrn_same_map::LrnSameMap;
 pub use max_pool2d::MaxPool2d;
 
+use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::conv2d::PreparedWeight;
 use candle_core::{DType, Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
-use crate::layer::Shape;
+use crate::layer::{Shape, elements};
 use crate::specification::Role;
 use crate::tape::Mode;
 
-/// Makes of the list of kinds the enum and the way from it to what each does.
+/// Makes, of the list of kinds, the enum that holds any of them.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $(#[cfg($only:meta)])? $kind:ident,)*) => {
-        /// What a layer computes.
-        #[derive(Clone, Debug, PartialEq)]
+        /// What a layer computes. As TOML or JSON, its [name](LayerKind::name) is the value of `kind`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum LayerKind {
             $($(#[doc = $doc])* $(#[cfg($only)])? $kind($kind),)*
@@ -112,7 +115,8 @@ pub(crate) trait LayerOps {
         false
     }
 
-    /// The shape that it gives to these inputs, or the rule that they break.
+    /// The shape that it gives to these inputs, or the rule that the inputs or its own numbers break. Its numbers may come
+    /// from any file: limit them with [`sizes`] before computing with them.
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String>;
 
     /// Its parameters for inputs that [`LayerOps::shape`] accepts, in the order in which all other functions get them. Kinds
@@ -228,7 +232,7 @@ impl Backward<'_> {
     }
 }
 
-/// Where a layer's gradients go; none where nobody wants one.
+/// Where a layer's gradients go; none where none is wanted.
 #[derive(Debug)]
 pub(crate) struct Gradients<'a> {
     pub(crate) x: Option<&'a Tensor>,
@@ -246,6 +250,18 @@ impl Gradients<'_> {
     }
 }
 
+/// The most that a size, a stride or a padding may be. Sums and products of two of them, or of one and the values of a
+/// layer, do not overflow.
+const MAX_SIZE: usize = 1 << 20;
+
+/// Sizes within their limits, or the rule that one of them breaks.
+fn sizes<const N: usize>(sizes: [(&str, usize); N], least: usize) -> std::result::Result<(), String> {
+    match sizes.into_iter().find(|(_, size)| !(least..=MAX_SIZE).contains(size)) {
+        Some((name, size)) => Err(format!("{name} must be from {least} to {MAX_SIZE}, but is {size}")),
+        None => Ok(()),
+    }
+}
+
 /// The one map that a kind reads.
 fn one_map(name: &str, inputs: &[Shape]) -> std::result::Result<[usize; 3], String> {
     match inputs {
@@ -256,9 +272,33 @@ fn one_map(name: &str, inputs: &[Shape]) -> std::result::Result<[usize; 3], Stri
 
 /// A weight of this shape, whose first dimension is the outputs, and the bias beside it, if there is one.
 fn weight_and_bias(shape: Vec<usize>, weight: Init, bias: Option<Init>) -> Vec<LayerParameter> {
-    let (outputs, fan_in) = (shape[0], shape[1..].iter().product());
+    let (outputs, fan_in) = (shape[0], elements(&shape[1..]));
     let mut parameters = vec![LayerParameter { name: "weight", role: Role::Weight, shape, fan_in, init: weight }];
     let bias = bias.map(|init| LayerParameter { name: "bias", role: Role::Bias, shape: vec![outputs], fan_in, init });
     parameters.extend(bias);
     parameters
+}
+
+/// The stride and the groups of a layer that names none.
+fn one() -> usize {
+    1
+}
+
+/// What a pooling gives to a map.
+fn pooled(op: &'static str, params: &Pool2dParams, [c, h, w]: [usize; 3]) -> std::result::Result<Shape, String> {
+    sizes([("kernel_size", params.kernel_size), ("stride", params.stride)], 1)?;
+    let [oh, ow] = params.output_size(op, [h, w]).map_err(|e| e.to_string())?;
+    Ok(Shape::Map([c, oh, ow]))
+}
+
+/// [`Pool2dParams`] as TOML and JSON have them.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Pool2dParams", deny_unknown_fields)]
+struct Windows {
+    kernel_size: usize,
+    stride: usize,
+    #[serde(default)]
+    padding: usize,
+    #[serde(default)]
+    ceil: bool,
 }

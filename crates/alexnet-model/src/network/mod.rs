@@ -143,10 +143,10 @@ impl Network {
         Ok(network)
     }
 
-    /// Trains only those parameters for which `trained(index, parameter)` says so; all but buffers, to begin with. [`Network::backward`]
-    /// hands out the gradients of no others, and ends where nothing before is trained, which spares the time and the memory
-    /// that the gradients would have taken. The gradients it does hand out are the same. As a [`candle_nn::ModuleT`], the
-    /// network leaves what is trained to Candle's optimiser.
+    /// Trains only those parameters for which `trained(index, parameter)` says so; all but buffers, to begin with.
+    /// [`Network::backward`] hands out the gradients of no others, and ends where nothing before is trained, which spares the
+    /// time and the memory that the gradients would have taken. The gradients it does hand out are the same. As a
+    /// [`candle_nn::ModuleT`], the network leaves what is trained to Candle's optimiser.
     ///
     /// To be called between steps: what a tape holds from a forward pass is not what backward then needs.
     pub fn train_only(&mut self, trained: impl Fn(usize, &ParameterSpec) -> bool) {

@@ -63,6 +63,6 @@ pub(super) fn stages(classes: usize, sixth: Option<Layer>) -> Vec<Layer> {
 /// 11×11 at stride 4 over 224×224, which reaches 3 pixels beyond the right and lower edge and reads zeros there.
 pub(super) fn conv1() -> Conv2d {
     let mut conv = Conv2d::new(96, 11, 0.01, 0.0).stride(4);
-    conv.params.padding = Padding::symmetric(0).with_extra(3);
+    conv.padding = Padding::symmetric(0).with_extra(3);
     conv
 }

@@ -25,7 +25,7 @@ pub fn alexnet_owt(classes: usize) -> Result<Specification> {
     let pool = || MaxPool2d(Pool2dParams::new(3, 2).with_ceil());
     let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::AtTest };
     let mut conv1 = Conv2d::new(64, 11, 0.01, 0.0).stride(4);
-    conv1.params.padding = Padding::symmetric(0).with_extra(3);
+    conv1.padding = Padding::symmetric(0).with_extra(3);
     let layers = vec![
         Layer::new("data", Input { channels: 3, size: [224, 224] }),
         Layer::new("conv1", conv1),

@@ -73,12 +73,13 @@ fn measure(
     Ok(Some(match kind {
         LayerKind::Conv2d(conv) => {
             let weight = conv_weight(target, conv, x.dims()[3])?;
+            let params = conv.params();
             let bias = Tensor::zeros(conv.out_channels, DType::F32, &target.device)?;
             // Gradients of parameters are f32 in any case.
             let grad_weight = Tensor::zeros(weight.shape(), DType::F32, &target.device)?;
             let grad_bias = bias.zeros_like()?;
-            let forward = time_of(&mut || conv2d::forward_into(x, &weight, Some(&bias), &conv.params, true, y))?;
-            let back = |grads| time_of(&mut || conv2d::backward_into(x, &weight, &grad_y, &conv.params, grads));
+            let forward = time_of(&mut || conv2d::forward_into(x, &weight, Some(&bias), &params, true, y))?;
+            let back = |grads| time_of(&mut || conv2d::backward_into(x, &weight, &grad_y, &params, grads));
             let of_weight = Conv2dGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
             // The images' own gradient is never wanted.
             let of_x = Conv2dGrads { x: Some(&grad_x), ..Default::default() };
@@ -119,6 +120,6 @@ fn measure(
 
 fn conv_weight(target: &Target, conv: &Conv2d, in_channels: usize) -> Result<Tensor> {
     let [kh, kw] = conv.kernel_size;
-    let dims = (conv.out_channels, in_channels / conv.params.groups, kh, kw);
+    let dims = (conv.out_channels, in_channels / conv.groups, kh, kw);
     Ok(Tensor::randn(0f32, 0.05, dims, &target.device)?.to_dtype(target.dtype())?)
 }

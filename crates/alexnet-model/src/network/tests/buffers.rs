@@ -1,4 +1,4 @@
-//! Buffers: what forward writes and nobody trains.
+//! Buffers: what forward writes and no gradient reaches.
 
 use super::*;
 use crate::layers::Centre;
@@ -53,7 +53,7 @@ fn buffers_are_written_in_training_and_read_in_testing_but_not_trained() {
 }
 
 #[test]
-fn nobody_can_have_buffers_trained() {
+fn buffers_cannot_be_trained() {
     let mut network = Network::new(centred(), 5, CPU).unwrap();
     network.train_only(|_, parameter| parameter.role == Role::Buffer);
     let x = tensor(&uniform("buffers", 0, 4 * 8), &[4, 2, 2, 2]);
