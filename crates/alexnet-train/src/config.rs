@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use alexnet_data::{Augment, ColourJitter, Mixing, OnBadSample, Order, RandomErasing, RandomResizedCrop};
 use alexnet_kernels::sgd::SgdRule;
-use alexnet_model::Precision;
+use alexnet_model::{Precision, Specification};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, io};
@@ -16,7 +17,7 @@ use crate::schedule::Schedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// The variant.
+    /// The variant, or the name of `network`.
     pub arch: String,
     /// What the run starts from, where that is not random: a model file or a run's folder, whose best model is taken. Where
     /// its classes are not those of the images, the last layer starts anew. A mean image in it is used, not the images' own.
@@ -51,6 +52,9 @@ pub struct TrainConfig {
     /// The learning rate of biases, where it is not that of weights: in 2012 it was lowered once at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias_schedule: Option<Schedule>,
+    /// The layers, where the network is no variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Specification>,
 }
 
 /// Which images, and what is done to them.
@@ -196,13 +200,7 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Io`], or [`Error::ConfigFile`] with the line of what cannot be understood.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(io(path))?;
-        toml::from_str(&text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(String::new(), |span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
-            Error::ConfigFile { path: path.into(), reason: format!("{line}{}", error.message()) }
-        })
+        read_toml(path)
     }
 
     /// As a file.
@@ -229,6 +227,7 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&momentum) {
             return wrong("solver.momentum", momentum.to_string(), "it must be from 0 to below 1");
         }
+        self.validate_network()?;
         // TOML knows signed numbers and UTF-8 only.
         for (what, value) in [("seed", self.seed), ("checkpoint_steps", self.checkpoint_steps)] {
             if i64::try_from(value).is_err() {
@@ -275,6 +274,16 @@ impl TrainConfig {
         let table = |config: &Self| toml::Value::try_from(config).expect("what `validate` accepts has a TOML form");
         difference("", &table(self), &table(other))
     }
+}
+
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(io(path))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error
+            .span()
+            .map_or(String::new(), |span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
+        Error::ConfigFile { path: path.into(), reason: format!("{line}{}", error.message()) }
+    })
 }
 
 fn difference(name: &str, a: &toml::Value, b: &toml::Value) -> Option<(String, String, String)> {

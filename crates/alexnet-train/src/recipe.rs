@@ -60,6 +60,7 @@ impl TrainConfig {
             solver,
             schedule,
             bias_schedule,
+            network: None,
         }
     }
 
@@ -79,7 +80,8 @@ impl TrainConfig {
         config.schedule = Schedule::Steps { epochs: vec![25, 51, 79], factor: 0.1 };
         config.bias_schedule = Some(Schedule::Constant);
         config.data.colour_noise_epochs = Some(NOISY_EPOCHS);
-        let own = std::mem::replace(&mut config.solver.exceptions, hand_of_2012(&config.arch)?.into());
+        let hand = hand_of_2012(&config)?.into();
+        let own = std::mem::replace(&mut config.solver.exceptions, hand);
         config.solver.exceptions.extend(own);
         Ok(config)
     }
@@ -90,7 +92,7 @@ impl TrainConfig {
     /// # Errors
     /// An unknown variant.
     pub fn without_hand_of_2012(mut self) -> Result<Self> {
-        let hand = hand_of_2012(&self.arch)?;
+        let hand = hand_of_2012(&self)?;
         if hand.iter().all(|exception| self.solver.exceptions.contains(exception)) {
             self.solver.exceptions.retain(|exception| !hand.contains(exception));
             self.data.colour_noise_epochs = self.data.colour_noise_epochs.filter(|&epochs| epochs != NOISY_EPOCHS);
@@ -110,7 +112,7 @@ impl TrainConfig {
     /// The rates: Caffe, `models/finetune_flickr_style`. Likewise run #146-2012-2011 of the 2012 code, whose new layer had 0.01
     /// until epoch 9 but for its first 300 batches, and most others 0.001 (`layer-params-146-2012-2011.cfg`).
     pub fn fine_tuning(mut self, weights: PathBuf) -> Result<Self> {
-        let last = weight_layers(&self.arch)?.pop().unwrap_or_default();
+        let last = weight_layers(&self)?.pop().unwrap_or_default();
         self.weights = Some(weights);
         self.solver.learning_rate /= 10.0;
         self.solver.exceptions.push(SolverException::new(last, 10.0));
@@ -126,7 +128,7 @@ impl TrainConfig {
     /// # Errors
     /// An unknown variant; [`Error::Config`] where no layer would be left to learn.
     pub fn freeze(mut self, count: usize) -> Result<Self> {
-        let layers = weight_layers(&self.arch)?;
+        let layers = weight_layers(&self)?;
         if count >= layers.len() {
             let rule = format!("{} has {} layers with weights, and the last has to learn", self.arch, layers.len());
             return Err(Error::Config { what: "freeze".into(), found: count.to_string(), rule });
@@ -143,17 +145,18 @@ impl TrainConfig {
 const NOISY_EPOCHS: u32 = 67;
 
 /// What run #145 did to its first layer.
-fn hand_of_2012(arch: &str) -> Result<[SolverException; 2]> {
-    let first = weight_layers(arch)?.swap_remove(0);
+fn hand_of_2012(config: &TrainConfig) -> Result<[SolverException; 2]> {
+    let first = weight_layers(config)?.into_iter().next().unwrap_or_default();
     let weight = SolverException::new(format!("{first}.weight"), 0.1);
     Ok([weight.from_epoch(NOISY_EPOCHS), SolverException::new(first, 0.0).from_epoch(72)])
 }
 
 /// The layers that have weights, in their order.
-fn weight_layers(arch: &str) -> Result<Vec<String>> {
+fn weight_layers(config: &TrainConfig) -> Result<Vec<String>> {
     // How many classes there are changes no name.
-    let spec = build(arch, 2)?;
-    let mut layers: Vec<usize> = spec.parameters().iter().map(|parameter| parameter.layer).collect();
+    let spec = config.network.clone().map_or_else(|| build(&config.arch, 2), Ok)?;
+    let trained = spec.parameters().iter().filter(|parameter| parameter.role.is_trained());
+    let mut layers: Vec<usize> = trained.map(|parameter| parameter.layer).collect();
     layers.dedup();
     Ok(layers.into_iter().map(|layer| spec.layers()[layer].name.clone()).collect())
 }
