@@ -17,7 +17,8 @@ use std::fmt;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::codecs::{png::PngDecoder, webp::WebPDecoder};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits};
 
 use crate::Error;
 
@@ -151,12 +152,16 @@ fn decode_other(
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => Error::Truncated { format: name },
         _ => Error::Corrupt { format: name, reason: error.to_string() },
     };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut memory = Limits::no_limits();
     // Four channels of 16 bits: what the largest allowed image can take while it is decoded.
     memory.max_alloc = Some(limits.max_pixels.saturating_mul(8));
-    reader.limits(memory);
-    let decoder = reader.into_decoder().map_err(corrupt)?;
+    // Not by `ImageReader`, with which the library's own JPEG decoder would be compiled into this crate, too.
+    let file = Cursor::new(bytes);
+    let mut decoder: Box<dyn ImageDecoder + '_> = match format {
+        ImageFormat::Png => Box::new(PngDecoder::with_limits(file, memory.clone()).map_err(corrupt)?),
+        _ => Box::new(WebPDecoder::new(file).map_err(corrupt)?),
+    };
+    decoder.set_limits(memory).map_err(corrupt)?;
     let (width, height) = decoder.dimensions();
     limits.check(width, height)?;
     let pixels = DynamicImage::from_decoder(decoder).map_err(corrupt)?.into_rgb8().into_raw();

@@ -10,6 +10,8 @@
 mod archives;
 mod checksum;
 mod devkit;
+#[cfg(not(feature = "turbojpeg"))]
+mod encoder_rows;
 mod folders;
 mod inputs;
 mod mat5;

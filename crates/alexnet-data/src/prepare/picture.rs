@@ -80,12 +80,11 @@ pub(super) fn make(
 /// Replaces `bytes` by a JPEG with colours at half the size.
 #[cfg(not(feature = "turbojpeg"))]
 fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), String> {
-    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    use jpeg_encoder::{Encoder, SamplingFactor};
     bytes.clear();
     let mut encoder = Encoder::new(bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    let (width, height) = (image.width as u16, image.height as u16);
-    encoder.encode(&image.pixels, width, height, ColorType::Rgb).map_err(|error| error.to_string())
+    encoder.encode_image(super::encoder_rows::EncoderRows::new(image)?).map_err(|error| error.to_string())
 }
 
 /// Replaces `bytes` by a JPEG with colours at half the size.

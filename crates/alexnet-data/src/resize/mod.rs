@@ -2,8 +2,9 @@
 
 mod opencv;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, RgbImage8, RgbRef8};
@@ -157,6 +158,7 @@ impl Resizer {
     }
 }
 
+/// With the type of the pixels given: where the library finds it out, it is compiled for all of its pixel types.
 fn convolve_once(
     resizer: &mut fast_image_resize::Resizer,
     source: RgbRef8<'_>,
@@ -166,11 +168,11 @@ fn convolve_once(
     let rejected = |error: &dyn std::error::Error| {
         Error::setting("image to resize", format!("{}x{}", source.width, source.height), error.to_string())
     };
-    let view = ImageRef::new(source.width, source.height, source.pixels, PixelType::U8x3);
+    let view = TypedImageRef::<U8x3>::from_buffer(source.width, source.height, source.pixels);
     let view = view.map_err(|error| rejected(&error))?;
-    let output = Image::from_slice_u8(target.width, target.height, &mut target.pixels, PixelType::U8x3);
+    let output = TypedImage::<U8x3>::from_buffer(target.width, target.height, &mut target.pixels);
     let mut output = output.map_err(|error| rejected(&error))?;
-    resizer.resize(&view, &mut output, options).map_err(|error| rejected(&error))
+    resizer.resize_typed(&view, &mut output, options).map_err(|error| rejected(&error))
 }
 
 /// The part of the source axis that `length` pixels from `start` on of the resized axis come from.
