@@ -5,6 +5,7 @@ pub mod activation;
 pub mod add;
 pub mod avg_pool2d;
 mod backend;
+pub mod batch_norm2d;
 pub mod bias_relu;
 #[cfg(test)]
 mod cases;

@@ -6,6 +6,7 @@
 #include "../activation/activation.cu"
 #include "../add.cu"
 #include "../avg_pool2d/avg_pool2d.cu"
+#include "../batch_norm2d/batch_norm2d.cu"
 #include "../bias_relu/bias_relu.cu"
 #include "../concat.cu"
 #include "../conv2d/im2col.cu"
