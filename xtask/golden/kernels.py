@@ -126,8 +126,20 @@ def batch_norm2d(golden, case):
     golden.put(f"batch_norm2d/{name}/running_variance", variance)
 
 
+def more_activations(golden, case):
+    functions = {
+        "abs": torch.abs, "square": torch.square, "sqrt": torch.sqrt, "bounded relu": lambda x: F.hardtanh(x, 0, 1.5),
+        "scaled tanh": lambda x: 1.7159 * torch.tanh(x * 2 / 3), "falling scaled tanh": lambda x: -0.5 * torch.tanh(3 * x),
+        "linear": lambda x: -0.75 * x + 2.5,
+    }
+    x = leaf(case["name"], 0, case["x"], case["scale"])
+    if case["name"] == "sqrt":
+        x = (x.abs() + 0.125).detach().requires_grad_()
+    put(golden, "more_activations", case, functions[case["name"]](x), {"x": x})
+
+
 # The operations of the second file.
-ADDED = ["batch_norm2d"]
+ADDED = ["batch_norm2d", "more_activations"]
 
 files = sys.argv[1:] or ["kernels", "more_kernels"]
 for file in files:
