@@ -138,8 +138,20 @@ def more_activations(golden, case):
     put(golden, "more_activations", case, functions[case["name"]](x), {"x": x})
 
 
+def contrast_norm(golden, case):
+    x, size = leaf(case["name"], 0, case["x"], case["scale"]), case["size"]
+    before, after = size // 2, size - 1 - size // 2
+
+    def sums(values):
+        return F.avg_pool2d(F.pad(values, (before, after, before, after)), size, 1, divisor_override=1)
+
+    deviations = x - sums(x) / sums(torch.ones_like(x))
+    y = x / (1 + case["alpha"] / size**2 * sums(deviations**2)) ** case["beta"]
+    put(golden, "contrast_norm", case, y, {"x": x})
+
+
 # The operations of the second file.
-ADDED = ["batch_norm2d", "more_activations"]
+ADDED = ["batch_norm2d", "more_activations", "contrast_norm"]
 
 files = sys.argv[1:] or ["kernels", "more_kernels"]
 for file in files:

@@ -10,6 +10,7 @@ pub mod bias_relu;
 #[cfg(test)]
 mod cases;
 pub mod concat;
+pub mod contrast_norm;
 pub mod conv2d;
 mod cuda;
 mod devices;

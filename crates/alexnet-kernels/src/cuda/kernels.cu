@@ -14,6 +14,7 @@
 #include "../layout.cu"
 #include "../lrn/lrn.cu"
 #include "../lrn_same_map/lrn_same_map.cu"
+#include "../contrast_norm/contrast_norm.cu"
 #include "../max_pool2d/max_pool2d.cu"
 #include "../pixels/pixels.cu"
 #include "../sgd/sgd.cu"
