@@ -150,8 +150,25 @@ def contrast_norm(golden, case):
     put(golden, "contrast_norm", case, y, {"x": x})
 
 
+def locally_connected2d(golden, case):
+    name, (n, c, h, w), (kh, kw), groups = case["name"], case["x"], case["kernel"], case["groups"]
+    top, bottom, left, right = case["padding"]
+    oh, ow = (h + top + bottom - kh) // case["stride"] + 1, (w + left + right - kw) // case["stride"] + 1
+    x = leaf(name, 0, case["x"])
+    weight = leaf(name, 1, (oh, ow, case["out"], kh, kw, c // groups))
+    bias = leaf(name, 2, (oh, ow, case["out"])) if case["bias"] else None
+    windows = F.unfold(F.pad(x, (left, right, top, bottom)), (kh, kw), stride=case["stride"])
+    windows = windows.reshape(n, groups, c // groups, kh, kw, oh, ow)
+    of_groups = weight.reshape(oh, ow, groups, case["out"] // groups, kh, kw, c // groups)
+    y = torch.einsum("ngcuvij,ijgouvc->ngoij", windows, of_groups).reshape(n, case["out"], oh, ow)
+    if bias is not None:
+        y = y + bias.permute(2, 0, 1)
+    inputs = {"x": x, "weight": weight} | ({"bias": bias} if case["bias"] else {})
+    put(golden, "locally_connected2d", case, y, inputs)
+
+
 # The operations of the second file.
-ADDED = ["batch_norm2d", "more_activations", "contrast_norm"]
+ADDED = ["batch_norm2d", "more_activations", "contrast_norm", "locally_connected2d"]
 
 files = sys.argv[1:] or ["kernels", "more_kernels"]
 for file in files:

@@ -19,6 +19,7 @@ mod error;
 mod gemm;
 mod layout;
 pub mod linear;
+pub mod locally_connected2d;
 pub mod lrn;
 pub mod lrn_same_map;
 pub mod max_pool2d;

@@ -12,6 +12,7 @@
 #include "../conv2d/im2col.cu"
 #include "../dropout/dropout.cu"
 #include "../layout.cu"
+#include "../locally_connected2d/locally_connected2d.cu"
 #include "../lrn/lrn.cu"
 #include "../lrn_same_map/lrn_same_map.cu"
 #include "../contrast_norm/contrast_norm.cu"
