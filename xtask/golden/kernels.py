@@ -167,8 +167,13 @@ def locally_connected2d(golden, case):
     put(golden, "locally_connected2d", case, y, inputs)
 
 
+def global_avg_pool2d(golden, case):
+    x = leaf(case["name"], 0, case["x"])
+    put(golden, "global_avg_pool2d", case, F.adaptive_avg_pool2d(x, 1).flatten(1), {"x": x})
+
+
 # The operations of the second file.
-ADDED = ["batch_norm2d", "more_activations", "contrast_norm", "locally_connected2d"]
+ADDED = ["batch_norm2d", "more_activations", "contrast_norm", "locally_connected2d", "global_avg_pool2d"]
 
 files = sys.argv[1:] or ["kernels", "more_kernels"]
 for file in files:

@@ -17,6 +17,7 @@ mod devices;
 pub mod dropout;
 mod error;
 mod gemm;
+pub mod global_avg_pool2d;
 mod layout;
 pub mod linear;
 pub mod locally_connected2d;

@@ -11,6 +11,7 @@
 #include "../concat.cu"
 #include "../conv2d/im2col.cu"
 #include "../dropout/dropout.cu"
+#include "../global_avg_pool2d/global_avg_pool2d.cu"
 #include "../layout.cu"
 #include "../locally_connected2d/locally_connected2d.cu"
 #include "../lrn/lrn.cu"
