@@ -80,6 +80,7 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
     for file in [
         "crates/alexnet-kernels/golden/cases.json",
         "crates/alexnet-kernels/golden/kernels.safetensors",
+        "crates/alexnet-kernels/golden/more_kernels.safetensors",
         "crates/alexnet-model/golden/networks.safetensors",
     ] {
         copy(&root.join(file), Path::new(file.trim_start_matches("crates/")))?;

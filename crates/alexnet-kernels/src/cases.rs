@@ -39,6 +39,11 @@ pub(crate) fn golden() -> Golden {
     Golden::open(format!("{}/kernels.safetensors", folder()))
 }
 
+/// The answers for operations that were added after those of [`golden`] (`ADDED` in the script).
+pub(crate) fn more_golden() -> Golden {
+    Golden::open(format!("{}/more_kernels.safetensors", folder()))
+}
+
 impl Case {
     pub(crate) fn name(&self) -> &str {
         self.0["name"].as_str().unwrap()

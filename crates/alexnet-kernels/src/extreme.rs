@@ -280,7 +280,7 @@ fn elementwise_operations_never_panic() {
             step: u32::MAX,
             layer: u32::MAX,
         };
-        for unit in [Activation::Relu, Activation::Tanh, Activation::Logistic, Activation::SoftRelu] {
+        for unit in [Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Softplus] {
             let y = activation::activation(&x, unit)?;
             activation::backward_in_place(&y, &x.force_contiguous()?, unit)?;
         }

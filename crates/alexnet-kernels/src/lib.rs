@@ -5,10 +5,12 @@ pub mod activation;
 pub mod add;
 pub mod avg_pool2d;
 mod backend;
+pub mod batch_norm2d;
 pub mod bias_relu;
 #[cfg(test)]
 mod cases;
 pub mod concat;
+pub mod contrast_norm;
 pub mod conv2d;
 mod cuda;
 mod devices;
@@ -17,8 +19,10 @@ mod error;
 #[cfg(test)]
 mod extreme;
 mod gemm;
+pub mod global_avg_pool2d;
 mod layout;
 pub mod linear;
+pub mod locally_connected2d;
 pub mod lrn;
 pub mod lrn_same_map;
 pub mod max_pool2d;

@@ -38,8 +38,8 @@ mod unit {
     const UNITS: [(&str, Activation); 4] = [
         ("relu", Activation::Relu),
         ("tanh", Activation::Tanh),
-        ("logistic", Activation::Logistic),
-        ("soft_relu", Activation::SoftRelu),
+        ("sigmoid", Activation::Sigmoid),
+        ("softplus", Activation::Softplus),
     ];
 
     pub(super) fn serialize<S: Serializer>(unit: &Option<Activation>, serializer: S) -> Result<S::Ok, S::Error> {

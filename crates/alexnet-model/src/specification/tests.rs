@@ -18,7 +18,7 @@ fn heads() -> Vec<Layer> {
     (conv.padding, conv.bias) = (Padding::symmetric(1).with_extra(1), None);
     vec![
         Layer::new("data", Input { channels: 3, size: [8, 8] }),
-        Layer::new("conv", conv).with(Activation::SoftRelu).on(1),
+        Layer::new("conv", conv).with(Activation::Softplus).on(1),
         Layer::new("twice", Add).reads(["conv", "conv"]),
         Layer::new("flat", Flatten),
         Layer::new("aside", Linear::new(2, 0.1, 0.5).pytorch_init()),
@@ -104,7 +104,7 @@ fn what_a_list_may_not_say_is_named() {
         ("padding = 1", "padding = 1\ndilation = 2", "unknown field `dilation`"),
         ("padding = 1", "padding = { top = 1 }", "padding is one number, or top, bottom, left and right"),
         ("kind = \"flatten\"", "kind = \"flaten\"", "unknown variant `flaten`"),
-        ("activation = \"relu\"", "activation = \"swish\"", "one of relu, tanh, logistic, soft_relu, but is \"swish\""),
+        ("activation = \"relu\"", "activation = \"swish\"", "one of relu, tanh, sigmoid, softplus, but is \"swish\""),
         ("kernel_size = 2", "kernel_size = -2", "-2"),
         ("[[layers]]\nname = \"fc\"", "[[layer]]\nname = \"fc\"", "unknown field `layer`"),
         (
