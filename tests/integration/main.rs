@@ -7,6 +7,7 @@
 mod command_line;
 mod fine_tuning;
 mod learning;
+mod own_networks;
 mod program;
 mod resume;
 mod shards;

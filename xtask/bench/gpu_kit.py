@@ -1,12 +1,14 @@
 """Runs a GPU kit: correctness, speed, and PyTorch's figures from the same run, as one JSON document.
 
-    python3 run.py [--parts devices,tests,training,bench,layers,sanitize] [--output FILE] [--seconds S] [--batch N]
+    python3 run.py [--parts devices,tests,training,bench,layers,profile,sanitize] [--output FILE] [--seconds S] [--batch N]
 
 Needs an NVIDIA GPU and a Python with torch 2.11, whose CUDA libraries the programs use; no Rust. Made by
 `cargo xtask gpu-kit`.
 """
 
 import argparse
+import collections
+import csv
 import json
 import os
 import pathlib
@@ -20,7 +22,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-PARTS = ["devices", "tests", "training", "bench", "layers", "sanitize"]
+PARTS = ["devices", "tests", "training", "bench", "layers", "profile", "sanitize"]
 
 
 def environment():
@@ -183,6 +185,43 @@ def bench(args, save):
 
 def layers(args, _):
     return {arch: ours("layers", arch, args.batch, 0.3, "bf16") for arch in ["alexnet", "alexnet-torchvision"]}
+
+
+def profile(args, save):
+    """Time on the GPU of each kernel of a training step, by Nsight Compute: microseconds and launches per step."""
+    results = {}
+    for arch, cudnn in [("alexnet", "1"), ("alexnet-torchvision", "1"), ("alexnet", "0")]:
+        name = arch if cudnn == "1" else f"{arch} without cuDNN"
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "ncu.csv"
+            # Past what is done once; enough for two whole steps at least.
+            command = ["ncu", "--clock-control", "none", "--metrics", "gpu__time_duration.sum", "--csv", "--log-file", log,
+                       "--launch-skip", "300", "--launch-count", "900", "--kill", "yes",
+                       BIN / "bench_compute", "train", arch, args.batch, "2"]
+            code, _, error, seconds = run(command, 240, ALEXNET_GPU="0", ALEXNET_PRECISION="bf16", ALEXNET_CUDNN=cudnn)
+            lines = log.read_text().splitlines() if log.exists() else []
+        start = next((i for i, line in enumerate(lines) if line.startswith('"ID"')), None)
+        if start is None:
+            results[name] = {"failed": (error or "\n".join(lines))[-400:], "exit_code": code, "seconds": round(seconds, 1)}
+            continue
+        rows = list(csv.DictReader(lines[start:]))
+        # From one loss to the last one: whole steps.
+        losses = [i for i, row in enumerate(rows) if row["Kernel Name"].startswith("softmax_cross_entropy")]
+        steps = max(len(losses) - 1, 1)
+        rows = rows[losses[0]:losses[-1]] if len(losses) > 1 else rows
+        time_of, launches = collections.Counter(), collections.Counter()
+        for row in rows:
+            value, unit = float(row["Metric Value"].replace(",", "")), row["Metric Unit"]
+            scale = {"ns": 1e-3, "nsecond": 1e-3, "us": 1.0, "usecond": 1.0, "ms": 1e3, "msecond": 1e3}[unit]
+            short = row["Kernel Name"].split("(")[0][:90]
+            time_of[short] += value * scale / steps
+            launches[short] += 1 / steps
+        results[name] = {
+            "steps": steps, "microseconds_per_step": round(sum(time_of.values()), 1),
+            "kernels": [[kernel, round(time, 1), round(launches[kernel], 1)] for kernel, time in time_of.most_common()],
+        }
+        save(results)
+    return results
 
 
 def main():

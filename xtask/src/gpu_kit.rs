@@ -8,6 +8,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;
 
+/// What a kit has.
+const PROGRAMS: [&str; 5] =
+    ["alexnet", "bench_compute", "alexnet_kernels_tests", "alexnet_model_tests", "alexnet_train_tests"];
+
 /// What a kit may weigh.
 const MOST_BYTES: u64 = 60 << 20;
 
@@ -31,52 +35,27 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
     if kit.exists() && !kit.join("kit.json").exists() {
         bail!("{} is there and is no kit", kit.display());
     }
-    let build = |arguments: &[&str]| -> anyhow::Result<Vec<(String, PathBuf)>> {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(root).args(arguments).args(["--release", "--message-format", "json-render-diagnostics"]);
-        command.arg("--target-dir").arg(&args.target_dir).env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
-        // For every GPU from this generation on, whatever is built for otherwise.
-        command.env("CUDA_COMPUTE_CAP", "80");
-        let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot run cargo")?;
-        if !output.status.success() {
-            bail!("cargo {} failed", arguments.join(" "));
-        }
-        let lines = String::from_utf8(output.stdout).context("what cargo prints")?;
-        let messages = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let program = |message: Value| {
-            let name = message["target"]["name"].as_str()?.to_owned();
-            Some((name, PathBuf::from(message["executable"].as_str()?)))
-        };
-        Ok(messages.filter_map(program).collect())
-    };
-    // One build for all, so that the dependencies have the same features and are built once.
-    let mut programs = build(&[
-        "build",
-        "-p",
-        "alexnet-cli",
-        "-p",
-        "alexnet-train",
-        "--bin",
-        "alexnet",
-        "--example",
-        "bench_compute",
-        "--features",
-        "alexnet-cli/cudnn,alexnet-train/cudnn",
-    ])?;
-    let tests = build(&[
-        "test",
-        "--no-run",
-        "-p",
-        "alexnet-kernels",
-        "-p",
-        "alexnet-model",
-        "-p",
-        "alexnet-train",
-        "--lib",
-        "--features",
-        "alexnet-kernels/cudnn,alexnet-model/cudnn,alexnet-train/cudnn",
-    ])?;
-    programs.extend(tests.into_iter().map(|(name, file)| (format!("{name}_tests"), file)));
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // One call for all: other features of a dependency would build Candle's kernels once more, which takes minutes.
+    command.current_dir(root).args(["build", "--release", "--message-format", "json-render-diagnostics"]);
+    for package in ["alexnet-kernels", "alexnet-model", "alexnet-train", "alexnet-cli"] {
+        command.args(["-p", package, "--features", &format!("{package}/cudnn")]);
+    }
+    command.args(["--lib", "--bin", "alexnet", "--example", "bench_compute", "--tests"]);
+    command.arg("--target-dir").arg(&args.target_dir).env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+    // For every GPU from this generation on, whatever is built for otherwise.
+    command.env("CUDA_COMPUTE_CAP", "80");
+    let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo build failed");
+    }
+    let lines = String::from_utf8(output.stdout).context("what cargo prints")?;
+    let messages = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs: Vec<(String, PathBuf)> = messages.filter_map(|message| program(&message)).collect();
+    let missing = PROGRAMS.iter().find(|name| !programs.iter().any(|(found, _)| found == *name));
+    if let Some(missing) = missing {
+        bail!("cargo built no {missing}");
+    }
 
     if kit.exists() {
         fs::remove_dir_all(&kit).with_context(|| format!("cannot replace {}", kit.display()))?;
@@ -101,6 +80,7 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
     for file in [
         "crates/alexnet-kernels/golden/cases.json",
         "crates/alexnet-kernels/golden/kernels.safetensors",
+        "crates/alexnet-kernels/golden/more_kernels.safetensors",
         "crates/alexnet-model/golden/networks.safetensors",
     ] {
         copy(&root.join(file), Path::new(file.trim_start_matches("crates/")))?;
@@ -122,6 +102,17 @@ pub fn run(root: &Path, args: &KitArgs) -> anyhow::Result<()> {
     println!("{}: {:.1} MiB, {} programs", kit.display(), bytes as f64 / f64::from(1 << 20), names.len());
     println!("on the GPU machine: python3 run.py --output result.json");
     Ok(())
+}
+
+/// Name in the kit and place of a program that a message of cargo's says it built, if it belongs into the kit: the unit
+/// tests of libraries are `{library}_tests`.
+fn program(message: &Value) -> Option<(String, PathBuf)> {
+    let name = message["target"]["name"].as_str()?;
+    let of = |kind: &str| message["target"]["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind));
+    let is_test = message["profile"]["test"].as_bool()?;
+    let name = if is_test && of("lib") { format!("{name}_tests") } else { name.to_owned() };
+    let wanted = PROGRAMS.contains(&name.as_str()) && (is_test == name.ends_with("_tests"));
+    wanted.then_some((name, PathBuf::from(message["executable"].as_str()?)))
 }
 
 /// Bytes of all files in a folder.

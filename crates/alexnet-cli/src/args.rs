@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use alexnet_data::OnBadSample;
 use alexnet_model::{ModelFile, Precision, VARIANTS};
-use alexnet_train::{RunDir, TrainConfig};
+use alexnet_train::{RunDir, TrainConfig, read_network};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use augment::AugmentArgs;
 pub use machine::{DeviceChoice, MachineArgs};
 pub use schedule::ScheduleKind;
-pub use trained::{EvalArgs, InfoArgs, PredictArgs, WeightsArgs};
+pub use trained::{EvalArgs, InfoArgs, ListFormat, PredictArgs, WeightsArgs};
 
 /// Train, evaluate and use AlexNet, the network of 2012, on your own photographs.
 #[derive(Debug, Parser)]
@@ -54,6 +54,7 @@ fn archs() -> PossibleValuesParser {
     alexnet train --data photographs --epochs 20\n  \
     alexnet train --data photographs --weights runs/alexnet-imagenet --freeze 5\n  \
     alexnet train --data photographs --weights alexnet-owt-7be5be79.pth --arch alexnet-torchvision\n  \
+    alexnet train --data photographs --arch-file net.toml\n  \
     alexnet train --config runs/alexnet-shapes/config.toml --seed 1\n  \
     alexnet train --resume runs/alexnet-photographs")]
 pub struct TrainArgs {
@@ -87,6 +88,10 @@ pub struct TrainArgs {
     /// Which network [default: that of --weights, or alexnet].
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
+
+    /// A network of your own: its list of layers, such as `alexnet info --format toml` writes.
+    #[arg(long, value_name = "FILE", conflicts_with = "arch")]
+    pub arch_file: Option<PathBuf>,
 
     /// Passes over the training images [default: 90; with --weights 30; with --schedule alexnet-2012, but not
     /// with --config, 91; for shapes, 6].
@@ -155,13 +160,15 @@ impl TrainArgs {
         if let Some(file) = &self.config {
             return TrainConfig::read(file);
         }
-        let arch = match (&self.arch, &self.weights) {
-            (Some(arch), _) => arch.clone(),
-            (None, Some(weights)) => weights_arch(weights)?,
-            (None, None) => "alexnet".into(),
+        let network = self.arch_file.as_deref().map(read_network).transpose()?;
+        let arch = match (&network, &self.arch, &self.weights) {
+            (Some(network), ..) => network.arch().into(),
+            (None, Some(arch), _) => arch.clone(),
+            (None, None, Some(weights)) => weights_arch(weights)?,
+            (None, None, None) => "alexnet".into(),
         };
         let data = self.data.clone().unwrap_or_else(|| SHAPES.into());
-        let mut config = TrainConfig::recipe(&arch, data);
+        let mut config = TrainConfig { network, ..TrainConfig::recipe(&arch, data) };
         if let Some(weights) = &self.weights {
             config = config.fine_tuning(weights.clone())?;
         } else if self.data.is_none() {
@@ -182,7 +189,12 @@ impl TrainArgs {
             }
         }
         set(&mut config.data.path, &self.data);
-        set(&mut config.arch, &self.arch);
+        if let Some(arch) = &self.arch {
+            (config.arch, config.network) = (arch.clone(), None);
+        } else if let Some(file) = &self.arch_file {
+            let network = read_network(file)?;
+            (config.arch, config.network) = (network.arch().into(), Some(network));
+        }
         config.weights = self.weights.clone().or(config.weights);
         set(&mut config.epochs, &self.epochs);
         set(&mut config.batch_size, &self.batch_size);
@@ -308,6 +320,8 @@ mod tests {
             "alexnet",
             "alexnet train --arch alexnet-v2",
             "alexnet train --resume a --config b",
+            "alexnet train --arch alexnet --arch-file net.toml",
+            "alexnet info --format toml --json",
             "alexnet train --threads 0",
             "alexnet train --epochs -1",
             "alexnet train --shuffle-buffer 0",

@@ -10,7 +10,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use serde_json::Value;
 
-pub(crate) use alexnet_testing::{Golden, assert_close, assert_gradient, assert_same_bits, seed_of, skip, uniform};
+pub(crate) use alexnet_testing::{
+    Golden, assert_close, assert_gradient, assert_same_bits, cpu_only, only_the_gpu, seed_of, skip, uniform,
+};
 
 use crate::backend::CpuIsa;
 use crate::cuda::host::Host;
@@ -35,6 +37,11 @@ pub(crate) fn cases(op: &str) -> Vec<Case> {
 
 pub(crate) fn golden() -> Golden {
     Golden::open(format!("{}/kernels.safetensors", folder()))
+}
+
+/// The answers for operations that were added after those of [`golden`] (`ADDED` in the script).
+pub(crate) fn more_golden() -> Golden {
+    Golden::open(format!("{}/more_kernels.safetensors", folder()))
 }
 
 impl Case {
@@ -170,11 +177,6 @@ impl fmt::Display for Backend {
             Self::Cuda(library) => write!(f, "cuda{}", if *library { "" } else { " without cuDNN" }),
         }
     }
-}
-
-/// Whether the GPU alone is to be tested, because its time is short: `ALEXNET_ONLY=cuda`.
-fn only_the_gpu() -> bool {
-    std::env::var("ALEXNET_ONLY").is_ok_and(|only| only == "cuda")
 }
 
 /// Runs `f` with every instruction set and device this machine has, and says which it lacks.

@@ -1,3 +1,27 @@
+// Transposes `matrices` of a few rows, such as the planes of an image's colors: a thread for each column.
+template <class X, class Y>
+__device__ void transpose_few(const X* x, Y* y, u32 matrices, u32 rows, u32 columns) {
+    FOR_EACH(i, matrices * columns) {
+        const X* from = x + i / columns * rows * columns + i % columns;
+        for (u32 row = 0; row < rows; row++) put(&y[i * rows + row], value(from[row * columns]));
+    }
+}
+
+KERNEL(transpose_few_rows)(const real* x, real* y, u32 matrices, u32 rows, u32 columns) {
+    transpose_few(x, y, matrices, rows, columns);
+}
+EXPORT(transpose_few_rows)
+
+KERNEL(transpose_few_rows_from_f32)(const float* x, real* y, u32 matrices, u32 rows, u32 columns) {
+    transpose_few(x, y, matrices, rows, columns);
+}
+EXPORT(transpose_few_rows_from_f32)
+
+KERNEL(transpose_few_rows_to_f32)(const real* x, float* y, u32 matrices, u32 rows, u32 columns) {
+    transpose_few(x, y, matrices, rows, columns);
+}
+EXPORT(transpose_few_rows_to_f32)
+
 // Transposes matrices of `rows` by `columns` through a square in shared memory, so that both sides are read and written
 // along their rows. blockIdx.x counts the squares of a matrix, blockIdx.y the matrices.
 #define SQUARE 32

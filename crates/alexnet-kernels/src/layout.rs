@@ -133,14 +133,19 @@ pub(crate) fn transpose_on(
     const SQUARE: usize = 32;
     const THREADS: [u32; 3] = [32, 8, 1];
     const MOST: usize = 65_535;
-    let (real, kernel) = match (x.real(op, "x")?, y.real(op, "y")?) {
-        (Real::F32, Real::Bf16) => (Real::Bf16, "transpose_from_f32"),
-        (Real::Bf16, Real::F32) => (Real::Bf16, "transpose_to_f32"),
-        (real, _) => (real, "transpose"),
+    // Of a square with so few rows most would be empty.
+    const FEW_ROWS: usize = 4;
+    let (real, kernel, few_rows) = match (x.real(op, "x")?, y.real(op, "y")?) {
+        (Real::F32, Real::Bf16) => (Real::Bf16, "transpose_from_f32", "transpose_few_rows_from_f32"),
+        (Real::Bf16, Real::F32) => (Real::Bf16, "transpose_to_f32", "transpose_few_rows_to_f32"),
+        (real, _) => (real, "transpose", "transpose_few_rows"),
     };
     count(op, n * rows * columns)?;
     if rows * columns == 0 {
         return Ok(());
+    }
+    if rows <= FEW_ROWS {
+        return queue.for_each(real, few_rows, (n * columns) as u32, arguments![x, y, n, rows, columns]);
     }
     let squares = (rows.div_ceil(SQUARE) * columns.div_ceil(SQUARE)) as u32;
     for first in (0..n).step_by(MOST) {

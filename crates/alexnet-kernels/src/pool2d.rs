@@ -55,19 +55,21 @@ impl Pool2dParams {
             let rule = format!("padding must be at most half the kernel_size {kernel_size}, but is {padding}");
             return error::parameter(op, rule);
         }
-        if h == 0 || w == 0 || h + 2 * padding < kernel_size || w + 2 * padding < kernel_size {
+        let padded = |size: usize| size.checked_add(2 * padding).filter(|&padded| size > 0 && padded >= kernel_size);
+        let (Some(padded_h), Some(padded_w)) = (padded(h), padded(w)) else {
             let rule = format!(
                 "a {kernel_size}×{kernel_size} window does not fit an image of {h}×{w} with {padding} pixels of padding"
             );
             return error::parameter(op, rule);
-        }
-        Ok([h, w].map(|size| {
-            let room = size + 2 * padding - kernel_size;
+        };
+        Ok([(h, padded_h), (w, padded_w)].map(|(size, padded)| {
+            let room = padded - kernel_size;
             if !ceil {
                 return room / stride + 1;
             }
             let count = room.div_ceil(stride) + 1;
-            if (count - 1) * stride >= size + padding { count - 1 } else { count }
+            let start = (count - 1).saturating_mul(stride);
+            if start >= size + padding { count - 1 } else { count }
         }))
     }
 

@@ -32,6 +32,12 @@ pub enum Error {
         /// The rule, with the values that break it.
         rule: String,
     },
+    /// What a network expects of its input that no image can be.
+    #[error("input_spec: {rule}")]
+    InputSpec {
+        /// The rule, with the values that break it.
+        rule: String,
+    },
     /// Two handles of one GPU, which would not wait for each other.
     #[error("devices {first} and {second} are one GPU, opened twice; clone the device instead")]
     SameGpu {
@@ -51,6 +57,14 @@ pub enum Error {
     /// [`crate::Network::backward`] without a forward pass in training mode before it.
     #[error("backward needs a tape on which forward has run in training mode")]
     NothingToBackpropagate,
+    /// Another number of gradients than forward gave outputs.
+    #[error("backward needs one gradient for each output that forward gave, {expected}, but was given {found}")]
+    Gradients {
+        /// Outputs of the forward pass.
+        expected: usize,
+        /// Gradients given.
+        found: usize,
+    },
     /// [`crate::Network::backward`] in a precision that is for inference.
     #[error("on the CPU, bf16 is for inference only: set the network's precision to f32 to train it")]
     InferenceOnly,

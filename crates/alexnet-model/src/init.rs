@@ -2,9 +2,11 @@
 
 use alexnet_random::{Purpose, Stream};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Where a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Init {
     /// N(0, `std`²).

@@ -25,6 +25,9 @@ pub struct InputSpec {
     pub std: [f32; 3],
 }
 
+/// Pixels of a side; a mean image of that size takes 3 GiB.
+const MAX_SIDE: usize = 1 << 14;
+
 /// How an image becomes the square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +82,23 @@ impl Mean {
 }
 
 impl InputSpec {
+    /// The rule that its numbers break.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Self { size, source_size, std, .. } = *self;
+        if !(1..=MAX_SIDE).contains(&source_size) || !(1..=source_size).contains(&size) {
+            return Err(format!(
+                "size is from 1 to source_size, and that to {MAX_SIDE}, but they are {size} and {source_size}"
+            ));
+        }
+        if !std.iter().all(|std| *std > 0.0 && std.is_finite()) {
+            return Err(format!("std is above 0, but is {std:?}"));
+        }
+        match self.mean {
+            Mean::Channels(mean) if !mean.iter().all(|mean| mean.is_finite()) => Err(format!("the mean is {mean:?}")),
+            _ => Ok(()),
+        }
+    }
+
     /// What the runs behind the paper's tables did.
     pub const ALEXNET_2012: Self = Self {
         size: 224,

@@ -1,33 +1,65 @@
-//! What a layer is: its kind, its inputs, its unit, its device, and the shape it gives to what it gets.
+//! An entry of a network: its kind, its inputs, its unit, its device; and the shape of what it gives.
 
-use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::activation::Activation;
-use alexnet_kernels::conv2d::{Conv2dParams, Padding};
-use alexnet_kernels::dropout::DropoutScaling;
-use alexnet_kernels::lrn::LrnParams;
-use alexnet_kernels::lrn_same_map::LrnSameMapParams;
+use serde::{Deserialize, Serialize};
 
-use crate::init::Init;
+use crate::layers::LayerKind;
 
-/// One entry of a network's list.
-#[derive(Clone, Debug, PartialEq)]
+/// One entry of a network's list. As TOML or JSON it is one table, with the numbers of its kind beside its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
-    /// Unique in its network. Parameters are called `{name}.weight` and `{name}.bias`.
+    /// Unique in its network. Its parameters are called `{name}.weight`, `{name}.bias` and so on.
     pub name: String,
     /// What it computes.
+    #[serde(flatten)]
     pub kind: LayerKind,
     /// The layers it reads, all earlier in the list. Empty means the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
     /// Applied to every value of the result. The 2012 files attach it the same way (`neuron=`).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "unit")]
     pub activation: Option<Activation>,
     /// The device it lives on, an index into those the network was given.
+    #[serde(default, skip_serializing_if = "is_first")]
     pub device: usize,
+}
+
+fn is_first(device: &usize) -> bool {
+    *device == 0
+}
+
+/// Units by their names.
+mod unit {
+    use alexnet_kernels::activation::Activation;
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const UNITS: [(&str, Activation); 4] = [
+        ("relu", Activation::Relu),
+        ("tanh", Activation::Tanh),
+        ("sigmoid", Activation::Sigmoid),
+        ("softplus", Activation::Softplus),
+    ];
+
+    pub(super) fn serialize<S: Serializer>(unit: &Option<Activation>, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = UNITS.iter().find(|(_, known)| Some(*known) == *unit);
+        serializer.serialize_str(name.ok_or_else(|| S::Error::custom(format!("{unit:?} has no name yet")))?.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Activation>, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unit = UNITS.iter().find(|(known, _)| *known == name);
+        let names = || UNITS.map(|(name, _)| name).join(", ");
+        let unknown = || D::Error::custom(format!("activation must be one of {}, but is {name:?}", names()));
+        unit.map(|(_, unit)| Some(*unit)).ok_or_else(unknown)
+    }
 }
 
 impl Layer {
     /// A layer that reads the one before it, without a unit, on the first device.
-    pub fn new(name: impl Into<String>, kind: LayerKind) -> Self {
-        Self { name: name.into(), kind, inputs: Vec::new(), activation: None, device: 0 }
+    pub fn new(name: impl Into<String>, kind: impl Into<LayerKind>) -> Self {
+        Self { name: name.into(), kind: kind.into(), inputs: Vec::new(), activation: None, device: 0 }
     }
 
     /// The same, reading these layers.
@@ -46,133 +78,9 @@ impl Layer {
     }
 }
 
-/// What a layer computes.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum LayerKind {
-    /// The images; the first layer of every network.
-    Input {
-        /// Channels of an image.
-        channels: usize,
-        /// Height and width.
-        size: [usize; 2],
-    },
-    /// A convolution.
-    Conv2d(Conv2d),
-    /// A fully connected layer; a map of several pixels must be flattened first.
-    Linear(Linear),
-    /// The maximum of each window.
-    MaxPool2d(Pool2dParams),
-    /// The mean of each window.
-    AvgPool2d(Pool2dParams),
-    /// Local response normalisation across channels.
-    Lrn(LrnParams),
-    /// Response normalisation within each channel.
-    LrnSameMap(LrnSameMapParams),
-    /// A map as a vector, in the order channel, row, column.
-    Flatten,
-    /// Dropout in training, its expectation in testing.
-    Dropout {
-        /// The probability that a value is dropped.
-        probability: f32,
-        /// When what is kept is scaled.
-        scaling: DropoutScaling,
-    },
-    /// The inputs one after the other: channels of maps of one size, or features.
-    Concat,
-    /// The sum of inputs of one shape: the paths of a residual block, or the several convolutions that the 2012 files
-    /// let one layer sum up.
-    Add,
-}
-
-impl LayerKind {
-    /// Its name, as the 2012 literature and PyTorch have it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Input { .. } => "input",
-            Self::Conv2d(_) => "conv2d",
-            Self::Linear(_) => "linear",
-            Self::MaxPool2d(_) => "max_pool2d",
-            Self::AvgPool2d(_) => "avg_pool2d",
-            Self::Lrn(_) => "lrn",
-            Self::LrnSameMap(_) => "lrn_same_map",
-            Self::Flatten => "flatten",
-            Self::Dropout { .. } => "dropout",
-            Self::Concat => "concat",
-            Self::Add => "add",
-        }
-    }
-}
-
-/// A convolution's numbers and initial values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Conv2d {
-    /// Channels of the result (`filters` in the 2012 files).
-    pub out_channels: usize,
-    /// Height and width of the kernel (`filterSize`).
-    pub kernel_size: [usize; 2],
-    /// Stride, padding, groups.
-    pub params: Conv2dParams,
-    /// Initial weights.
-    pub weight: Init,
-    /// Initial biases; none means no bias.
-    pub bias: Option<Init>,
-}
-
-impl Conv2d {
-    /// A square kernel at stride 1 without padding or groups, with initial weights from N(0, `std`²) and this bias.
-    pub fn new(out_channels: usize, kernel_size: usize, std: f32, bias: f32) -> Self {
-        let params = Conv2dParams::default();
-        let (weight, bias) = (Init::Normal { std }, Some(Init::Constant(bias)));
-        Self { out_channels, kernel_size: [kernel_size; 2], params, weight, bias }
-    }
-
-    /// The same at this stride.
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.params.stride = stride;
-        self
-    }
-
-    /// The same with so many zeros on each side.
-    pub fn padding(mut self, padding: usize) -> Self {
-        self.params.padding = Padding::symmetric(padding);
-        self
-    }
-
-    /// The same in groups.
-    pub fn groups(mut self, groups: usize) -> Self {
-        self.params.groups = groups;
-        self
-    }
-
-    /// The same with PyTorch's default initial values.
-    pub fn pytorch_init(mut self) -> Self {
-        (self.weight, self.bias) = (Init::FanInUniform, Some(Init::FanInUniform));
-        self
-    }
-}
-
-/// A fully connected layer's numbers and initial values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Linear {
-    /// Features of the result.
-    pub out_features: usize,
-    /// Initial weights.
-    pub weight: Init,
-    /// Initial biases; none means no bias.
-    pub bias: Option<Init>,
-}
-
-impl Linear {
-    /// Initial weights from N(0, `std`²) and this bias.
-    pub fn new(out_features: usize, std: f32, bias: f32) -> Self {
-        Self { out_features, weight: Init::Normal { std }, bias: Some(Init::Constant(bias)) }
-    }
-
-    /// The same with PyTorch's default initial values.
-    pub fn pytorch_init(self) -> Self {
-        Self { weight: Init::FanInUniform, bias: Some(Init::FanInUniform), ..self }
-    }
+/// How many values a tensor of these dimensions has; `usize::MAX` where that is no number, which is beyond every limit.
+pub(crate) fn elements(dims: &[usize]) -> usize {
+    dims.iter().fold(1, |product: usize, &dim| product.saturating_mul(dim))
 }
 
 /// The shape of what a layer gives for one image.
@@ -188,7 +96,7 @@ impl Shape {
     /// How many values.
     pub fn elements(self) -> usize {
         match self {
-            Self::Map(dims) => dims.iter().product(),
+            Self::Map(dims) => elements(&dims),
             Self::Vector(features) => features,
         }
     }

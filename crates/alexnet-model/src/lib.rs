@@ -4,6 +4,7 @@ mod error;
 mod init;
 mod input_spec;
 mod layer;
+mod layers;
 mod network;
 mod specification;
 mod tape;
@@ -13,9 +14,12 @@ mod weights;
 pub use error::{Error, Result};
 pub use init::Init;
 pub use input_spec::{ChannelOrder, InputSpec, Mean, PixelRange, Preparation};
-pub use layer::{Conv2d, Layer, LayerKind, Linear, Shape};
+pub use layer::{Layer, Shape};
+pub use layers::{
+    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnSameMap, MaxPool2d,
+};
 pub use network::{Gradient, Inference, Network, Parameter, Precision};
-pub use specification::{ParameterSpec, Role, Specification};
+pub use specification::{Output, ParameterSpec, Role, Specification};
 pub use tape::{Mode, Tape};
 pub use variants::{VARIANTS, Variant, build};
 pub use weights::{Model, ModelFile, write_atomically, write_safetensors};

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use alexnet_kernels::dropout::{DropoutParams, DropoutScaling};
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use crate::error::Result;
@@ -21,17 +20,6 @@ pub enum Mode {
     Test,
 }
 
-impl Mode {
-    /// The numbers of a dropout layer; in testing, only the factor matters.
-    pub(crate) fn dropout(self, probability: f32, scaling: DropoutScaling, layer: usize) -> DropoutParams {
-        let (seed, step) = match self {
-            Self::Train { seed, step } => (seed, step),
-            Self::Test => (0, 0),
-        };
-        DropoutParams { probability, scaling, seed, step, layer: layer as u32 }
-    }
-}
-
 /// The memory of a network's passes: what forward keeps for backward, and the buffers that are free.
 ///
 /// Use one tape for all steps of a loop: buffers are allocated in the first and reused from then on, until the batch
@@ -41,8 +29,10 @@ pub struct Tape {
     free: HashMap<(usize, DType, DeviceLocation), Vec<Tensor>>,
     /// The result of each layer that is still needed.
     pub(crate) values: Vec<Option<Tensor>>,
-    /// Where the maxima of a pooling layer were.
-    pub(crate) indices: Vec<Option<Tensor>>,
+    /// What a kind of layer saves for backward beside its result, such as where the maxima were.
+    pub(crate) saved: Vec<Option<Tensor>>,
+    /// The layers whose results were handed out: these tensors are the caller's.
+    pub(crate) outputs: Vec<usize>,
     pub(crate) mode: Option<Mode>,
     batch: usize,
     /// Of all buffers it has made.
@@ -56,17 +46,19 @@ impl Tape {
     }
 
     /// Forgets the last pass and makes ready for another.
-    pub(crate) fn start(&mut self, layers: usize, batch: usize, mode: Mode) {
+    pub(crate) fn start(&mut self, layers: usize, outputs: &[usize], batch: usize, mode: Mode) {
         if self.batch != batch {
             *self = Self { batch, ..Self::default() };
         }
-        // The last layer's result is the caller's.
-        self.values.pop();
-        for tensor in self.values.drain(..).chain(self.indices.drain(..)).flatten().collect::<Vec<_>>() {
+        for &output in &self.outputs {
+            self.values[output] = None;
+        }
+        for tensor in self.values.drain(..).chain(self.saved.drain(..)).flatten().collect::<Vec<_>>() {
             self.give(tensor);
         }
         self.values.resize(layers, None);
-        self.indices.resize(layers, None);
+        self.saved.resize(layers, None);
+        self.outputs = outputs.to_vec();
         self.mode = Some(mode);
     }
 

@@ -12,5 +12,5 @@ mod values;
 pub use close::{assert_close, assert_same_bits};
 pub use golden::Golden;
 pub use gradient::assert_gradient;
-pub use skip::skip;
+pub use skip::{cpu_only, only_the_gpu, skip};
 pub use values::{seed_of, uniform};

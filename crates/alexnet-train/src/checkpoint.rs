@@ -1,14 +1,14 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! A safetensors file: the parameters under their names, the velocities as `velocity.{name}`, the mean image as `input.mean`
-//! where the run started from weights, which may have come with their own, and in the metadata the
+//! A safetensors file: the parameters and buffers under their names, the velocities as `velocity.{name}`, the mean image as
+//! `input.mean` where the run started from weights, which may have come with their own, and in the metadata the
 //! counters, the sums of the epoch under way, the schedule's memory and the configuration. Random numbers need no state:
 //! they are functions of the seed and the counters.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alexnet_model::{InputSpec, Model, Network, write_safetensors};
+use alexnet_model::{InputSpec, Model, Network, Parameter, write_safetensors};
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
@@ -69,13 +69,7 @@ impl State {
 
 /// Writes a checkpoint; the file appears whole or not at all.
 pub(crate) fn save(path: &Path, model: &Model, solver: &Solver, state: &State, config: &TrainConfig) -> Result<()> {
-    let parameters = model.network.parameters().iter().zip(solver.velocities());
-    let mut tensors: Vec<(String, Tensor)> = parameters
-        .flat_map(|(parameter, velocity)| {
-            let name = &parameter.spec.name;
-            [(name.clone(), parameter.var.as_tensor().clone()), (format!("velocity.{name}"), velocity.clone())]
-        })
-        .collect();
+    let mut tensors: Vec<(String, Tensor)> = entries(model.network.parameters(), solver.velocities()).collect();
     if let Some(mean) = model.mean_image.as_ref().filter(|_| config.weights.is_some()) {
         let side = model.network.spec().input_spec().source_size;
         tensors.push((MEAN_IMAGE.into(), Tensor::from_slice(mean, (3, side, side), &Device::Cpu)?));
@@ -87,6 +81,19 @@ pub(crate) fn save(path: &Path, model: &Model, solver: &Solver, state: &State, c
         ("config".into(), config.to_toml()),
     ]);
     Ok(write_safetensors(path, &metadata, &tensors)?)
+}
+
+/// The tensors of a checkpoint, which share their values with the network and the solver: each parameter, followed by its
+/// velocity if it has one.
+fn entries<'a>(
+    parameters: &'a [Parameter],
+    velocities: &'a [Option<Tensor>],
+) -> impl Iterator<Item = (String, Tensor)> + 'a {
+    parameters.iter().zip(velocities).flat_map(|(parameter, velocity)| {
+        let name = &parameter.spec.name;
+        let velocity = velocity.iter().map(move |velocity| (format!("velocity.{name}"), velocity.clone()));
+        [(name.clone(), parameter.var.as_tensor().clone())].into_iter().chain(velocity)
+    })
 }
 
 /// The mean image in a checkpoint, `[3, source_size, source_size]`, if there is one.
@@ -121,17 +128,12 @@ pub(crate) fn load(path: &Path, network: &Network, solver: &Solver, config: &Tra
         return Err(Error::OtherConfig { path: path.into(), what, old, new });
     }
     let state = serde_json::from_str(entry("state")?).map_err(|e| wrong(path, format!("its state: {e}")))?;
-    for (parameter, velocity) in network.parameters().iter().zip(solver.velocities()) {
-        for (name, to) in [
-            (parameter.spec.name.clone(), parameter.var.as_tensor()),
-            (format!("velocity.{}", parameter.spec.name), velocity),
-        ] {
-            let from = file.tensor(&name).map_err(|e| wrong(path, format!("{name}: {e}")))?;
-            if from.shape() != to.dims() {
-                return Err(wrong(path, format!("{name} has shape {:?}, expected {:?}", from.shape(), to.dims())));
-            }
-            alexnet_kernels::add::scale_into(&from.load(to.device())?, 1.0, to)?;
+    for (name, to) in entries(network.parameters(), solver.velocities()) {
+        let from = file.tensor(&name).map_err(|e| wrong(path, format!("{name}: {e}")))?;
+        if from.shape() != to.dims() {
+            return Err(wrong(path, format!("{name} has shape {:?}, expected {:?}", from.shape(), to.dims())));
         }
+        alexnet_kernels::add::scale_into(&from.load(to.device())?, 1.0, &to)?;
     }
     network.refresh_copies()?;
     Ok(state)
@@ -139,4 +141,103 @@ pub(crate) fn load(path: &Path, network: &Network, solver: &Solver, config: &Tra
 
 fn wrong(path: &Path, reason: String) -> Error {
     Error::Checkpoint { path: path.into(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alexnet_model::{Conv2d, Flatten, Init, Input, Layer, Linear, ParameterSpec, Role, Specification};
+    use candle_core::Var;
+
+    /// A model, its solver, and where a run with them stands: what `golden/checkpoint-1.safetensors` holds, whose values are
+    /// counted up in steps of 1/64, parameters first, then velocities.
+    fn run() -> (Model, Solver, State, TrainConfig) {
+        let layers = vec![
+            Layer::new("data", Input { channels: 3, size: [4, 4] }),
+            Layer::new("conv1", Conv2d::new(4, 3, 0.1, 0.5)),
+            Layer::new("flatten", Flatten),
+            Layer::new("fc2", Linear::new(2, 0.1, 0.0)),
+        ];
+        let input = InputSpec { size: 4, source_size: 5, ..InputSpec::ALEXNET_2012 };
+        let spec = Specification::new("small", input, layers).unwrap();
+        let network = Network::new(spec, 3, &[Device::Cpu]).unwrap();
+        let config = TrainConfig { weights: Some("weights".into()), ..TrainConfig::recipe("alexnet", "data".into()) };
+        let solver = Solver::new(&config.solver, &network).unwrap();
+        let mean_image = Some((0..75).map(|i| i as f32 / 4.0).collect());
+        let classes = vec!["cat".to_owned(), "dog \"quoted\"".to_owned()];
+        let (mut plateau, mut train) = (Plateau::default(), Metrics::default());
+        config.schedule.observe(0.5, &mut plateau);
+        train.add(0.5, &[0.25, 0.75], 1);
+        let state = State {
+            epoch: 3,
+            batch: 5,
+            step: 17,
+            train,
+            bad: 2,
+            plateau,
+            metrics_len: 99,
+            seconds: 1.5,
+            epoch_seconds: 0.25,
+            wait_seconds: 0.125,
+            learning_rate: 0.01,
+            images: [40, 8],
+            classes: classes.clone(),
+            ..State::default()
+        };
+        (Model { network, classes, mean_image }, solver, state, config)
+    }
+
+    /// Of each parameter, then of each velocity.
+    fn tensors(model: &Model, solver: &Solver) -> Vec<Tensor> {
+        let parameters = model.network.parameters().iter().map(|parameter| parameter.var.as_tensor().clone());
+        parameters.chain(solver.velocities().iter().flatten().cloned()).collect()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
+    }
+
+    /// The `index`-th of these tensors.
+    fn counted(index: usize, like: &Tensor) -> Vec<f32> {
+        (0..like.elem_count()).map(|i| (i + 1000 * index) as f32 / 64.0 - 20.0).collect()
+    }
+
+    #[test]
+    fn a_buffer_is_kept_and_has_no_velocity() {
+        let spec = |name: &str, role| {
+            let (name, shape, init) = (format!("norm.{name}"), vec![1], Init::Constant(0.0));
+            ParameterSpec { name, layer: 1, role, shape, fan_in: 1, init }
+        };
+        let tensor = |value: f32| Tensor::new(&[value], &Device::Cpu).unwrap();
+        let parameters =
+            [("weight", Role::Weight, 1.0), ("running_mean", Role::Buffer, 2.0)].map(|(name, role, value)| Parameter {
+                spec: spec(name, role),
+                var: Var::from_tensor(&tensor(value)).unwrap(),
+                copy: None,
+            });
+        let velocities = [Some(tensor(3.0)), None];
+        let all = entries(&parameters, &velocities).map(|(name, tensor)| (name, values(&tensor)[0]));
+        let expected = [("norm.weight", 1.0), ("velocity.norm.weight", 3.0), ("norm.running_mean", 2.0)];
+        assert_eq!(all.collect::<Vec<_>>(), expected.map(|(name, value)| (name.to_owned(), value)));
+    }
+
+    #[test]
+    fn checkpoints_of_the_first_version_load() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/checkpoint-1.safetensors");
+        let (model, solver, state, config) = run();
+        assert_eq!(load(&path, &model.network, &solver, &config).unwrap(), state);
+        for (index, tensor) in tensors(&model, &solver).iter().enumerate() {
+            assert_eq!(values(tensor), counted(index, tensor));
+        }
+        assert_eq!(mean_image(&path, model.network.spec().input_spec()).unwrap(), model.mean_image);
+        // What is saved of it now is read again, and the same.
+        let folder = tempfile::tempdir().unwrap();
+        let again = folder.path().join("again.safetensors");
+        save(&again, &model, &solver, &state, &config).unwrap();
+        let (other, other_solver, ..) = run();
+        assert_eq!(load(&again, &other.network, &other_solver, &config).unwrap(), state);
+        for (a, b) in tensors(&model, &solver).iter().zip(tensors(&other, &other_solver)) {
+            assert_eq!(values(a), values(&b));
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use alexnet_data::{Augment, ColorJitter, Mixing, OnBadSample, Order, RandomErasing, RandomResizedCrop};
 use alexnet_kernels::sgd::SgdRule;
-use alexnet_model::Precision;
+use alexnet_model::{Precision, Specification};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, io};
@@ -16,7 +17,7 @@ use crate::schedule::Schedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// The variant.
+    /// The variant, or the name of `network`.
     pub arch: String,
     /// What the run starts from, where that is not random: a model file or a run's folder, whose best model is taken. Where
     /// its classes are not those of the images, the last layer starts anew. A mean image in it is used, not the images' own.
@@ -54,6 +55,9 @@ pub struct TrainConfig {
     /// What belongs to the schedules and ends with them: whoever chooses others leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_schedule: Option<WithSchedule>,
+    /// The layers, where the network is no variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Specification>,
 }
 
 /// Settings that a schedule brings with it.
@@ -234,13 +238,7 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Io`], or [`Error::ConfigFile`] with the line of what cannot be understood.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(io(path))?;
-        toml::from_str(&text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(String::new(), |span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
-            Error::ConfigFile { path: path.into(), reason: format!("{line}{}", error.message()) }
-        })
+        read_toml(path)
     }
 
     /// As a file.
@@ -267,6 +265,7 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&momentum) {
             return wrong("solver.momentum", momentum.to_string(), "it must be from 0 to below 1");
         }
+        self.validate_network()?;
         // TOML knows signed numbers and UTF-8 only.
         for (what, value) in [("seed", self.seed), ("checkpoint_steps", self.checkpoint_steps)] {
             if i64::try_from(value).is_err() {
@@ -315,6 +314,16 @@ impl TrainConfig {
     }
 }
 
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(io(path))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error
+            .span()
+            .map_or(String::new(), |span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
+        Error::ConfigFile { path: path.into(), reason: format!("{line}{}", error.message()) }
+    })
+}
+
 fn difference(name: &str, a: &toml::Value, b: &toml::Value) -> Option<(String, String, String)> {
     let (toml::Value::Table(one), toml::Value::Table(two)) = (a, b) else {
         return (a != b).then(|| (name.into(), a.to_string(), b.to_string()));
@@ -327,80 +336,4 @@ fn difference(name: &str, a: &toml::Value, b: &toml::Value) -> Option<(String, S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_say_what_was_written() {
-        for arch in ["alexnet", "alexnet-torchvision"] {
-            let mut config = TrainConfig::recipe(arch, "some \"data\"".into());
-            config.label_smoothing = 0.1;
-            config.data.color_jitter = Some(ColorJitter { hue: 0.1, ..Default::default() });
-            config.data.random_erasing = Some(RandomErasing::new(0.5));
-            config.data.mixup = Some(0.2);
-            config.data.shuffle_buffer = NonZeroU32::new(1000);
-            config.solver.exceptions.push(SolverException::new("conv1", 0.0));
-            config = config.hand_of_2012().unwrap();
-            config.validate().unwrap();
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("config.toml");
-            std::fs::write(&path, config.to_toml()).unwrap();
-            assert_eq!(TrainConfig::read(&path).unwrap(), config);
-            assert_eq!(config.difference(&config.clone()), None);
-        }
-    }
-
-    /// Files of runs from before keys were spelled as they are now.
-    #[test]
-    fn old_keys_are_read() {
-        let mut config = TrainConfig::recipe("alexnet", "data".into());
-        config.data.color_noise_epochs = Some(3);
-        config.data.color_jitter = Some(ColorJitter { hue: 0.1, ..Default::default() });
-        let old = config.to_toml().replace("color", "colour");
-        assert_eq!(old.matches("colour_").count(), 3, "{old}");
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.toml");
-        std::fs::write(&path, old).unwrap();
-        assert_eq!(TrainConfig::read(&path).unwrap(), config);
-    }
-
-    #[test]
-    fn unknown_keys_are_refused_with_their_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.toml");
-        let text = TrainConfig::recipe("alexnet", "data".into()).to_toml().replace("momentum", "momentun");
-        std::fs::write(&path, &text).unwrap();
-        let message = TrainConfig::read(&path).unwrap_err().to_string();
-        let line = 1 + text.lines().position(|line| line.starts_with("momentun")).unwrap();
-        assert!(message.contains(&format!("config.toml: line {line}: unknown field `momentun`")), "{message}");
-    }
-
-    #[test]
-    fn values_out_of_range_are_named() {
-        let message = |change: fn(&mut TrainConfig)| {
-            let mut config = TrainConfig::recipe("alexnet", "data".into());
-            change(&mut config);
-            config.validate().unwrap_err().to_string()
-        };
-        assert_eq!(message(|c| c.batch_size = 0), "batch_size is 0, but it must be at least 1");
-        assert!(message(|c| c.solver.learning_rate = -1.0).contains("solver.learning_rate is -1"));
-        assert!(message(|c| c.solver.momentum = 1.0).contains("solver.momentum is 1"));
-        assert!(message(|c| c.data.color_noise = f32::NAN).contains("data.color_noise is NaN"));
-        assert!(message(|c| c.seed = u64::MAX).contains("seed is 18446744073709551615"));
-        assert!(message(|c| c.data.hold_out = 1.0).contains("data.hold_out is 1"));
-        assert!(message(|c| c.label_smoothing = 1.0).contains("label_smoothing is 1"));
-        assert!(message(|c| c.data.cutmix = Some(-1.0)).contains("alpha of cutmix is -1"));
-    }
-
-    #[test]
-    fn the_first_difference_is_named() {
-        let config = TrainConfig::recipe("alexnet", "data".into());
-        let mut other = config.clone();
-        other.solver.momentum = 0.5;
-        let expected = Some(("solver.momentum".into(), "0.9".into(), "0.5".into()));
-        assert_eq!(config.difference(&other), expected);
-        other = config.clone();
-        other.bias_schedule = None;
-        assert!(config.difference(&other).unwrap().0.starts_with("bias_schedule"));
-    }
-}
+mod tests;

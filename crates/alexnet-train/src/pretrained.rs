@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alexnet_model::{Model, Network};
+use alexnet_model::{Model, Network, ParameterSpec, Specification};
 use candle_core::Device;
 
 use crate::error::Result;
@@ -48,6 +48,11 @@ pub(crate) fn copy(path: PathBuf, model: &Model, network: &Network, classes: &[S
     let as_many = count == classes.len() && model.classes.is_empty();
     let kept = as_many || model.classes == classes;
     let last = network.parameters().last().map(|parameter| parameter.spec.layer).filter(|_| !kept);
+    let problems = differences(model.network.spec(), network.spec(), last);
+    if !problems.is_empty() {
+        let arch = network.spec().arch().into();
+        return Err(alexnet_model::Error::Weights { path, arch, problems }.into());
+    }
     for (from, to) in model.network.parameters().iter().zip(network.parameters()) {
         if Some(to.spec.layer) != last {
             alexnet_kernels::add::scale_into(from.var.as_tensor(), 1.0, to.var.as_tensor())?;
@@ -59,6 +64,18 @@ pub(crate) fn copy(path: PathBuf, model: &Model, network: &Network, classes: &[S
         None => LastLayer::SameClasses,
     };
     Ok(Pretrained { path, classes: count, last_layer })
+}
+
+/// What two networks of one name have that differs, the values of the layer `last` aside.
+fn differences(from: &Specification, to: &Specification, last: Option<usize>) -> Vec<String> {
+    let (ours, theirs) = (to.parameters(), from.parameters());
+    let counts = (ours.len() != theirs.len()).then(|| format!("{} tensors, expected {}", theirs.len(), ours.len()));
+    let differ = |(theirs, ours): (&ParameterSpec, &ParameterSpec)| {
+        let same = theirs.name == ours.name && (theirs.shape == ours.shape || Some(ours.layer) == last);
+        let (found, expected) = (&theirs.shape, &ours.shape);
+        (!same).then(|| format!("{} has shape {found:?}, expected {} of shape {expected:?}", theirs.name, ours.name))
+    };
+    counts.into_iter().chain(theirs.iter().zip(ours).filter_map(differ)).collect()
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ impl TrainConfig {
             schedule,
             bias_schedule,
             with_schedule: None,
+            network: None,
         }
     }
 
@@ -76,7 +77,7 @@ impl TrainConfig {
     /// The notes in `layers/layer-params-145.cfg` of the 2012 code, which do not say whether a change came before or after the
     /// epoch that it is noted at, and count from 1: each may be off by one.
     pub fn hand_of_2012(self) -> Result<Self> {
-        let first = weight_layers(&self.arch)?.swap_remove(0);
+        let first = weight_layers(&self)?.into_iter().next().unwrap_or_default();
         let slow = SolverException::new(format!("{first}.weight"), 0.1).from_epoch(NOISY_EPOCHS);
         let frozen = SolverException::new(first, 0.0).from_epoch(72);
         Ok(Self {
@@ -103,7 +104,7 @@ impl TrainConfig {
     /// The rates: Caffe, `models/finetune_flickr_style`. Likewise run #146-2012-2011 of the 2012 code, whose new layer had 0.01
     /// until epoch 9 but for its first 300 batches, and most others 0.001 (`layer-params-146-2012-2011.cfg`).
     pub fn fine_tuning(mut self, weights: PathBuf) -> Result<Self> {
-        let last = weight_layers(&self.arch)?.pop().unwrap_or_default();
+        let last = weight_layers(&self)?.pop().unwrap_or_default();
         self.weights = Some(weights);
         self.solver.learning_rate /= 10.0;
         self.solver.exceptions.push(SolverException::new(last, 10.0));
@@ -119,7 +120,7 @@ impl TrainConfig {
     /// # Errors
     /// An unknown variant; [`Error::Config`] where no layer would be left to learn.
     pub fn freeze(mut self, count: usize) -> Result<Self> {
-        let layers = weight_layers(&self.arch)?;
+        let layers = weight_layers(&self)?;
         if count >= layers.len() {
             let rule = format!("{} has {} layers with weights, and the last has to learn", self.arch, layers.len());
             return Err(Error::Config { what: "freeze".into(), found: count.to_string(), rule });
@@ -133,10 +134,11 @@ impl TrainConfig {
 const NOISY_EPOCHS: u32 = 67;
 
 /// The layers that have weights, in their order.
-fn weight_layers(arch: &str) -> Result<Vec<String>> {
+fn weight_layers(config: &TrainConfig) -> Result<Vec<String>> {
     // How many classes there are changes no name.
-    let spec = build(arch, 2)?;
-    let mut layers: Vec<usize> = spec.parameters().iter().map(|parameter| parameter.layer).collect();
+    let spec = config.network.clone().map_or_else(|| build(&config.arch, 2), Ok)?;
+    let trained = spec.parameters().iter().filter(|parameter| parameter.role.is_trained());
+    let mut layers: Vec<usize> = trained.map(|parameter| parameter.layer).collect();
     layers.dedup();
     Ok(layers.into_iter().map(|layer| spec.layers()[layer].name.clone()).collect())
 }

@@ -191,7 +191,10 @@ mod tests {
         }
         let expected = [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01, 0.01];
         factors.iter().zip(expected).for_each(|(&a, b)| close(a, b));
+        // Another schedule leaves what a plateau counts as it is.
         Schedule::Constant.observe(0.1, &mut state);
+        close(schedule.factor(at(0, 0), &state), 0.01);
+        assert_eq!(factors.len(), expected.len());
     }
 
     #[test]

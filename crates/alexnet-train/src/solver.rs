@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Solver {
     config: SolverConfig,
-    velocities: Vec<Tensor>,
+    /// None for a buffer, which is not updated.
+    velocities: Vec<Option<Tensor>>,
     /// The layer of each parameter, its own name and its role.
     names: Vec<(String, String, Role)>,
     /// Those of the epoch under way.
@@ -44,9 +45,9 @@ impl Solver {
     pub fn new(config: &SolverConfig, network: &Network) -> Result<Self> {
         let layer_of = |spec: &ParameterSpec| network.spec().layers()[spec.layer].name.clone();
         for exception in &config.exceptions {
-            let known = |spec: &ParameterSpec| exception.of == spec.name || exception.of == layer_of(spec);
-            if !network.parameters().iter().any(|parameter| known(&parameter.spec)) {
-                let names: Vec<&str> = network.parameters().iter().map(|p| p.spec.name.as_str()).collect();
+            let trained = || network.parameters().iter().map(|p| &p.spec).filter(|spec| spec.role.is_trained());
+            if !trained().any(|spec| exception.of == spec.name || exception.of == layer_of(spec)) {
+                let names: Vec<&str> = trained().map(|spec| spec.name.as_str()).collect();
                 return Err(Error::Config {
                     what: "solver.exceptions.of".into(),
                     found: format!("{:?}", exception.of),
@@ -62,7 +63,7 @@ impl Solver {
             velocities: network
                 .parameters()
                 .iter()
-                .map(|parameter| parameter.var.zeros_like())
+                .map(|p| p.spec.role.is_trained().then(|| p.var.zeros_like()).transpose())
                 .collect::<candle_core::Result<_>>()?,
         };
         for epoch in config.exceptions.iter().map(|exception| exception.from_epoch).chain([0]) {
@@ -86,6 +87,7 @@ impl Solver {
             let (mut learning_rate, mut weight_decay) = match role {
                 Role::Weight => (1.0, 1.0),
                 Role::Bias => (config.bias_learning_rate_factor, config.bias_weight_decay_factor),
+                Role::Buffer => (0.0, 0.0),
             };
             let counts = |e: &&SolverException| e.from_epoch <= epoch && (e.of == *name || e.of == *layer);
             if let Some(exception) = config.exceptions.iter().rev().find(counts) {
@@ -100,8 +102,8 @@ impl Solver {
         self.factors = self.names.iter().map(factors).collect();
     }
 
-    /// The velocities, one per parameter of the network.
-    pub fn velocities(&self) -> &[Tensor] {
+    /// The velocities, one per parameter of the network, and none for a buffer.
+    pub fn velocities(&self) -> &[Option<Tensor>] {
         &self.velocities
     }
 
@@ -112,7 +114,8 @@ impl Solver {
 
     /// The layers with parameters of which none is updated in this epoch.
     pub fn frozen(&self) -> Vec<&str> {
-        let mut layers: Vec<&str> = self.names.iter().map(|(layer, ..)| layer.as_str()).collect();
+        let trained = self.names.iter().filter(|(.., role)| role.is_trained());
+        let mut layers: Vec<&str> = trained.map(|(layer, ..)| layer.as_str()).collect();
         layers.dedup();
         let learns =
             |of: &str| self.names.iter().enumerate().any(|(index, (layer, ..))| layer == of && self.learns(index));
@@ -125,12 +128,13 @@ impl Solver {
         let scheduled = match role {
             Role::Weight => rates.weight,
             Role::Bias => rates.bias,
+            Role::Buffer => 0.0,
         };
         self.config.learning_rate * learning_rate * scheduled
     }
 
     /// Updates the `index`-th parameter of `network` from its gradient. A parameter whose rate is 0 is left alone: the
-    /// 2012 code skips it, so that neither decay nor momentum move it.
+    /// 2012 code skips it, so that neither decay nor momentum move it. So is a buffer.
     ///
     /// # Errors
     /// A gradient of another shape.
@@ -143,9 +147,9 @@ impl Solver {
     ) -> candle_core::Result<()> {
         let weight_decay = self.factors[index].weight_decay;
         let learning_rate = self.learning_rate(index, rates);
-        if learning_rate == 0.0 {
+        let Some(velocity) = self.velocities[index].as_ref().filter(|_| learning_rate != 0.0) else {
             return Ok(());
-        }
+        };
         let params = SgdParams {
             rule: self.config.rule.into(),
             learning_rate: learning_rate as f32,
@@ -153,7 +157,7 @@ impl Solver {
             weight_decay: (self.config.weight_decay * weight_decay) as f32,
         };
         let parameter = &network.parameters()[index];
-        let (weight, velocity) = (parameter.var.as_tensor(), &self.velocities[index]);
+        let weight = parameter.var.as_tensor();
         match gradient.into() {
             Gradient::Values(grad) => update_with_copy(weight, velocity, grad, &params, parameter.copy.as_ref()),
             Gradient::Product { x, grad_y } => update_weight(x, grad_y, weight, velocity, &params),
@@ -165,15 +169,15 @@ impl Solver {
 mod tests {
     use super::*;
     use crate::config::{Rule, TrainConfig};
-    use alexnet_model::{InputSpec, Layer, LayerKind, Linear, Specification};
+    use alexnet_model::{Flatten, Input, InputSpec, Layer, Linear, Specification};
     use candle_core::Device;
 
     fn network() -> Network {
         let layers = vec![
-            Layer::new("data", LayerKind::Input { channels: 1, size: [1, 1] }),
-            Layer::new("flat", LayerKind::Flatten),
-            Layer::new("a", LayerKind::Linear(Linear::new(1, 0.0, 1.0))),
-            Layer::new("b", LayerKind::Linear(Linear::new(1, 0.0, 1.0))),
+            Layer::new("data", Input { channels: 1, size: [1, 1] }),
+            Layer::new("flat", Flatten),
+            Layer::new("a", Linear::new(1, 0.0, 1.0)),
+            Layer::new("b", Linear::new(1, 0.0, 1.0)),
         ];
         let spec = Specification::new("two", InputSpec::TORCHVISION, layers).unwrap();
         let network = Network::new(spec, 0, &[Device::Cpu]).unwrap();
@@ -248,6 +252,28 @@ mod tests {
         config.exceptions = vec![exception("c", 0.0)];
         let message = Solver::new(&config, &network()).unwrap_err().to_string();
         assert!(message.contains("\"c\"") && message.contains("a.weight, a.bias"), "{message}");
+    }
+
+    /// As if the first weight were one.
+    #[test]
+    fn buffers_are_left_alone() {
+        let network = network();
+        let mut solver = Solver::new(&config(Rule::Alexnet2012), &network).unwrap();
+        (solver.names[0].2, solver.velocities[0]) = (Role::Buffer, None);
+        solver.start_epoch(0);
+        assert!(!solver.learns(0) && solver.learns(1) && solver.frozen().is_empty());
+        let rates = Rates { weight: 1.0, bias: 1.0 };
+        assert_eq!(solver.learning_rate(0, rates), 0.0);
+        for index in 0..2 {
+            let grad = network.parameters()[index].var.ones_like().unwrap();
+            solver.update(&network, index, &grad, rates).unwrap();
+        }
+        let values = values(&network);
+        assert!(values[0] == 1.0 && values[1] < 1.0, "{values:?}");
+        // A layer of buffers alone has nothing that could be frozen.
+        solver.names[1].2 = Role::Buffer;
+        solver.start_epoch(0);
+        assert!(solver.frozen().is_empty());
     }
 
     #[test]

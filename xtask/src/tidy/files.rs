@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// Every operation, a folder of the kernels crate with a `reference.rs`, has these.
-const OF_AN_OPERATION: [&str; 4] = ["mod.rs", "reference.rs", "cpu.rs", "tests.rs"];
+/// Every operation, a folder of the kernels crate with a kernel for GPUs, has these.
+const OF_AN_OPERATION: [&str; 5] = ["mod.rs", "reference.rs", "cpu.rs", "cuda.rs", "tests.rs"];
+
+/// Kernels for GPUs that are no operations: the list of all, and the change of memory format, which Candle's `permute` is
+/// the oracle of.
+const NO_OPERATIONS: [&str; 2] = ["cuda/kernels.cu", "layout.cu"];
 
 /// Names that say nothing.
 const EMPTY_NAMES: [&str; 4] = ["utils.rs", "helpers.rs", "common.rs", "manager.rs"];
@@ -20,14 +24,24 @@ const LONGEST: usize = 400;
 pub fn complaints(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut complaints = Vec::new();
     let kernels = root.join("crates/alexnet-kernels/src");
-    for folder in entries(&kernels)?.into_iter().filter(|path| path.join("reference.rs").exists()) {
+    let mut sources = Vec::new();
+    find(&kernels, "cu", &mut sources)?;
+    let mut operations: Vec<&Path> = Vec::new();
+    for path in sources.iter().filter(|path| !NO_OPERATIONS.iter().any(|other| path.ends_with(other))) {
+        match path.parent().filter(|folder| *folder != kernels) {
+            Some(folder) => operations.push(folder),
+            None => complaints.push(format!("{}: an operation is a folder with all its files", path.display())),
+        }
+    }
+    operations.dedup();
+    for folder in operations {
         for file in OF_AN_OPERATION.iter().filter(|file| !folder.join(file).is_file()) {
             complaints.push(format!("{}: an operation without {file}", folder.display()));
         }
     }
     let mut sources = Vec::new();
     for top in ["crates", "xtask", "tests"] {
-        find(&root.join(top), &mut sources)?;
+        find(&root.join(top), "rs", &mut sources)?;
     }
     for path in &sources {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
@@ -54,12 +68,12 @@ fn of_file(path: &Path, text: &str) -> Vec<String> {
     complaints
 }
 
-/// All `.rs` files below, generated ones left out.
-fn find(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+/// All files with this extension below, generated ones left out.
+fn find(folder: &Path, extension: &str, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for path in entries(folder)? {
         if path.is_dir() && !path.ends_with("target") {
-            find(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            find(&path, extension, files)?;
+        } else if path.extension().is_some_and(|found| found == extension) {
             files.push(path);
         }
     }
@@ -96,10 +110,13 @@ mod tests {
         for top in ["xtask", "tests"] {
             fs::create_dir(root.path().join(top)).unwrap();
         }
-        for file in ["mod.rs", "reference.rs", "cpu.rs"] {
+        for file in ["mod.rs", "reference.rs", "cpu.rs", "cuda.rs", "lrn.cu"] {
             fs::write(folder.join(file), "").unwrap();
         }
+        fs::write(folder.parent().unwrap().join("add.cu"), "").unwrap();
+        fs::write(folder.parent().unwrap().join("layout.cu"), "").unwrap();
         let found = complaints(root.path()).unwrap();
-        assert!(found.len() == 1 && found[0].ends_with("an operation without tests.rs"), "{found:?}");
+        assert!(found.len() == 2 && found[0].ends_with("an operation is a folder with all its files"), "{found:?}");
+        assert!(found[1].ends_with("an operation without tests.rs"), "{found:?}");
     }
 }

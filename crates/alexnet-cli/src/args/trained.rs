@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
 use super::{MachineArgs, archs};
@@ -63,6 +64,7 @@ pub struct PredictArgs {
 #[command(after_long_help = "Examples:\n  \
     alexnet info --arch alexnet\n  \
     alexnet info --weights runs/alexnet-shapes --json\n  \
+    alexnet info --arch alexnet --classes 10 --format toml\n  \
     alexnet info --devices")]
 pub struct InfoArgs {
     /// Which network; with --weights, where the file does not say [default: alexnet].
@@ -84,6 +86,15 @@ pub struct InfoArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// Print the list of layers, to be changed and given to `train --arch-file`.
+    #[arg(long, conflicts_with_all = ["devices", "json"])]
+    pub format: Option<ListFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    Toml,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use alexnet_kernels::{CpuIsa, cuda_devices};
 use alexnet_model::{Model, Specification, build};
-use alexnet_train::RunDir;
+use alexnet_train::{RunDir, write_network};
 use candle_core::Device;
 use serde_json::{Value, json};
 
-use crate::args::InfoArgs;
+use crate::args::{InfoArgs, ListFormat};
 use crate::output::say;
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
@@ -28,7 +28,9 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let classes = model.as_ref().map(|model| model.classes.as_slice()).filter(|classes| !classes.is_empty());
-    if args.json {
+    if args.format == Some(ListFormat::Toml) {
+        say(write_network(spec)?.trim_end())?;
+    } else if args.json {
         say(json(spec, classes))?;
     } else {
         say(table(spec, classes).trim_end())?;

@@ -2,20 +2,23 @@
 
 mod cpu;
 mod cuda;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use crate::add;
 use crate::cuda::{self as device, Address, Queue};
+use crate::error::{self, Error};
 use crate::tensor::{self, read, write};
 
 const OP: &str = "activation";
 
-/// A function of one value whose derivative follows from its result, so that a layer keeps only its result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A function of one value. For most the derivative follows from the result, so that a layer keeps only that and
+/// computes in place; [`Abs`](Self::Abs) and [`Square`](Self::Square) give two arguments the same result, and need the
+/// argument itself ([`needs_input`](Self::needs_input)).
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
     /// max(0, x), with derivative 0 at 0 as in PyTorch and cuda-convnet (Candle's own is 1). `relu` in the 2012 files.
@@ -23,17 +26,83 @@ pub enum Activation {
     /// tanh(x). `tanh[1,1]` in the 2012 files.
     Tanh,
     /// 1 / (1 + e^−x). `logistic` in the 2012 files.
-    Logistic,
-    /// ln(1 + eˣ). `softrelu` in the 2012 files.
-    SoftRelu,
+    Sigmoid,
+    /// ln(1 + eˣ). `softrelu` in the 2012 files. PyTorch's default is x itself above 20.
+    Softplus,
+    /// |x|, with derivative 0 at 0. `abs` in the 2012 files. Its gradient needs the input.
+    Abs,
+    /// x². `square` in the 2012 files. Its gradient needs the input.
+    Square,
+    /// √x, a NaN below 0; the derivative at 0 is infinite, as in PyTorch. `sqrt` in the 2012 files.
+    Sqrt,
+    /// a·tanh(b·x). `tanh[a,b]` in the 2012 files. LeCun's is a = 1.7159, b = 2/3.
+    ScaledTanh {
+        /// What the result lies between with either sign; not 0.
+        a: f32,
+        /// What multiplies the argument.
+        b: f32,
+    },
+    /// min(max(0, x), a), with derivative 0 at 0 and at a (PyTorch's `relu6` is a = 6). `brelu[a]` in the 2012 files.
+    BoundedRelu {
+        /// The largest result; above 0.
+        a: f32,
+    },
+    /// a·x + b. `linear[a,b]` in the 2012 files.
+    Linear {
+        /// What multiplies the argument.
+        a: f32,
+        /// What is added.
+        b: f32,
+    },
+}
+
+impl Activation {
+    /// Whether the gradient is computed from the argument ([`backward_from_input_in_place`]), which then must be kept
+    /// ([`forward_into`]), and not from the result ([`backward_in_place`]).
+    pub const fn needs_input(self) -> bool {
+        matches!(self, Self::Abs | Self::Square)
+    }
+
+    fn check(self) -> std::result::Result<(), Error> {
+        // Written so that a NaN fails.
+        let rule = match self {
+            Self::ScaledTanh { a, b } if !(a != 0.0 && a.is_finite() && b.is_finite()) => {
+                format!("a scaled tanh needs a finite a that is not 0 and a finite b, but a is {a} and b {b}")
+            }
+            Self::BoundedRelu { a } if a.is_nan() || a <= 0.0 => format!("a bounded ReLU needs a > 0, but a is {a}"),
+            Self::Linear { a, b } if !(a.is_finite() && b.is_finite()) => {
+                format!("a linear activation needs finite numbers, but a is {a} and b {b}")
+            }
+            _ => return Ok(()),
+        };
+        error::parameter(OP, rule)
+    }
+
+    /// Fails where the gradient is computed from the other of input and result.
+    fn check_kept(self, input: bool) -> std::result::Result<(), Error> {
+        self.check()?;
+        match (self.needs_input(), input) {
+            (true, false) => error::parameter(
+                OP,
+                format!("keep the input and call backward_from_input_in_place: the result of {self:?} has lost a sign"),
+            ),
+            (false, true) => error::parameter(
+                OP,
+                format!("keep the result and call backward_in_place: the gradient of {self:?} follows from it"),
+            ),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Applies `activation` to every value; differentiable.
 ///
 /// `x` has any shape, `f32`; the result is contiguous and has the same shape.
 ///
+/// A NaN stays a NaN.
+///
 /// # Errors
-/// Another element type.
+/// Numbers out of range, another element type.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.1; cuda-convnet's `NeuronParser`.
@@ -57,12 +126,14 @@ pub fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Op(activation))
 }
 
-/// Applies `activation` to a contiguous tensor in place.
+/// Applies `activation` to a contiguous tensor in place. The argument is lost: for one that
+/// [needs it](Activation::needs_input) in backward, use [`forward_into`].
 ///
 /// # Errors
-/// A tensor that is not contiguous, or of another element type.
+/// Numbers out of range; a tensor that is not contiguous, or of another element type.
 pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
-    if let Some(done) = device::run(OP, [], [("x", Some(x))], |queue, [], [x]| cuda::forward(queue, x, activation)) {
+    activation.check()?;
+    if let Some(done) = device::run(OP, [], [("x", Some(x))], |queue, [], [x]| cuda::forward(queue, x, x, activation)) {
         return done;
     }
     write(OP, "x", x, |x| {
@@ -71,21 +142,59 @@ pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
     })
 }
 
+/// As [`forward_in_place`], into a tensor that is there already: `y`, shaped like `x`, is overwritten.
+///
+/// # Errors
+/// As [`forward_in_place`]; different shapes, or `y` shares its storage with `x`.
+pub fn forward_into(x: &Tensor, activation: Activation, y: &Tensor) -> Result<()> {
+    activation.check()?;
+    tensor::same_shape(OP, x, &[("y", y)])?;
+    tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
+    if let Some(done) =
+        device::run(OP, [("x", Some(x))], [("y", Some(y))], |queue, [x], [y]| cuda::forward(queue, x, y, activation))
+    {
+        return done;
+    }
+    read(OP, "x", x, |x: &[f32]| {
+        write(OP, "y", y, |y: &mut [f32]| {
+            y.copy_from_slice(x);
+            cpu::forward(y, activation);
+            Ok(())
+        })
+    })
+}
+
 /// Turns `grad_y` into the gradient of x, in place; `y` is the forward's result.
 ///
 /// # Errors
-/// Different shapes; a tensor that is not contiguous, or of another element type.
+/// An activation that [needs its input](Activation::needs_input); different shapes; a tensor that is not contiguous, or
+/// of another element type.
 pub fn backward_in_place(y: &Tensor, grad_y: &Tensor, activation: Activation) -> Result<()> {
-    tensor::same_shape(OP, y, &[("grad_y", grad_y)])?;
-    tensor::distinct(OP, &[Some(y)], &[Some(grad_y)])?;
-    if let Some(done) = device::run(OP, [("y", Some(y))], [("grad_y", Some(grad_y))], |queue, [y], [grad_y]| {
-        cuda::backward(queue, y, grad_y, activation)
+    activation.check_kept(false)?;
+    backward(("y", y), grad_y, activation)
+}
+
+/// As [`backward_in_place`] for an activation that [needs its input](Activation::needs_input); `x` is what forward was
+/// given.
+///
+/// # Errors
+/// As [`backward_in_place`], for activations that do not need it.
+pub fn backward_from_input_in_place(x: &Tensor, grad_y: &Tensor, activation: Activation) -> Result<()> {
+    activation.check_kept(true)?;
+    backward(("x", x), grad_y, activation)
+}
+
+fn backward((name, kept): (&'static str, &Tensor), grad_y: &Tensor, activation: Activation) -> Result<()> {
+    tensor::same_shape(OP, kept, &[("grad_y", grad_y)])?;
+    tensor::distinct(OP, &[Some(kept)], &[Some(grad_y)])?;
+    if let Some(done) = device::run(OP, [(name, Some(kept))], [("grad_y", Some(grad_y))], |queue, [kept], [grad_y]| {
+        cuda::backward(queue, kept, grad_y, activation)
     }) {
         return done;
     }
-    read(OP, "y", y, |y| {
+    read(OP, name, kept, |kept| {
         write(OP, "grad_y", grad_y, |grad_y| {
-            cpu::backward(y, grad_y, activation);
+            cpu::backward(kept, grad_y, activation);
             Ok(())
         })
     })
@@ -105,21 +214,24 @@ impl CustomOp1 for Op {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.0.check()?;
         let mut y = tensor::slice::<f32>(OP, "x", storage, layout)?.to_vec();
         cpu::forward(&mut y, self.0);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| {
-            add::scale_on(queue, OP, x, 1.0, y)?;
-            cuda::forward(queue, y, self.0)
-        })
+        self.0.check()?;
+        device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| cuda::forward(queue, x, y, self.0))
     }
 
-    fn bwd(&self, _: &Tensor, y: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, x: &Tensor, y: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {
         let grad_x = grad_y.force_contiguous()?;
-        backward_in_place(y, &grad_x, self.0)?;
+        if self.0.needs_input() {
+            backward_from_input_in_place(x, &grad_x, self.0)?;
+        } else {
+            backward_in_place(y, &grad_x, self.0)?;
+        }
         Ok(Some(grad_x))
     }
 }

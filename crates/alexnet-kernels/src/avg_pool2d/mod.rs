@@ -2,6 +2,7 @@
 
 mod cpu;
 mod cuda;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;

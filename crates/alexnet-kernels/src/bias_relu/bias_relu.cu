@@ -1,31 +1,67 @@
 // Biases: added to rows of channels, and their gradients, which are sums over the rows.
 
-KERNEL(bias_forward)(real* x, const float* bias, u32 count, u32 channels, u32 relu) {
-    FOR_EACH(i, count) {
-        const float sum = value(x[i]) + (bias ? bias[i % channels] : 0.0f);
-        put(&x[i], relu && sum <= 0.0f ? 0.0f : sum);
+template <int N>
+__device__ void add_bias(
+    const real* x, real* y, u32 y_width, const float* bias, u32 count, u32 channels, bool relu) {
+    const u32 vectors = channels / N;
+    FOR_EACH(i, count / N) {
+        const u32 row = i / vectors, channel = i % vectors * N;
+        float v[N], b[N] = {};
+        load(x + i * N, v);
+        if (bias) load(bias + channel, b);
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float sum = v[j] + b[j];
+            v[j] = relu && sum <= 0.0f ? 0.0f : sum; // A NaN stays one.
+        }
+        store(y + row * y_width + channel, v);
     }
+}
+
+// From rows of `channels` values into rows of `y_width`, of which the rest stays as it is; `y` may be `x`. With `vector`,
+// both are whole vectors.
+KERNEL(bias_forward)(
+    const real* x, real* y, u32 y_width, const float* bias, u32 count, u32 channels, u32 relu, u32 vector) {
+    if (vector) add_bias<VECTOR>(x, y, y_width, bias, count, channels, relu);
+    else add_bias<1>(x, y, y_width, bias, count, channels, relu);
 }
 EXPORT(bias_forward)
 
-// Rows of a block, and columns.
-#define SUM_ROWS 8
-#define SUM_COLUMNS 32
+// Threads of a block side by side, each with one column or a vector of them, and above each other.
+#define SUM_COLUMNS 4
+#define SUM_ROWS 64
+
+template <int N>
+__device__ void sum_columns(
+    const real* x, float* partial, u32 rows, u32 columns, u32 rows_per_part, float (*sums)[SUM_COLUMNS * VECTOR]) {
+    const u32 column = (blockIdx.x * SUM_COLUMNS + threadIdx.x) * N;
+    const u32 first = blockIdx.y * rows_per_part, end = min(first + rows_per_part, rows);
+    float sum[N] = {};
+    if (column < columns) {
+#pragma unroll 4
+        for (u32 row = first + threadIdx.y; row < end; row += SUM_ROWS) {
+            float v[N];
+            load(x + row * columns + column, v);
+#pragma unroll
+            for (int j = 0; j < N; j++) sum[j] += v[j];
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < N; j++) sums[threadIdx.y][threadIdx.x * N + j] = sum[j];
+    __syncthreads();
+    const u32 thread = threadIdx.y * SUM_COLUMNS + threadIdx.x, mine = blockIdx.x * SUM_COLUMNS * N + thread;
+    if (thread < SUM_COLUMNS * N && mine < columns) {
+        float total = 0.0f;
+        for (u32 row = 0; row < SUM_ROWS; row++) total += sums[row][thread];
+        partial[blockIdx.y * columns + mine] = total;
+    }
+}
 
 // Sums of each column over a part of the rows: part blockIdx.y of gridDim.y, each of `rows_per_part` rows.
-KERNEL(column_sums)(const real* x, float* partial, u32 rows, u32 columns, u32 rows_per_part) {
-    __shared__ float sums[SUM_ROWS][SUM_COLUMNS];
-    const u32 column = blockIdx.x * SUM_COLUMNS + threadIdx.x;
-    const u32 first = blockIdx.y * rows_per_part, end = min(first + rows_per_part, rows);
-    float sum = 0.0f;
-    if (column < columns)
-        for (u32 row = first + threadIdx.y; row < end; row += SUM_ROWS) sum += value(x[row * columns + column]);
-    sums[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && column < columns) {
-        for (u32 other = 1; other < SUM_ROWS; other++) sum += sums[other][threadIdx.x];
-        partial[blockIdx.y * columns + column] = sum;
-    }
+KERNEL(column_sums)(const real* x, float* partial, u32 rows, u32 columns, u32 rows_per_part, u32 vector) {
+    __shared__ float sums[SUM_ROWS][SUM_COLUMNS * VECTOR];
+    if (vector) sum_columns<VECTOR>(x, partial, rows, columns, rows_per_part, sums);
+    else sum_columns<1>(x, partial, rows, columns, rows_per_part, sums);
 }
 EXPORT(column_sums)
 
@@ -33,6 +69,7 @@ EXPORT(column_sums)
 KERNEL(add_parts)(const float* partial, float* sums, u32 columns, u32 parts) {
     FOR_EACH(column, columns) {
         float sum = 0.0f;
+#pragma unroll 8
         for (u32 part = 0; part < parts; part++) sum += partial[part * columns + column];
         sums[column] = sum;
     }

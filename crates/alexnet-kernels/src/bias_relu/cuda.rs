@@ -4,13 +4,14 @@ use candle_core::{DType, Result};
 
 use super::OP;
 use crate::activation;
-use crate::cuda::{Address, Grid, Queue, Real, arguments};
+use crate::cuda::{Address, Grid, Queue, Real, VECTOR, arguments, common_real, in_vectors};
 
-/// Rows and columns of a block (`SUM_ROWS`, `SUM_COLUMNS`), parts at the most, and rows of a part at the least.
-const ROWS: u32 = 8;
-const COLUMNS: u32 = 32;
-const PARTS: u32 = 64;
-const ROWS_PER_PART: u32 = 64;
+/// Threads of a block above each other and side by side (`SUM_ROWS`, `SUM_COLUMNS`), parts at the most, and rows of a part
+/// at the least.
+const ROWS: u32 = 64;
+const COLUMNS: u32 = 4;
+const PARTS: u32 = 256;
+const ROWS_PER_PART: u32 = 128;
 
 /// Adds a bias, if there is one, to each row of `channels` values of `x` and, with `relu`, rectifies.
 pub(crate) fn forward(
@@ -21,12 +22,27 @@ pub(crate) fn forward(
     channels: usize,
     relu: bool,
 ) -> Result<()> {
-    let (real, count) = (x.real(op, "x")?, x.count(op)?);
-    bias.expect(op, "bias", DType::F32)?;
     if !bias.is_some() && !relu {
         return Ok(());
     }
-    queue.for_each(real, "bias_forward", count, arguments![x, bias, count, channels, relu])
+    forward_into(queue, op, x, (x, channels), bias, channels, relu)
+}
+
+/// Likewise from rows of `channels` values of `x` into wider rows of `y`, which begin at its first value.
+pub(crate) fn forward_into(
+    queue: &dyn Queue,
+    op: &'static str,
+    x: Address,
+    (y, y_width): (Address, usize),
+    bias: Address,
+    channels: usize,
+    relu: bool,
+) -> Result<()> {
+    let (real, count) = (common_real(op, [("x", x), ("y", y)])?, x.count(op)?);
+    bias.expect(op, "bias", DType::F32)?;
+    let vector = in_vectors(channels, [x, y, bias]) && in_vectors(y_width, []);
+    let arguments = arguments![x, y, y_width, bias, count, channels, relu, vector];
+    queue.for_vectors(real, "bias_forward", count, vector, arguments)
 }
 
 /// The gradient of the bias: the sum over all rows of `grad_y`.
@@ -40,10 +56,12 @@ pub(crate) fn backward(queue: &dyn Queue, op: &'static str, grad_y: Address, gra
     let rows = count / columns;
     let rows_per_part = rows.div_ceil(PARTS).max(ROWS_PER_PART).next_multiple_of(ROWS);
     let parts = rows.div_ceil(rows_per_part).max(1);
-    let grid = Grid { blocks: [columns.div_ceil(COLUMNS), parts, 1], threads: [COLUMNS, ROWS, 1] };
+    let vector = in_vectors(columns as usize, [grad_y]);
+    let columns_of_block = COLUMNS * if vector { VECTOR as u32 } else { 1 };
+    let grid = Grid { blocks: [columns.div_ceil(columns_of_block), parts, 1], threads: [COLUMNS, ROWS, 1] };
     queue.with_scratch((parts * columns) as usize * size_of::<f32>(), &mut |partial| {
         let partial = Address { at: partial, len: (parts * columns) as usize, dtype: DType::F32 };
-        queue.launch(real, "column_sums", grid, arguments![grad_y, partial, rows, columns, rows_per_part])?;
+        queue.launch(real, "column_sums", grid, arguments![grad_y, partial, rows, columns, rows_per_part, vector])?;
         queue.for_each(Real::F32, "add_parts", columns, arguments![partial, grad_bias, columns, parts])
     })
 }

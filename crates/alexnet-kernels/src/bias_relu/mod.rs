@@ -5,6 +5,7 @@
 
 mod cpu;
 mod cuda;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use crate::error::{self, Error};
 use crate::layout;
 use crate::tensor::{self, read, write, write_optional};
 
-pub(crate) use cuda::{backward as sum_rows, forward as add_bias};
+pub(crate) use cuda::{backward as sum_rows, forward as add_bias, forward_into as add_bias_into};
 
 const OP: &str = "bias_relu";
 

@@ -65,6 +65,11 @@ struct Axis {
     after: usize,
 }
 
+/// The remainders that occur among the pixels of an axis of `size`: all of them, unless the stride is the larger.
+fn remainders(size: usize, stride: usize, padding: usize) -> impl Iterator<Item = usize> + Clone {
+    (0..size.min(stride)).map(move |pixel| (pixel + padding) % stride)
+}
+
 /// How many taps of a kernel of `size` the remainder `r` sees.
 fn taps_of(r: usize, size: usize, stride: usize) -> usize {
     size.saturating_sub(r).div_ceil(stride)
@@ -108,9 +113,11 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
         padded_h: s.oh + rows.before + rows.after,
         padded_w: s.ow + columns.before + columns.after,
     };
-    let taps = |phase: usize| (taps_of(phase / stride, s.kh, stride), taps_of(phase % stride, s.kw, stride));
-    let weights = (0..stride * stride).map(|phase| {
-        let (r, q, (kh, kw)) = (phase / stride, phase % stride, taps(phase));
+    let taps = |(r, q): (usize, usize)| (taps_of(r, s.kh, stride), taps_of(q, s.kw, stride));
+    let across = remainders(s.w, stride, left);
+    let classes: Vec<_> = remainders(s.h, stride, top).flat_map(|r| across.clone().map(move |q| (r, q))).collect();
+    let weights = classes.iter().map(|&(r, q)| {
+        let (kh, kw) = taps((r, q));
         // Outputs ascend through the window, so the taps descend.
         let order: Vec<_> = (0..group_out).flat_map(|o| (0..kh * kw).map(move |tap| tap * group_out + o)).collect();
         pack(groups, &order, group_in, tiles.width(), |g, k, c| {
@@ -120,8 +127,8 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
         })
     });
     let weights: Vec<Scratch> = weights.collect();
-    let phases = weights.iter().enumerate().map(|(phase, weight)| {
-        let (r, q, (kh, kw)) = (phase / stride, phase % stride, taps(phase));
+    let phases = weights.iter().zip(&classes).map(|(weight, &(r, q))| {
+        let (kh, kw) = taps((r, q));
         let across = columns.pixels(q, s.w, s.kw, stride, left);
         let (mut windows, mut pixels) = (Vec::new(), Vec::new());
         for (row, first_row) in rows.pixels(r, s.h, s.kh, stride, top) {

@@ -6,7 +6,7 @@ use candle_core::{DType, Result};
 
 use super::library::Library;
 use super::{Conv2dShape, OP, Padding};
-use crate::cuda::{Address, Argument, Gemm, Matrix, Pass, Queue, Real, arguments, common_real};
+use crate::cuda::{Address, Argument, Gemm, Matrix, Pass, Queue, Real, VECTOR, arguments, common_real, in_vectors};
 use crate::layout::{self, MemoryFormat};
 use crate::{add, bias_relu};
 
@@ -28,8 +28,8 @@ pub(super) fn forward(
     if shape.n == 0 {
         return Ok(());
     }
-    if Library::new(shape, real).run(queue, Pass::Forward, [x, weight, y], format)? {
-        return bias_relu::add_bias(queue, OP, y, bias, shape.out_channels, relu);
+    if Library::new(shape, real).forward(queue, [x, weight, bias, y], format, relu)? {
+        return Ok(());
     }
     let parts = Parts::new(shape, real)?;
     queue.with_scratch(parts.bytes(), &mut |scratch| {
@@ -70,8 +70,8 @@ pub(super) fn backward(
         // Nothing is added up.
         return if grad_weight.is_some() { add::zero_on(queue, OP, grad_weight) } else { Ok(()) };
     }
-    let (library, parts, first) = (Library::new(shape, real), Parts::new(shape, real)?, MemoryFormat::ChannelsFirst);
-    if grad_x.is_some() && !library.run(queue, Pass::Input, [grad_x, weight, grad_y], first)? {
+    let (library, parts) = (Library::new(shape, real), Parts::new(shape, real)?);
+    if grad_x.is_some() && !library.backward(queue, Pass::Input, [grad_x, weight, grad_y])? {
         queue.with_scratch(parts.bytes(), &mut |scratch| {
             let (rows, packed) = parts.divide(scratch);
             parts.pack_weight(queue, weight, packed)?;
@@ -84,7 +84,7 @@ pub(super) fn backward(
             Ok(())
         })?;
     }
-    if grad_weight.is_some() && !library.run(queue, Pass::Weight, [x, grad_weight, grad_y], first)? {
+    if grad_weight.is_some() && !library.backward(queue, Pass::Weight, [x, grad_weight, grad_y])? {
         queue.with_scratch(parts.bytes(), &mut |scratch| {
             let (rows, packed) = parts.divide(scratch);
             // The sum over the parts of the batch is kept in `f32`.
@@ -188,7 +188,7 @@ impl<'a> Parts<'a> {
         let x = x.offset(images.0 * s.h * s.w * s.in_channels);
         for group in 0..s.params.groups {
             let to = rows.offset(group * self.rows(rows).step);
-            queue.for_each(self.real, "im2col", count as u32, &self.arguments(x, to, count, group))?;
+            unfold(queue, self.real, count, s.kw * s.group_in(), self.sizes(x, to, count, group))?;
         }
         Ok(())
     }
@@ -199,16 +199,17 @@ impl<'a> Parts<'a> {
         let grad_x = grad_x.offset(images.0 * s.h * s.w * s.in_channels);
         for group in 0..s.params.groups {
             let from = rows.offset(group * self.rows(rows).step);
-            queue.for_each(self.real, "col2im", count as u32, &self.arguments(from, grad_x, count, group))?;
+            fold(queue, self.real, count, self.sizes(from, grad_x, count, group))?;
         }
         Ok(())
     }
 
-    fn arguments(&self, from: Address, to: Address, count: usize, group: usize) -> [Argument; 15] {
+    fn sizes(&self, from: Address, to: Address, count: usize, group: usize) -> Folding {
         let s = self.shape;
         let Padding { top, left, .. } = s.params.padding;
         let (first, channels) = (group * s.group_in(), s.group_in());
-        *arguments![
+        let vector = in_vectors(channels, [from, to]) && in_vectors(first, []) && in_vectors(s.in_channels, []);
+        let arguments = *arguments![
             from,
             to,
             count,
@@ -223,7 +224,30 @@ impl<'a> Parts<'a> {
             top,
             left,
             first,
-            channels
-        ]
+            channels,
+            vector
+        ];
+        Folding { arguments, vector }
     }
+}
+
+/// The parameters of `im2col` and `col2im`, of which the last is `vector`.
+pub(super) struct Folding {
+    pub(super) arguments: [Argument; 16],
+    pub(super) vector: bool,
+}
+
+/// Fills `count` values of rows, of which `run` are a row of a window.
+pub(super) fn unfold(queue: &dyn Queue, real: Real, count: usize, run: usize, folding: Folding) -> Result<()> {
+    let Folding { arguments, vector } = folding;
+    let tasks = count / if vector { VECTOR } else { run };
+    if tasks == 0 {
+        return Ok(());
+    }
+    queue.launch(real, "im2col", queue.grid_for(tasks as u32), &arguments)
+}
+
+/// Sums up `count` values of an image.
+pub(super) fn fold(queue: &dyn Queue, real: Real, count: usize, folding: Folding) -> Result<()> {
+    queue.for_vectors(real, "col2im", count as u32, folding.vector, &folding.arguments)
 }

@@ -6,12 +6,18 @@
 //! Tensor cores want many channels, and an image of colours has three. A kernel at a stride of s is also one at stride 1
 //! over blocks of s×s pixels, the channels of a block's pixels being those of one: 11×11 at stride 4 over 3 channels is
 //! 3×3 at stride 1 over 48, with zeros where 12 is more than 11. Then the image is copied in blocks, and so is the weight.
+//!
+//! For groups of channels cuDNN copies both tensors itself, slowly: on an H100 the 2012 network's second layer ran at 161
+//! TFLOP/s. So each group is copied to images of its own and is a convolution of its own; forward the copy of the result
+//! is the pass that adds the bias.
 
 use candle_core::{DType, Result};
 
+use super::cuda::{Folding, fold, unfold};
 use super::{Conv2dShape, OP, Padding};
-use crate::cuda::{self, Address, Argument, Convolution, Pass, Queue, Real, Sizes, arguments};
+use crate::cuda::{self, Address, Convolution, Pass, Queue, Real, Sizes, arguments, in_vectors};
 use crate::layout::{self, MemoryFormat};
+use crate::{bias_relu, concat};
 
 /// Channels from which on an image is left as it is.
 const FEW_CHANNELS: usize = 8;
@@ -23,6 +29,8 @@ pub(super) struct Library<'a> {
     /// Whether the image is copied, with its zeros, in blocks of so many rows and columns.
     copied: bool,
     block: usize,
+    /// Whether each group is copied to images of its own; `sizes` are then those of one.
+    split: bool,
     sizes: Sizes,
 }
 
@@ -35,49 +43,74 @@ impl<'a> Library<'a> {
         let block = if few && stride <= s.kh && stride <= s.kw { stride } else { 1 };
         let copied = block > 1 || top != bottom || left != right;
         let (kh, kw, step) = (s.kh.div_ceil(block), s.kw.div_ceil(block), stride / block);
+        let split = s.params.groups > 1 && in_vectors(s.group_in(), []) && in_vectors(s.group_out(), []);
+        let groups = if split { s.params.groups } else { 1 };
         // As much of the image as the windows see.
         let [h, w] = if copied { [(s.oh - 1) * step + kh, (s.ow - 1) * step + kw] } else { [s.h, s.w] };
         let sizes = Sizes {
             n: s.n,
             h,
             w,
-            in_channels: s.in_channels * block * block,
-            out_channels: s.out_channels,
+            in_channels: s.in_channels / groups * block * block,
+            out_channels: s.out_channels / groups,
             kh,
             kw,
             oh: s.oh,
             ow: s.ow,
             stride: step,
             padding: if copied { [0, 0] } else { [top, left] },
-            groups: s.params.groups,
+            groups: s.params.groups / groups,
         };
-        Self { shape, real, copied, block, sizes }
+        Self { shape, real, copied, block, split, sizes }
     }
 
-    /// One pass: `x`, `weight` and `y` are the tensors or their gradients; the weight's channels come first, or last as the
-    /// library wants them, which its gradient's do not. False if the library cannot do it.
-    pub(super) fn run(
+    /// The result with its bias, if there is one, and with `relu` rectified; the weight's channels come first, or last as
+    /// the library wants them. False if the library cannot do it.
+    pub(super) fn forward(
+        &self,
+        queue: &dyn Queue,
+        [x, weight, bias, y]: [Address; 4],
+        format: MemoryFormat,
+        relu: bool,
+    ) -> Result<bool> {
+        let done = self.run(queue, Pass::Forward, [x, weight, y], format, (bias, relu))?;
+        if done && !self.split {
+            bias_relu::add_bias(queue, OP, y, bias, self.shape.out_channels, relu)?;
+        }
+        Ok(done)
+    }
+
+    /// A gradient: `x`, `weight` and `y` are the tensors or their gradients; the weight's channels come first.
+    pub(super) fn backward(&self, queue: &dyn Queue, pass: Pass, tensors: [Address; 3]) -> Result<bool> {
+        self.run(queue, pass, tensors, MemoryFormat::ChannelsFirst, (Address::NONE, false))
+    }
+
+    fn run(
         &self,
         queue: &dyn Queue,
         pass: Pass,
         [x, weight, y]: [Address; 3],
         format: MemoryFormat,
+        (bias, relu): (Address, bool),
     ) -> Result<bool> {
         let s = self.shape;
         if s.n == 0 || !queue.has_convolutions() {
             return Ok(false);
         }
         let dtype = if self.real == Real::F32 { DType::F32 } else { DType::BF16 };
-        let Sizes { h, w, in_channels, kh, kw, groups, .. } = self.sizes;
+        let Sizes { h, w, kh, kw, .. } = self.sizes;
         let ordered = format == MemoryFormat::ChannelsLast;
-        // The weight with its channels last, the same in blocks, and the image.
+        let pixel = self.block * self.block * s.in_channels;
+        // The weight with its channels last, the same in blocks, the image, and the groups' images and results.
         let lens = [
             if ordered { 0 } else { s.out_channels * s.taps() },
-            if self.block > 1 { s.out_channels * kh * kw * (in_channels / groups) } else { 0 },
-            if self.copied { s.n * h * w * in_channels } else { 0 },
+            if self.block > 1 { s.out_channels * kh * kw * (pixel / s.params.groups) } else { 0 },
+            if self.copied { s.n * h * w * pixel } else { 0 },
+            if self.split { s.n * h * w * pixel } else { 0 },
+            if self.split { y.len } else { 0 },
         ];
         let mut bytes = 0;
-        let mut offsets = [0; 3];
+        let mut offsets = [0; 5];
         for (offset, len) in offsets.iter_mut().zip(lens) {
             cuda::count(OP, len)?;
             *offset = bytes as u64;
@@ -96,21 +129,26 @@ impl<'a> Library<'a> {
                 }
                 if self.block > 1 {
                     let blocks = self.weight_blocks([in_order, packed], packed);
-                    queue.for_each(self.real, "im2col", packed.count(OP)?, &blocks)?;
+                    self.unfold(queue, packed.len, blocks)?;
                 }
             }
             if self.copied && pass != Pass::Input {
-                queue.for_each(self.real, "im2col", image.count(OP)?, &self.image_blocks([x, image], image))?;
+                self.unfold(queue, image.len, self.image_blocks([x, image], image))?;
             }
-            let (real, sizes) = (self.real, self.sizes);
-            done = queue.convolve(&Convolution { pass, real, sizes, x: image, weight: packed, y })?;
+            done = if self.split {
+                let groups = Groups { image, images: part(3), weight: packed, y, results: part(4) };
+                self.convolve_groups(queue, pass, &groups, (bias, relu))?
+            } else {
+                let (real, sizes) = (self.real, self.sizes);
+                queue.convolve(&Convolution { pass, real, sizes, x: image, weight: packed, y })?
+            };
             if done && self.copied && pass == Pass::Input {
-                queue.for_each(self.real, "col2im", x.count(OP)?, &self.image_blocks([image, x], x))?;
+                fold(queue, self.real, x.count(OP)? as usize, self.image_blocks([image, x], x))?;
             }
             if done && pass == Pass::Weight {
                 if self.block > 1 {
                     let blocks = self.weight_blocks([packed, in_order], in_order);
-                    queue.for_each(self.real, "col2im", in_order.count(OP)?, &blocks)?;
+                    fold(queue, self.real, in_order.len, blocks)?;
                 }
                 layout::transpose_on(queue, OP, [in_order, weight], s.out_channels, taps, channels)?;
             }
@@ -119,15 +157,58 @@ impl<'a> Library<'a> {
         Ok(done)
     }
 
+    /// One group after the other.
+    fn convolve_groups(
+        &self,
+        queue: &dyn Queue,
+        pass: Pass,
+        all: &Groups,
+        (bias, relu): (Address, bool),
+    ) -> Result<bool> {
+        let (groups, real, sizes) = (self.shape.params.groups, self.real, self.sizes);
+        let (group_in, group_out) = (sizes.in_channels, sizes.out_channels);
+        let [images, results, weights] = [all.images, all.results, all.weight].map(|whole| whole.len / groups);
+        let of_group = |whole: Address, len: usize, group: usize| Address { len, ..whole.offset(group * len) };
+        for group in 0..groups {
+            let x = of_group(all.images, images, group);
+            let weight = of_group(all.weight, weights, group);
+            let y = of_group(all.results, results, group);
+            let in_image = (all.image, group_in * groups, group * group_in);
+            let in_y = (all.y, group_out * groups, group * group_out);
+            if pass != Pass::Input {
+                concat::copy_columns_on(queue, OP, in_image, (x, group_in, 0), images, group_in)?;
+            }
+            if pass != Pass::Forward {
+                concat::copy_columns_on(queue, OP, in_y, (y, group_out, 0), results, group_out)?;
+            }
+            if !queue.convolve(&Convolution { pass, real, sizes, x, weight, y })? {
+                return Ok(false);
+            }
+            if pass == Pass::Input {
+                concat::copy_columns_on(queue, OP, (x, group_in, 0), in_image, images, group_in)?;
+            }
+            if pass == Pass::Forward {
+                let bias = if bias.is_some() { of_group(bias, group_out, group) } else { bias };
+                let (to, width) = (all.y.offset(group * group_out), group_out * groups);
+                bias_relu::add_bias_into(queue, OP, y, (to, width), bias, group_out, relu)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn unfold(&self, queue: &dyn Queue, count: usize, folding: Folding) -> Result<()> {
+        unfold(queue, self.real, count, self.block * self.shape.in_channels, folding)
+    }
+
     /// The parameters of `im2col` and `col2im` for an image, from or to its blocks, of which `result` comes about.
-    fn image_blocks(&self, tensors: [Address; 2], result: Address) -> [Argument; 15] {
+    fn image_blocks(&self, tensors: [Address; 2], result: Address) -> Folding {
         let (s, Sizes { h, w, .. }) = (self.shape, self.sizes);
         let Padding { top, left, .. } = s.params.padding;
         self.blocks(tensors, result, [s.h, s.w], [h, w], [top, left])
     }
 
     /// Likewise for the weight, whose outputs are images then.
-    fn weight_blocks(&self, tensors: [Address; 2], result: Address) -> [Argument; 15] {
+    fn weight_blocks(&self, tensors: [Address; 2], result: Address) -> Folding {
         let (s, Sizes { kh, kw, .. }) = (self.shape, self.sizes);
         self.blocks(tensors, result, [s.kh, s.kw], [kh, kw], [0, 0])
     }
@@ -140,10 +221,23 @@ impl<'a> Library<'a> {
         [h, w]: [usize; 2],
         [rows, columns]: [usize; 2],
         [top, left]: [usize; 2],
-    ) -> [Argument; 15] {
+    ) -> Folding {
         let (c, b) = (self.shape.in_channels, self.block);
-        *arguments![from, to, result.len, h, w, c, rows, columns, b, b, b, top, left, 0usize, c]
+        let vector = in_vectors(c, [from, to]);
+        let arguments =
+            *arguments![from, to, result.len, h, w, c, rows, columns, b, b, b, top, left, 0usize, c, vector];
+        Folding { arguments, vector }
     }
+}
+
+/// The tensors of a convolution in groups: the image and y, in whose pixels groups follow one another, and the groups'
+/// own images, weights and results, one after the other.
+struct Groups {
+    image: Address,
+    images: Address,
+    weight: Address,
+    y: Address,
+    results: Address,
 }
 
 #[cfg(test)]
@@ -169,7 +263,7 @@ mod tests {
         assert_eq!(of(&first), (true, [57, 57, 48], [3, 3, 1]));
         // A second layer; one at a stride with channels enough; pixels that no window sees.
         let second = shape([1, 27, 27, 96], [256, 48, 5, 5], 1, Padding::symmetric(2), 2);
-        assert_eq!(of(&second), (false, [27, 27, 96], [5, 5, 1]));
+        assert_eq!(of(&second), (false, [27, 27, 48], [5, 5, 1]));
         let strided = shape([1, 27, 27, 16], [32, 16, 3, 3], 2, Padding::symmetric(1), 1);
         assert_eq!(of(&strided), (false, [27, 27, 16], [3, 3, 2]));
         let sparse = shape([1, 9, 9, 3], [4, 3, 2, 2], 3, Padding::symmetric(0).with_extra(1), 1);

@@ -6,6 +6,7 @@ mod custom_op;
 mod direct;
 mod library;
 mod prepared;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -51,7 +52,13 @@ impl Padding {
     }
 }
 
-/// What of a convolution is not in its tensors' shapes.
+impl From<usize> for Padding {
+    fn from(padding: usize) -> Self {
+        Self::symmetric(padding)
+    }
+}
+
+/// Stride, padding and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dParams {
     /// Pixels between neighbouring windows, in both directions; at least 1.
@@ -65,28 +72,65 @@ pub struct Conv2dParams {
 
 impl Default for Conv2dParams {
     fn default() -> Self {
-        Self { stride: 1, padding: Padding::default(), groups: 1 }
+        Self::new()
     }
 }
 
 impl Conv2dParams {
+    /// Stride 1, no padding, one group.
+    pub const fn new() -> Self {
+        Self { stride: 1, padding: Padding::symmetric(0), groups: 1 }
+    }
+
+    /// The same at this stride.
+    pub const fn with_stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same with this padding, a number for all sides or a [`Padding`].
+    pub fn with_padding(self, padding: impl Into<Padding>) -> Self {
+        Self { padding: padding.into(), ..self }
+    }
+
+    /// The same in groups.
+    pub const fn with_groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
     /// Height and width of the output: `⌊(size + padding − kernel_size) / stride⌋ + 1` for each.
     ///
     /// # Errors
-    /// The stride is 0, or the padded image is smaller than the kernel.
-    pub fn output_size(&self, [h, w]: [usize; 2], [kh, kw]: [usize; 2]) -> std::result::Result<[usize; 2], Error> {
-        let Padding { top, bottom, left, right } = self.padding;
-        let (padded_h, padded_w) = (h + top + bottom, w + left + right);
+    /// The stride is 0, the padded image is smaller than the kernel, or one of its sides is 2³¹ pixels or longer.
+    pub fn output_size(&self, image: [usize; 2], [kh, kw]: [usize; 2]) -> std::result::Result<[usize; 2], Error> {
         if self.stride == 0 {
             return error::parameter(OP, "the stride must be at least 1, but is 0");
         }
+        let [padded_h, padded_w] = self.padded_size(image)?;
         if kh == 0 || kw == 0 || padded_h < kh || padded_w < kw {
             let rule = format!("a {kh}×{kw} kernel does not fit an image of {padded_h}×{padded_w} with its padding");
             return error::parameter(OP, rule);
         }
         Ok([(padded_h - kh) / self.stride + 1, (padded_w - kw) / self.stride + 1])
     }
+
+    /// Height and width of the image with its padding.
+    fn padded_size(&self, [h, w]: [usize; 2]) -> std::result::Result<[usize; 2], Error> {
+        let Padding { top, bottom, left, right } = self.padding;
+        let side = |size: usize, before: usize, after: usize| {
+            size.checked_add(before)?.checked_add(after).filter(|&padded| padded < MAX_VALUES)
+        };
+        match (side(h, top, bottom), side(w, left, right)) {
+            (Some(h), Some(w)) => Ok([h, w]),
+            _ => {
+                let padding = self.padding;
+                error::parameter(OP, format!("an image of {h}×{w} with {padding:?} has a side of 2^31 pixels or more"))
+            }
+        }
+    }
 }
+
+/// A padded image has fewer values than this: GPUs count in 32 bits, and a buffer of this many is 8 GiB.
+const MAX_VALUES: usize = 1 << 31;
 
 /// All sizes of one convolution, checked.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +149,7 @@ pub(crate) struct Conv2dShape {
 
 impl Conv2dShape {
     /// From the shapes of x, `[n, h, w, c]`, and of the weight, `[out, in / groups, kh, kw]`.
-    fn new(x: &[usize], weight: &[usize], params: &Conv2dParams) -> std::result::Result<Self, Error> {
+    pub(crate) fn new(x: &[usize], weight: &[usize], params: &Conv2dParams) -> std::result::Result<Self, Error> {
         let &[n, h, w, in_channels] = x else {
             return error::shape(OP, "x", "[n, h, w, in_channels]", x);
         };
@@ -128,7 +172,21 @@ impl Conv2dShape {
             return error::shape(OP, "weight", expected, weight);
         }
         let [oh, ow] = params.output_size([h, w], [kh, kw])?;
-        Ok(Self { n, h, w, in_channels, out_channels, kh, kw, oh, ow, params: *params })
+        let padded @ [padded_h, padded_w] = params.padded_size([h, w])?;
+        let values = padded_h.checked_mul(padded_w).and_then(|pixels| pixels.checked_mul(in_channels));
+        if values.is_none_or(|values| values >= MAX_VALUES) {
+            let rule = format!(
+                "a padded image has fewer than 2^31 values, but this one has {padded_h}×{padded_w} pixels of {in_channels} channels"
+            );
+            return error::parameter(OP, rule);
+        }
+        let outputs = [n, oh, ow, out_channels].into_iter().try_fold(1usize, usize::checked_mul);
+        if outputs.is_none_or(|outputs| outputs > isize::MAX as usize / size_of::<f32>()) {
+            return error::parameter(OP, format!("a result of [{n}, {oh}, {ow}, {out_channels}] is too large"));
+        }
+        // A larger stride than the image has the same single window, and what is computed from it stays small.
+        let params = Conv2dParams { stride: params.stride.min(padded.into_iter().max().unwrap_or(1)), ..*params };
+        Ok(Self { n, h, w, in_channels, out_channels, kh, kw, oh, ow, params })
     }
 
     pub(crate) fn group_in(&self) -> usize {

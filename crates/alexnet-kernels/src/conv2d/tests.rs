@@ -97,6 +97,9 @@ impl Conv {
 
 #[test]
 fn reference_agrees_with_pytorch() {
+    if cpu_only() {
+        return;
+    }
     let golden = golden();
     for conv in convs() {
         let (answer, name) = (conv.reference(), conv.name());
@@ -159,6 +162,9 @@ fn both_ways_are_in_the_table() {
 
 #[test]
 fn any_layout_and_autograd_agree_with_the_reference() -> Result<()> {
+    if cpu_only() {
+        return Ok(());
+    }
     for conv in convs() {
         let (expected, tolerance, name) = (conv.reference(), conv.tolerance(), conv.name());
         let var = Var::from_tensor(&tensor(&conv.x, &conv.x_dims))?;
@@ -183,6 +189,9 @@ fn any_layout_and_autograd_agree_with_the_reference() -> Result<()> {
 
 #[test]
 fn threads_do_not_change_a_bit() {
+    if cpu_only() {
+        return;
+    }
     for conv in convs() {
         assert_thread_independent(conv.name(), || {
             let Answer { y, grad_x, grad_weight, grad_bias } = conv.run(false);

@@ -29,9 +29,35 @@ typedef float real;
     for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += gridDim.x * blockDim.x)
 
 __device__ inline float value(float x) { return x; }
+__device__ inline float value(u8 x) { return x; }
 __device__ inline float value(__nv_bfloat16 x) { return __bfloat162float(x); }
 __device__ inline void put(float* at, float x) { *at = x; }
 __device__ inline void put(__nv_bfloat16* at, float x) { *at = __float2bfloat16_rn(x); }
+
+// Neighbouring channels that a thread takes where it can: 16 bytes of bf16. A GPU's memory is as fast as it can be only if
+// its threads ask for so much at once.
+#define VECTOR 8
+
+// N values as they lie in memory, moved in as few pieces of 16, 8 or 4 bytes as that takes.
+template <class T, int N>
+struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Packed {
+    T v[N];
+};
+
+template <int N, class T>
+__device__ inline void load(const T* at, float (&to)[N]) {
+    const Packed<T, N> packed = *reinterpret_cast<const Packed<T, N>*>(at);
+#pragma unroll
+    for (int i = 0; i < N; i++) to[i] = value(packed.v[i]);
+}
+
+template <int N, class T>
+__device__ inline void store(T* at, const float (&from)[N]) {
+    Packed<T, N> packed;
+#pragma unroll
+    for (int i = 0; i < N; i++) put(&packed.v[i], from[i]);
+    *reinterpret_cast<Packed<T, N>*>(at) = packed;
+}
 
 // Threads of a block that reduces.
 #define REDUCE_THREADS 256

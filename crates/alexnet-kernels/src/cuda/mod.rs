@@ -111,6 +111,15 @@ pub(crate) fn count(op: &'static str, len: usize) -> Result<u32> {
     Ok(error::parameter(op, format!("on a GPU a tensor has fewer than 2^31 values, but there are {len}"))?)
 }
 
+/// Neighbouring values that a thread moves at once: `VECTOR` of `kernel.cuh`.
+pub(crate) const VECTOR: usize = 8;
+
+/// Whether kernels may move [`VECTOR`] values at once: runs of values, such as a pixel's channels, are whole vectors, and
+/// these tensors begin at multiples of 16 bytes, which one that is left out does.
+pub(crate) fn in_vectors<const N: usize>(run: usize, tensors: [Address; N]) -> bool {
+    run.is_multiple_of(VECTOR) && tensors.iter().all(|tensor| tensor.at.is_multiple_of(16))
+}
+
 /// A kernel's parameter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Argument {
@@ -192,10 +201,23 @@ pub(crate) trait Queue {
 impl dyn Queue + '_ {
     /// A kernel that loops over `count` values; nothing if there are none.
     pub(crate) fn for_each(&self, real: Real, kernel: &'static str, count: u32, arguments: &[Argument]) -> Result<()> {
+        self.for_vectors(real, kernel, count, false, arguments)
+    }
+
+    /// A kernel that loops over `count` values, or over vectors of them.
+    pub(crate) fn for_vectors(
+        &self,
+        real: Real,
+        kernel: &'static str,
+        count: u32,
+        in_vectors: bool,
+        arguments: &[Argument],
+    ) -> Result<()> {
         if count == 0 {
             return Ok(());
         }
-        self.launch(real, kernel, self.grid_for(count), arguments)
+        let tasks = if in_vectors { count / VECTOR as u32 } else { count };
+        self.launch(real, kernel, self.grid_for(tasks), arguments)
     }
 }
 

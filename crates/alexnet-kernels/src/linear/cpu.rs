@@ -15,6 +15,16 @@ pub(super) fn forward<W: Load>(
     relu: bool,
     y: &mut [f32],
 ) {
+    if s.in_features == 0 {
+        // Empty sums.
+        for y in y.chunks_exact_mut(s.out_features.max(1)) {
+            y.iter_mut().enumerate().for_each(|(i, y)| {
+                let bias = bias.get(i).copied().unwrap_or(0.0);
+                *y = if relu && bias <= 0.0 { 0.0 } else { bias };
+            });
+        }
+        return;
+    }
     let (sizes, finish) = ([s.n, s.out_features, s.in_features], Finish { bias, relu });
     if s.n <= dot::MAX_ROWS {
         dot::product(isa, sizes, x, weight, finish, y);
@@ -24,6 +34,9 @@ pub(super) fn forward<W: Load>(
 }
 
 pub(super) fn backward_input(isa: CpuIsa, s: &LinearShape, weight: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
+    if grad_x.is_empty() || s.out_features == 0 {
+        return grad_x.fill(0.0);
+    }
     let sizes = [s.n, s.in_features, s.out_features];
     let grad_y = Matrix::row_major(grad_y, s.out_features);
     if s.n <= in_place::MAX_ROWS {
@@ -43,7 +56,9 @@ pub(super) fn backward_weight(
     grad_weight: &mut [f32],
     grad_bias: &mut [f32],
 ) {
-    if !grad_weight.is_empty() {
+    if s.n == 0 {
+        grad_weight.fill(0.0);
+    } else if !grad_weight.is_empty() {
         let x = Matrix::row_major(x, s.in_features);
         let grad_y = Matrix::row_major(grad_y, s.out_features).transposed();
         packed::product(isa, [s.out_features, s.in_features, s.n], grad_y, x, Finish::default(), grad_weight);

@@ -116,7 +116,7 @@ impl<const THREE_QUARTERS: bool> Kernel for Pixels<'_, THREE_QUARTERS> {
 /// `padded` has a vector and `size - 1` more values from `c` on.
 #[inline(always)]
 unsafe fn window_sum<S: Simd>(padded: &[f32], c: usize, size: usize) -> S::F32 {
-    debug_assert!(c + size - 1 + S::LANES <= padded.len());
+    assert!(c + size - 1 + S::LANES <= padded.len());
     // SAFETY: the caller's contract.
     unsafe {
         let start = padded.as_ptr().add(c);

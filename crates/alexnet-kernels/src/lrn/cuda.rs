@@ -1,10 +1,14 @@
-//! The GPU: forward a thread per value; backward a block for 256 of them.
+//! The GPU: a thread for each vector of channels, where windows have the usual size; else forward a thread per value, and
+//! backward a block for 256 of them.
 
 use candle_core::Result;
 
 use super::{LrnParams, OP};
-use crate::cuda::{Address, Grid, Queue, arguments, common_real};
+use crate::cuda::{Address, Grid, Queue, arguments, common_real, in_vectors};
 use crate::error;
+
+/// The size of windows that threads with a vector of channels compute: `LRN_WINDOW` of `lrn.cu`.
+const WINDOW: usize = 5;
 
 /// Values of a block of backward and how far its windows may reach: `LRN_TILE` and `LRN_REACH` of `lrn.cu`.
 const TILE: u32 = 256;
@@ -13,7 +17,12 @@ const REACH: usize = 32;
 pub(super) fn forward(queue: &dyn Queue, channels: usize, params: &LrnParams, x: Address, y: Address) -> Result<()> {
     let (real, count) = (common_real(OP, [("x", x), ("y", y)])?, x.count(OP)?);
     let LrnParams { size, k, alpha, beta, groups } = *params;
-    let arguments = arguments![x, y, count, channels / groups, size, k, alpha, beta];
+    let group = channels / groups;
+    if size == WINDOW && in_vectors(group, [x, y]) {
+        let arguments = arguments![x, y, count, group, k, alpha, beta];
+        return queue.for_vectors(real, "lrn_forward_vectors", count, true, arguments);
+    }
+    let arguments = arguments![x, y, count, group, size, k, alpha, beta];
     queue.for_each(real, "lrn_forward", count, arguments)
 }
 
@@ -27,6 +36,11 @@ pub(super) fn backward(
 ) -> Result<()> {
     let real = common_real(OP, [("x", x), ("grad_y", grad_y), ("grad_x", grad_x)])?;
     let (count, LrnParams { size, k, alpha, beta, groups }) = (x.count(OP)?, *params);
+    let group = channels / groups;
+    if size == WINDOW && in_vectors(group, [x, grad_y, grad_x]) {
+        let arguments = arguments![x, grad_y, grad_x, count, group, k, alpha, beta];
+        return queue.for_vectors(real, "lrn_backward_vectors", count, true, arguments);
+    }
     if size > REACH + 1 {
         let rule = format!("on a GPU a window has at most {} channels, but size is {size}", REACH + 1);
         return Ok(error::parameter(OP, rule)?);
@@ -35,6 +49,6 @@ pub(super) fn backward(
         return Ok(());
     }
     let grid = Grid { blocks: [count.div_ceil(TILE), 1, 1], threads: [TILE, 1, 1] };
-    let arguments = arguments![x, grad_y, grad_x, count, channels / groups, size, k, alpha, beta];
+    let arguments = arguments![x, grad_y, grad_x, count, group, size, k, alpha, beta];
     queue.launch(real, "lrn_backward", grid, arguments)
 }

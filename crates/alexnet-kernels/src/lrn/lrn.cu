@@ -17,6 +17,72 @@ KERNEL(lrn_forward)(const real* x, real* y, u32 count, u32 group, u32 size, floa
 }
 EXPORT(lrn_forward)
 
+// Windows of LRN_WINDOW channels, the size of every published network: a thread has a vector of channels and those to
+// both sides, zeros beyond the group, and everything stays in registers. Groups are whole vectors.
+#define LRN_WINDOW 5
+#define LRN_SIDE (LRN_WINDOW / 2)
+
+// Channels -VECTOR to 2*VECTOR - 1 relative to `i`, of which those outside the group are zero.
+__device__ inline void load_neighbors(const real* x, u32 i, u32 group, float (&to)[3 * VECTOR]) {
+    const u32 at = i % group;
+    float part[VECTOR];
+#pragma unroll
+    for (int side = 0; side < 3; side++) {
+        const bool inside = side == 0 ? at > 0 : side == 1 || at + VECTOR < group;
+        if (inside) load(x + i + side * VECTOR - VECTOR, part);
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) to[side * VECTOR + j] = inside ? part[j] : 0.0f;
+    }
+}
+
+// D of the channel at `j` of `load_neighbors`.
+__device__ inline float denominator_of(const float (&x)[3 * VECTOR], int j, float k, float alpha) {
+    float sum = 0.0f;
+#pragma unroll
+    for (int v = -LRN_SIDE; v <= LRN_SIDE; v++) sum += x[j + v] * x[j + v];
+    return k + alpha * sum;
+}
+
+KERNEL(lrn_forward_vectors)(const real* x, real* y, u32 count, u32 group, float k, float alpha, float beta) {
+    FOR_EACH(vector, count / VECTOR) {
+        const u32 i = vector * VECTOR;
+        float here[3 * VECTOR], result[VECTOR];
+        load_neighbors(x, i, group, here);
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++)
+            result[j] = here[VECTOR + j] * inverse_power(denominator_of(here, VECTOR + j, k, alpha), beta);
+        store(y + i, result);
+    }
+}
+EXPORT(lrn_forward_vectors)
+
+KERNEL(lrn_backward_vectors)(
+    const real* x, const real* grad_y, real* grad_x, u32 count, u32 group, float k, float alpha, float beta) {
+    FOR_EACH(vector, count / VECTOR) {
+        const u32 i = vector * VECTOR;
+        float here[3 * VECTOR], scaled[3 * VECTOR], terms[VECTOR + 2 * LRN_SIDE], result[VECTOR];
+        load_neighbors(x, i, group, here);
+        load_neighbors(grad_y, i, group, scaled);
+        // The windows that hold a channel are those of its neighbors.
+#pragma unroll
+        for (int t = 0; t < VECTOR + 2 * LRN_SIDE; t++) {
+            const int j = VECTOR - LRN_SIDE + t;
+            const float d = denominator_of(here, j, k, alpha);
+            scaled[j] *= inverse_power(d, beta);
+            terms[t] = scaled[j] * here[j] / d;
+        }
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) {
+            float sum = 0.0f;
+#pragma unroll
+            for (int v = 0; v < LRN_WINDOW; v++) sum += terms[j + v];
+            result[j] = scaled[VECTOR + j] - 2.0f * alpha * beta * here[VECTOR + j] * sum;
+        }
+        store(grad_x + i, result);
+    }
+}
+EXPORT(lrn_backward_vectors)
+
 // Values of a block, and the most that a window may reach to each side of one: `size` is at most LRN_REACH + 1.
 #define LRN_TILE 256
 #define LRN_REACH 32

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod cuda;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -78,10 +79,15 @@ impl LrnParams {
         error::parameter(op, rule)
     }
 
-    fn check_for(&self, x: &[usize]) -> std::result::Result<(), Error> {
+    /// These numbers for `x`, `[n, h, w, c]`. A window that reaches beyond a whole group of channels on both sides becomes
+    /// one that just covers it, so that working memory does not depend on `size`.
+    fn check_for(&self, x: &[usize]) -> std::result::Result<Self, Error> {
         self.check(OP)?;
         match *x {
-            [_, _, _, c] if self.groups >= 1 && c.is_multiple_of(self.groups) => Ok(()),
+            [_, _, _, c] if self.groups >= 1 && c.is_multiple_of(self.groups) => {
+                let covers = (c / self.groups).saturating_mul(2).max(1);
+                Ok(Self { size: self.size.min(covers), ..*self })
+            }
             [_, _, _, c] => error::parameter(OP, format!("{} groups do not divide {c} channels", self.groups)),
             _ => error::shape(OP, "x", "[n, h, w, c]", x),
         }
@@ -126,7 +132,7 @@ pub fn lrn(x: &Tensor, params: &LrnParams) -> Result<Tensor> {
 /// # Errors
 /// As [`lrn`]; a tensor is not contiguous, or `y` shares its storage with `x`.
 pub fn forward_into(x: &Tensor, params: &LrnParams, y: &Tensor) -> Result<()> {
-    params.check_for(x.dims())?;
+    let params = &params.check_for(x.dims())?;
     tensor::same_shape(OP, x, &[("y", y)])?;
     tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
     let channels = x.dims()[3];
@@ -151,7 +157,7 @@ pub fn forward_into(x: &Tensor, params: &LrnParams, y: &Tensor) -> Result<()> {
 /// # Errors
 /// As [`forward_into`].
 pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnParams, grad_x: &Tensor) -> Result<()> {
-    params.check_for(x.dims())?;
+    let params = &params.check_for(x.dims())?;
     tensor::same_shape(OP, x, &[("grad_y", grad_y), ("grad_x", grad_x)])?;
     tensor::distinct(OP, &[Some(x), Some(grad_y)], &[Some(grad_x)])?;
     let channels = x.dims()[3];
@@ -180,18 +186,18 @@ impl CustomOp1 for Op {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.0.check_for(layout.dims())?;
+        let params = self.0.check_for(layout.dims())?;
         let x = tensor::slice(OP, "x", storage, layout)?;
         let mut y = vec![0.0; x.len()];
-        cpu::forward(CpuIsa::current(), layout.dims()[3], &self.0, x, &mut y);
+        cpu::forward(CpuIsa::current(), layout.dims()[3], &params, x, &mut y);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.0.check_for(layout.dims())?;
+        let params = self.0.check_for(layout.dims())?;
         let channels = layout.dims()[3];
         device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| {
-            cuda::forward(queue, channels, &self.0, x, y)
+            cuda::forward(queue, channels, &params, x, y)
         })
     }
 

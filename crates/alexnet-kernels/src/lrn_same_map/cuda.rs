@@ -1,9 +1,9 @@
-//! The GPU: a thread per value; backward in two steps, the terms of a value's own square between them.
+//! The GPU: a thread for each vector of channels, or for each value; backward in two steps, the terms of a value's own square between them.
 
 use candle_core::{DType, Result};
 
 use super::{LrnSameMapParams, OP};
-use crate::cuda::{Address, Queue, arguments, common_real};
+use crate::cuda::{Address, Queue, arguments, common_real, in_vectors};
 
 type Dims = (usize, usize, usize, usize);
 
@@ -16,7 +16,9 @@ pub(super) fn forward(
 ) -> Result<()> {
     let (real, count) = (common_real(OP, [("x", x), ("y", y)])?, x.count(OP)?);
     let LrnSameMapParams { size, k, alpha, beta } = *params;
-    queue.for_each(real, "lrn_same_map_forward", count, arguments![x, y, count, h, w, c, size, k, alpha, beta])
+    let vector = in_vectors(c, [x, y]);
+    let arguments = arguments![x, y, count, h, w, c, size, k, alpha, beta, vector];
+    queue.for_vectors(real, "lrn_same_map_forward", count, vector, arguments)
 }
 
 pub(super) fn backward(
@@ -31,9 +33,10 @@ pub(super) fn backward(
     let (count, LrnSameMapParams { size, k, alpha, beta }) = (x.count(OP)?, *params);
     queue.with_scratch(x.len * size_of::<f32>(), &mut |terms| {
         let terms = Address { at: terms, len: x.len, dtype: DType::F32 };
-        let arguments = arguments![x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta];
-        queue.for_each(real, "lrn_same_map_terms", count, arguments)?;
-        let arguments = arguments![x, terms, grad_x, count, h, w, c, size, alpha, beta];
-        queue.for_each(real, "lrn_same_map_backward", count, arguments)
+        let vector = in_vectors(c, [x, grad_y, grad_x, terms]);
+        let arguments = arguments![x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta, vector];
+        queue.for_vectors(real, "lrn_same_map_terms", count, vector, arguments)?;
+        let arguments = arguments![x, terms, grad_x, count, h, w, c, size, alpha, beta, vector];
+        queue.for_vectors(real, "lrn_same_map_backward", count, vector, arguments)
     })
 }

@@ -1,63 +1,114 @@
-// Response normalisation within each channel of channels-last images, over squares of pixels.
+// Response normalisation within each channel of channels-last images, over squares of pixels. A thread has N channels of a
+// pixel; with `vector`, channels are whole vectors.
 
-// Rows and columns of the square around a pixel, clipped to the image.
+// Where a thread's channels are: the first of them in the image's first pixel, and the square around its pixel, clipped
+// to the image.
 struct Square {
+    u32 plane;
     int top, bottom, left, right;
 };
 
-__device__ inline Square square_at(int row, int column, int h, int w, int before, int after) {
-    return {max(row - before, 0), min(row + after + 1, h), max(column - before, 0), min(column + after + 1, w)};
+template <int N>
+__device__ inline Square square_of(u32 i, int h, int w, int c, int before, int after) {
+    const u32 vectors = c / N, pixel = i / vectors, channel = i % vectors * N, line = pixel / w;
+    const int row = line % h, column = pixel % w;
+    return {line / h * (h * w * c) + channel, max(row - before, 0), min(row + after + 1, h), max(column - before, 0),
+            min(column + after + 1, w)};
 }
 
-__device__ inline float square_denominator(
-    const real* plane, Square s, int w, int c, float k, float alpha) {
-    float sum = 0.0f;
-    for (int row = s.top; row < s.bottom; row++)
+template <int N>
+__device__ inline void square_denominators(
+    const real* x, const Square& s, int w, int c, float k, float alpha, float (&d)[N]) {
+    float sum[N] = {};
+    for (int row = s.top; row < s.bottom; row++) {
+#pragma unroll 5
         for (int column = s.left; column < s.right; column++) {
-            const float v = value(plane[(row * w + column) * c]);
-            sum += v * v;
+            float v[N];
+            load(x + s.plane + (row * w + column) * c, v);
+#pragma unroll
+            for (int j = 0; j < N; j++) sum[j] += v[j] * v[j];
         }
-    return k + alpha * sum;
+    }
+#pragma unroll
+    for (int j = 0; j < N; j++) d[j] = k + alpha * sum[j];
+}
+
+template <int N>
+__device__ void same_map_forward(
+    const real* x, real* y, u32 count, int h, int w, int c, int size, float k, float alpha, float beta) {
+    FOR_EACH(i, count / N) {
+        float d[N], v[N];
+        square_denominators(x, square_of<N>(i, h, w, c, size / 2, size - 1 - size / 2), w, c, k, alpha, d);
+        load(x + i * N, v);
+#pragma unroll
+        for (int j = 0; j < N; j++) v[j] *= inverse_power(d[j], beta);
+        store(y + i * N, v);
+    }
 }
 
 KERNEL(lrn_same_map_forward)(
-    const real* x, real* y, u32 count, int h, int w, int c, int size, float k, float alpha, float beta) {
-    FOR_EACH(i, count) {
-        const u32 pixel = i / c, channel = i % c;
-        const real* plane = x + pixel / (h * w) * (h * w * c) + channel;
-        const Square s = square_at(pixel / w % h, pixel % w, h, w, size / 2, size - 1 - size / 2);
-        put(&y[i], value(x[i]) * inverse_power(square_denominator(plane, s, w, c, k, alpha), beta));
-    }
+    const real* x, real* y, u32 count, int h, int w, int c, int size, float k, float alpha, float beta, u32 vector) {
+    if (vector) same_map_forward<VECTOR>(x, y, count, h, w, c, size, k, alpha, beta);
+    else same_map_forward<1>(x, y, count, h, w, c, size, k, alpha, beta);
 }
 EXPORT(lrn_same_map_forward)
+
+template <int N>
+__device__ void same_map_terms(
+    const real* x, const real* grad_y, real* grad_x, float* terms, u32 count, int h, int w, int c, int size, float k,
+    float alpha, float beta) {
+    FOR_EACH(i, count / N) {
+        float d[N], v[N], scaled[N];
+        square_denominators(x, square_of<N>(i, h, w, c, size / 2, size - 1 - size / 2), w, c, k, alpha, d);
+        load(x + i * N, v);
+        load(grad_y + i * N, scaled);
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            scaled[j] *= inverse_power(d[j], beta);
+            v[j] = scaled[j] * v[j] / d[j];
+        }
+        store(grad_x + i * N, scaled);
+        store(terms + i * N, v);
+    }
+}
 
 // First half of backward: grad_y*D^-beta into `grad_x`, and g*y/D into `terms`.
 KERNEL(lrn_same_map_terms)(
     const real* x, const real* grad_y, real* grad_x, float* terms, u32 count, int h, int w, int c, int size, float k,
-    float alpha, float beta) {
-    FOR_EACH(i, count) {
-        const u32 pixel = i / c, channel = i % c;
-        const real* plane = x + pixel / (h * w) * (h * w * c) + channel;
-        const Square s = square_at(pixel / w % h, pixel % w, h, w, size / 2, size - 1 - size / 2);
-        const float d = square_denominator(plane, s, w, c, k, alpha);
-        const float scaled = value(grad_y[i]) * inverse_power(d, beta);
-        put(&grad_x[i], scaled);
-        terms[i] = scaled * value(x[i]) / d;
-    }
+    float alpha, float beta, u32 vector) {
+    if (vector) same_map_terms<VECTOR>(x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta);
+    else same_map_terms<1>(x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta);
 }
 EXPORT(lrn_same_map_terms)
 
+template <int N>
+__device__ void same_map_backward(
+    const real* x, const float* terms, real* grad_x, u32 count, int h, int w, int c, int size, float alpha, float beta) {
+    FOR_EACH(i, count / N) {
+        const Square s = square_of<N>(i, h, w, c, size - 1 - size / 2, size / 2);
+        float sum[N] = {}, v[N], grad[N];
+        for (int row = s.top; row < s.bottom; row++) {
+#pragma unroll 5
+            for (int column = s.left; column < s.right; column++) {
+                float term[N];
+                load(terms + s.plane + (row * w + column) * c, term);
+#pragma unroll
+                for (int j = 0; j < N; j++) sum[j] += term[j];
+            }
+        }
+        load(x + i * N, v);
+        load(grad_x + i * N, grad);
+#pragma unroll
+        for (int j = 0; j < N; j++) grad[j] -= 2.0f * alpha * beta * v[j] * sum[j];
+        store(grad_x + i * N, grad);
+    }
+}
+
 // Second half: the terms of all squares that hold a pixel, which lie in its mirrored square.
 KERNEL(lrn_same_map_backward)(
-    const real* x, const float* terms, real* grad_x, u32 count, int h, int w, int c, int size, float alpha, float beta) {
-    FOR_EACH(i, count) {
-        const u32 pixel = i / c, channel = i % c;
-        const float* plane = terms + pixel / (h * w) * (h * w * c) + channel;
-        const Square s = square_at(pixel / w % h, pixel % w, h, w, size - 1 - size / 2, size / 2);
-        float sum = 0.0f;
-        for (int row = s.top; row < s.bottom; row++)
-            for (int column = s.left; column < s.right; column++) sum += plane[(row * w + column) * c];
-        put(&grad_x[i], value(grad_x[i]) - 2.0f * alpha * beta * value(x[i]) * sum);
-    }
+    const real* x, const float* terms, real* grad_x, u32 count, int h, int w, int c, int size, float alpha, float beta,
+    u32 vector) {
+    if (vector) same_map_backward<VECTOR>(x, terms, grad_x, count, h, w, c, size, alpha, beta);
+    else same_map_backward<1>(x, terms, grad_x, count, h, w, c, size, alpha, beta);
 }
 EXPORT(lrn_same_map_backward)

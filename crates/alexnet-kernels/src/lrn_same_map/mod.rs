@@ -2,6 +2,7 @@
 
 mod cpu;
 mod cuda;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -38,14 +39,16 @@ impl LrnSameMapParams {
     /// not mention: size 5, scale 10⁻³, power 0.75.
     pub const ALEXNET_2012: Self = Self::averaged(5, 1e-3, 0.75);
 
-    fn check(&self, x: &[usize]) -> std::result::Result<(), Error> {
+    /// These numbers for `x`, `[n, h, w, c]`. A window that reaches beyond the whole image on all sides becomes one that
+    /// just covers it.
+    fn check(&self, x: &[usize]) -> std::result::Result<Self, Error> {
         let Self { size, k, alpha, beta } = *self;
-        if x.len() != 4 {
+        let &[_, h, w, _] = x else {
             return error::shape(OP, "x", "[n, h, w, c]", x);
-        }
+        };
         // Written so that a NaN fails.
         if size >= 1 && k > 0.0 && alpha >= 0.0 && beta.is_finite() {
-            return Ok(());
+            return Ok(Self { size: size.min(h.max(w).saturating_mul(2).max(1)), ..*self });
         }
         let rule =
             format!("size ≥ 1, k > 0 and alpha ≥ 0 are needed, but size {size}, k {k}, alpha {alpha}, beta {beta}");
@@ -87,7 +90,7 @@ pub fn lrn_same_map(x: &Tensor, params: &LrnSameMapParams) -> Result<Tensor> {
 /// # Errors
 /// As [`lrn_same_map`]; a tensor is not contiguous, or `y` shares its storage with `x`.
 pub fn forward_into(x: &Tensor, params: &LrnSameMapParams, y: &Tensor) -> Result<()> {
-    params.check(x.dims())?;
+    let params = &params.check(x.dims())?;
     tensor::same_shape(OP, x, &[("y", y)])?;
     tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
     let dims = x.dims4()?;
@@ -110,7 +113,7 @@ pub fn forward_into(x: &Tensor, params: &LrnSameMapParams, y: &Tensor) -> Result
 /// # Errors
 /// As [`forward_into`].
 pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnSameMapParams, grad_x: &Tensor) -> Result<()> {
-    params.check(x.dims())?;
+    let params = &params.check(x.dims())?;
     tensor::same_shape(OP, x, &[("grad_y", grad_y), ("grad_x", grad_x)])?;
     tensor::distinct(OP, &[Some(x), Some(grad_y)], &[Some(grad_x)])?;
     let dims = x.dims4()?;
@@ -139,18 +142,18 @@ impl CustomOp1 for Op {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.0.check(layout.dims())?;
+        let params = self.0.check(layout.dims())?;
         let x = tensor::slice(OP, "x", storage, layout)?;
         let mut y = vec![0.0; x.len()];
-        cpu::run(layout.shape().dims4()?, &self.0, x, None, &mut y);
+        cpu::run(layout.shape().dims4()?, &params, x, None, &mut y);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.0.check(layout.dims())?;
+        let params = self.0.check(layout.dims())?;
         let dims = layout.shape().dims4()?;
         device::apply(OP, [("x", x, layout)], layout.shape(), None, |queue, [x], y| {
-            cuda::forward(queue, dims, &self.0, x, y)
+            cuda::forward(queue, dims, &params, x, y)
         })
     }
 

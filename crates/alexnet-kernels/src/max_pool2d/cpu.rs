@@ -1,5 +1,7 @@
 //! The fast path: a vector of channels of one output pixel at a time, its window's pixels one after the other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::backend::CpuIsa;
 use crate::parallel::{self, Shared};
 use crate::pool2d::Pool2dShape;
@@ -101,9 +103,12 @@ impl<I: Index> Kernel for Row<'_, I> {
     }
 }
 
-/// Adds each value of `grad_y` to the pixel its maximum came from.
-pub(super) fn backward<I: Index>(s: &Pool2dShape, grad_y: &[f32], indices: &[I], grad_x: &mut [f32]) {
+/// Adds each value of `grad_y` to the pixel its maximum came from. False, with `grad_x` left incomplete, if an index is
+/// no position of its window inside the image.
+pub(super) fn backward<I: Index>(s: &Pool2dShape, grad_y: &[f32], indices: &[I], grad_x: &mut [f32]) -> bool {
     let grad_x = Shared::new(grad_x);
+    let valid = AtomicBool::new(true);
+    let kernel_size = s.params.kernel_size;
     parallel::for_each(s.n, |image| {
         // SAFETY: one part per image.
         let grad_x = unsafe { grad_x.slice(image * s.input_len()..(image + 1) * s.input_len()) };
@@ -111,16 +116,25 @@ pub(super) fn backward<I: Index>(s: &Pool2dShape, grad_y: &[f32], indices: &[I],
         let outputs = image * s.output_len()..(image + 1) * s.output_len();
         let (grad_y, indices) = (&grad_y[outputs.clone()], &indices[outputs]);
         let pixels = grad_y.chunks_exact(s.c).zip(indices.chunks_exact(s.c));
+        let mut inside = true;
         for (pixel, (grad_y, indices)) in pixels.enumerate() {
-            let (i, j) = (pixel / s.ow, pixel % s.ow);
-            // The window's corner; in the padding it lies before the image, but no maximum does.
-            let corner = ((i * s.params.stride) * s.w + j * s.params.stride) * s.c;
-            let back = s.params.padding * (s.w + 1) * s.c;
+            let (rows, above) = s.params.window(pixel / s.ow, s.h);
+            let (columns, before) = s.params.window(pixel % s.ow, s.w);
             for (channel, (g, index)) in grad_y.iter().zip(indices).enumerate() {
                 let position = index.position();
-                let (u, v) = (position / s.params.kernel_size, position % s.params.kernel_size);
-                grad_x[corner + (u * s.w + v) * s.c + channel - back] += g;
+                let (u, v) = (position / kernel_size, position % kernel_size);
+                // Rows and columns of the window that lie before the image wrap to large numbers.
+                let (u, v) = (u.wrapping_sub(above), v.wrapping_sub(before));
+                if u < rows.len() && v < columns.len() {
+                    grad_x[((rows.start + u) * s.w + columns.start + v) * s.c + channel] += g;
+                } else {
+                    inside = false;
+                }
             }
         }
+        if !inside {
+            valid.store(false, Ordering::Relaxed);
+        }
     });
+    valid.into_inner()
 }

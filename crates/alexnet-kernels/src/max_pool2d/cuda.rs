@@ -1,10 +1,10 @@
-//! The GPU: a thread per value of the result.
+//! The GPU: a thread for each vector of channels of the result, or for each value.
 
 use candle_core::{DType, Result};
 
 use super::{OP, index_dtype};
-use crate::cuda::{Address, Queue, arguments, common_real};
-use crate::pool2d::Pool2dShape;
+use crate::cuda::{Address, Queue, arguments, common_real, in_vectors};
+use crate::pool2d::{Pool2dParams, Pool2dShape};
 
 pub(super) fn forward(queue: &dyn Queue, shape: &Pool2dShape, x: Address, y: Address, indices: Address) -> Result<()> {
     let real = common_real(OP, [("x", x), ("y", y)])?;
@@ -12,9 +12,10 @@ pub(super) fn forward(queue: &dyn Queue, shape: &Pool2dShape, x: Address, y: Add
     x.count(OP)?;
     indices.expect(OP, "indices", index_dtype(&params))?;
     let wide = index_dtype(&params) == DType::U32;
-    let arguments =
-        arguments![x, y, indices, wide, count, h, w, c, oh, ow, params.kernel_size, params.stride, params.padding];
-    queue.for_each(real, "max_pool2d_forward", count, arguments)
+    let vector = in_vectors(c, [x, y, indices]);
+    let Pool2dParams { kernel_size, stride, padding, .. } = params;
+    let arguments = arguments![x, y, indices, wide, count, h, w, c, oh, ow, kernel_size, stride, padding, vector];
+    queue.for_vectors(real, "max_pool2d_forward", count, vector, arguments)
 }
 
 pub(super) fn backward(
@@ -29,20 +30,9 @@ pub(super) fn backward(
     grad_y.count(OP)?;
     indices.expect(OP, "indices", index_dtype(&params))?;
     let wide = index_dtype(&params) == DType::U32;
-    let arguments = arguments![
-        grad_y,
-        indices,
-        wide,
-        grad_x,
-        count,
-        h,
-        w,
-        c,
-        oh,
-        ow,
-        params.kernel_size,
-        params.stride,
-        params.padding
-    ];
-    queue.for_each(real, "max_pool2d_backward", count, arguments)
+    let vector = in_vectors(c, [grad_y, indices, grad_x]);
+    let Pool2dParams { kernel_size, stride, padding, .. } = params;
+    let arguments =
+        arguments![grad_y, indices, wide, grad_x, count, h, w, c, oh, ow, kernel_size, stride, padding, vector];
+    queue.for_vectors(real, "max_pool2d_backward", count, vector, arguments)
 }

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod cuda;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Result, Sha
 
 use crate::backend::CpuIsa;
 use crate::cuda::{self as device, Address};
+use crate::error;
 use crate::layout;
 use crate::pool2d::{Pool2dParams, Pool2dShape};
 use crate::tensor::{self, read, write, write_optional};
@@ -92,7 +94,8 @@ pub fn forward_into(x: &Tensor, params: &Pool2dParams, y: &Tensor, indices: Opti
 /// The gradient of [`forward_into`] for `grad_y`, `[n, oh, ow, c]`; `grad_x`, `[n, h, w, c]`, is overwritten.
 ///
 /// # Errors
-/// As [`forward_into`].
+/// As [`forward_into`]; on the CPU an index that is no position of its window inside the image, after which the contents of
+/// `grad_x` are unspecified. On a GPU, the gradient of such a value is dropped.
 pub fn backward_into(grad_y: &Tensor, indices: &Tensor, params: &Pool2dParams, grad_x: &Tensor) -> Result<()> {
     let shape = Pool2dShape::new(OP, grad_x.dims(), params)?;
     shape.check_output(OP, "grad_y", grad_y.dims())?;
@@ -104,18 +107,17 @@ pub fn backward_into(grad_y: &Tensor, indices: &Tensor, params: &Pool2dParams, g
     }) {
         return done;
     }
-    read(OP, "grad_y", grad_y, |grad_y| {
+    let valid = read(OP, "grad_y", grad_y, |grad_y| {
         write(OP, "grad_x", grad_x, |grad_x| match index_dtype(params) {
-            DType::U8 => read::<u8, _>(OP, "indices", indices, |indices| {
-                cpu::backward(&shape, grad_y, indices, grad_x);
-                Ok(())
-            }),
-            _ => read::<u32, _>(OP, "indices", indices, |indices| {
-                cpu::backward(&shape, grad_y, indices, grad_x);
-                Ok(())
-            }),
+            DType::U8 => read::<u8, _>(OP, "indices", indices, |i| Ok(cpu::backward(&shape, grad_y, i, grad_x))),
+            _ => read::<u32, _>(OP, "indices", indices, |i| Ok(cpu::backward(&shape, grad_y, i, grad_x))),
         })
-    })
+    })?;
+    if !valid {
+        let rule = "an index is no position of its window inside the image; use those that `forward_into` wrote for x";
+        return Ok(error::parameter(OP, rule)?);
+    }
+    Ok(())
 }
 
 /// The custom operation, on contiguous channels-last tensors.

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod cuda;
+#[doc(hidden)]
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -37,8 +38,8 @@ pub const NUMBERS: usize = 11;
 /// rounded one by one, so that a GPU gives the bits of the CPU. On a GPU y may be `bf16`.
 ///
 /// # Errors
-/// Shapes that do not fit, other element types. A part that is not within the mean image is not looked for on a GPU and is
-/// an error on the CPU.
+/// Shapes that do not fit, other element types, a part that is not within the mean image. On a GPU, whose tensors'
+/// values are not known to the caller, such a part makes its image NaN instead.
 ///
 /// ```
 /// use alexnet_kernels::pixels::{PixelsParams, normalize_into};
@@ -108,7 +109,8 @@ impl Shape {
             return Ok(());
         }
         for (image, row) in numbers.chunks_exact(NUMBERS).enumerate() {
-            let fits = |at: f32, part: usize, whole: usize| at >= 0.0 && at as usize + part <= whole;
+            // `whole` is at least `part`; neither a NaN nor an infinity fits.
+            let fits = |at: f32, part: usize, whole: usize| at >= 0.0 && at <= (whole - part) as f32;
             if !(fits(row[7], self.w, width) && fits(row[8], self.h, height)) {
                 let rule = format!(
                     "image {image}: {}×{} pixels from ({}, {}) on are not within a mean image of {height}×{width}",

@@ -10,9 +10,11 @@ KERNEL(pixels)(
         const float byte = x[(pixel - j + column) * 3 + (channels >> 2 * c & 3)];
         float v = __fadd_rn(__fmul_rn(byte, n[c]), n[3 + c]);
         if (mean) {
+            // Written so that a NaN is outside.
+            const bool inside = n[7] >= 0.0f && n[7] <= mean_w - w && n[8] >= 0.0f && n[8] <= mean_h - h;
             const u32 mean_column = n[10] != 0.0f ? w - 1 - j : j;
-            const u32 at = (c * mean_h + u32(n[8]) + row) * mean_w + u32(n[7]) + mean_column;
-            v = __fsub_rn(v, __fdiv_rn(mean[at], n[6]));
+            const u32 at = inside ? (c * mean_h + u32(n[8]) + row) * mean_w + u32(n[7]) + mean_column : 0;
+            v = inside ? __fsub_rn(v, __fdiv_rn(mean[at], n[6])) : NAN;
         }
         put(&y[i], v);
     }

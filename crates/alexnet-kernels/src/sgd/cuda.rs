@@ -3,7 +3,7 @@
 use candle_core::{DType, Result};
 
 use super::{OP, SgdParams, SgdRule};
-use crate::cuda::{Address, Queue, arguments};
+use crate::cuda::{Address, Queue, arguments, in_vectors};
 
 pub(super) fn update(
     queue: &dyn Queue,
@@ -20,10 +20,12 @@ pub(super) fn update(
     let in_velocity = rule == SgdRule::RateInVelocity;
     if copy.is_some() {
         grad.expect(OP, "grad", DType::F32)?;
-        let rate = learning_rate;
-        let arguments = arguments![weight, velocity, grad, copy, count, in_velocity, rate, momentum, weight_decay];
-        return queue.for_each(copy.real(OP, "copy")?, "sgd_update_copy", count, arguments);
+        let (vector, rate) = (in_vectors(grad.len, [weight, velocity, grad, copy]), learning_rate);
+        let arguments =
+            arguments![weight, velocity, grad, copy, count, in_velocity, rate, momentum, weight_decay, vector];
+        return queue.for_vectors(copy.real(OP, "copy")?, "sgd_update_copy", count, vector, arguments);
     }
-    let arguments = arguments![weight, velocity, grad, count, in_velocity, learning_rate, momentum, weight_decay];
-    queue.for_each(real, "sgd_update", count, arguments)
+    let (vector, rate) = (in_vectors(grad.len, [weight, velocity, grad]), learning_rate);
+    let arguments = arguments![weight, velocity, grad, count, in_velocity, rate, momentum, weight_decay, vector];
+    queue.for_vectors(real, "sgd_update", count, vector, arguments)
 }

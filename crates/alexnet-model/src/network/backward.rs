@@ -1,15 +1,14 @@
 //! Backward: walks the list in reverse.
 
-use alexnet_kernels::conv2d::Conv2dGrads;
-use alexnet_kernels::linear::LinearGrads;
-use alexnet_kernels::{activation, add, avg_pool2d, channels_last_into, concat, conv2d, dropout, linear};
-use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
+use alexnet_kernels::{activation, add};
 use candle_core::{DType, Tensor};
 
 use super::memory::explained;
 use super::{Network, Precision};
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
+use crate::layer::Shape;
+use crate::layers::{Backward, Gradients};
+use crate::specification::Output;
 use crate::tape::{Mode, Tape};
 
 /// Who is handed each parameter's gradient.
@@ -41,7 +40,8 @@ impl<'a> From<&'a Tensor> for Gradient<'a> {
 }
 
 impl Network {
-    /// The gradients of all parameters that are [trained](Network::train_only), given that of the logits, `[n, classes]`.
+    /// The gradients of all parameters that are [trained](Network::train_only), given that of the logits, `[n, classes]`, which
+    /// [`Network::forward`] gave. [`Network::backward_factored`] takes those of several outputs.
     ///
     /// `on_gradient(index, gradient)` is called once per such parameter, in reverse order of the layers, as soon as its
     /// gradient is complete and nothing later in the pass reads the parameter: it may be updated there and then. The
@@ -49,7 +49,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::NothingToBackpropagate`] without a forward pass in training mode on the tape; [`Error::InferenceOnly`] in
-    /// `bf16` on the CPU; whatever `on_gradient` returns.
+    /// `bf16` on the CPU; [`Error::Gradients`] where forward gave several outputs; whatever `on_gradient` returns.
     pub fn backward(
         &self,
         tape: &mut Tape,
@@ -60,38 +60,46 @@ impl Network {
             Gradient::Values(values) => on_gradient(index, values),
             Gradient::Product { .. } => unreachable!("only `backward_factored` asks for products"),
         };
-        self.walk_back(tape, grad_logits, &mut Receiver { take: &mut take, products: false })
+        self.walk_back(tape, &[grad_logits], &mut Receiver { take: &mut take, products: false })
     }
 
-    /// As [`Network::backward`], but where the gradient of a fully connected layer's weight may be had as a
-    /// [`Gradient::Product`], which is on the CPU, it is handed out as such, and takes no memory.
+    /// As [`Network::backward`], for as many outputs as forward gave: `grad_outputs` are the gradients of their losses, each of
+    /// which then counts with its [weight](crate::Output::loss_weight). And where the gradient of a fully connected layer's
+    /// weight may be had as a [`Gradient::Product`], which is on the CPU, it is handed out as such, and takes no memory.
     ///
     /// # Errors
     /// As [`Network::backward`].
     pub fn backward_factored(
         &self,
         tape: &mut Tape,
-        grad_logits: &Tensor,
+        grad_outputs: &[&Tensor],
         mut on_gradient: impl FnMut(usize, Gradient<'_>) -> Result<()>,
     ) -> Result<()> {
-        self.walk_back(tape, grad_logits, &mut Receiver { take: &mut on_gradient, products: true })
+        self.walk_back(tape, grad_outputs, &mut Receiver { take: &mut on_gradient, products: true })
     }
 
-    fn walk_back(&self, tape: &mut Tape, grad_logits: &Tensor, receiver: &mut Receiver<'_>) -> Result<()> {
+    fn walk_back(&self, tape: &mut Tape, grad_outputs: &[&Tensor], receiver: &mut Receiver<'_>) -> Result<()> {
         if self.precision == Precision::Bf16 && !self.takes_bf16() {
             return Err(Error::InferenceOnly);
         }
-        let Some(mode @ Mode::Train { .. }) = tape.mode.take() else {
+        let Some(mode @ Mode::Train { .. }) = tape.mode else {
             return Err(Error::NothingToBackpropagate);
         };
+        let outputs = tape.outputs.clone();
+        if grad_outputs.len() != outputs.len() {
+            return Err(Error::Gradients { expected: outputs.len(), found: grad_outputs.len() });
+        }
+        tape.mode = None;
         let layers = self.spec.layers().len();
         let mut grads: Vec<Option<Tensor>> = vec![None; layers];
-        let first = tape.take(grad_logits.dims(), self.activations(layers - 1), self.device_of(layers - 1))?;
-        add::scale_into(&grad_logits.contiguous()?, 1.0, &first)?;
-        grads[layers - 1] = Some(first);
+        for (&Output { layer, loss_weight }, grad) in self.spec.outputs().iter().zip(grad_outputs) {
+            let first = tape.take(grad.dims(), self.activations(layer), self.device_of(layer))?;
+            add::scale_into(&grad.contiguous()?, loss_weight, &first)?;
+            grads[layer] = Some(first);
+        }
         for layer in (0..layers).rev() {
             if let Some(grad_y) = grads[layer].take() {
-                // It comes to a layer where nothing is trained only where that is the last.
+                // It comes to a layer where nothing is trained only where that is an output.
                 if self.has_gradient[layer] {
                     if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
                         activation::backward_in_place(y, &grad_y, unit)?;
@@ -101,10 +109,10 @@ impl Network {
                 }
                 tape.give(grad_y);
             }
-            let (value, indices) = (tape.values[layer].take(), tape.indices[layer].take());
-            // The last layer's result is the caller's.
-            let value = value.filter(|_| layer + 1 < layers);
-            value.into_iter().chain(indices).for_each(|done| tape.give(done));
+            let (value, saved) = (tape.values[layer].take(), tape.saved[layer].take());
+            // Outputs are the caller's.
+            let value = value.filter(|_| !outputs.contains(&layer));
+            value.into_iter().chain(saved).for_each(|done| tape.give(done));
         }
         Ok(())
     }
@@ -118,101 +126,53 @@ impl Network {
         grads: &mut [Option<Tensor>],
         receiver: &mut Receiver<'_>,
     ) -> Result<()> {
-        let inputs = self.spec.inputs(layer);
-        let entry = &self.spec.layers()[layer];
-        let kept = |tape: &Tape| {
-            let value = tape.values[inputs[0]].as_ref();
-            value.expect("forward keeps what this kind of layer reads again").to_device(self.device_of(layer))
-        };
-        let [weight, bias] = self.trained_of(layer);
-        let [weight_values, _] = self.weight_and_bias(layer);
-        let buffer = |tape: &mut Tape, parameter: Option<usize>| {
-            let shape = parameter.map(|index| &self.parameters[index].spec.shape);
-            shape.map(|shape| tape.take(shape, DType::F32, self.device_of(layer))).transpose()
-        };
-        match &entry.kind {
-            LayerKind::Input { .. } => {}
-            LayerKind::Conv2d(conv) => {
-                let (x, weight_values) = (kept(tape)?, weight_values.expect("a convolution has a weight"));
-                let grad_x = self.grad_buffer(layer, inputs[0], tape)?;
-                let (grad_weight, grad_bias) = (buffer(tape, weight)?, buffer(tape, bias)?);
-                let wanted = Conv2dGrads { x: grad_x.as_ref(), weight: grad_weight.as_ref(), bias: grad_bias.as_ref() };
-                conv2d::backward_into(&x, weight_values, grad_y, &conv.params, wanted)?;
-                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, receiver)?;
-                self.accumulate(inputs[0], grad_x, tape, grads)?;
-            }
-            LayerKind::Linear(_) => {
-                let (x, weight_values) = (kept(tape)?, weight_values.expect("a linear layer has a weight"));
-                let grad_x = self.grad_buffer(layer, inputs[0], tape)?;
-                let products = receiver.products && self.device_of(layer).is_cpu() && self.precision == Precision::F32;
-                let product = weight.filter(|_| products);
-                let grad_weight = if product.is_some() { None } else { buffer(tape, weight)? };
-                let grad_bias = buffer(tape, bias)?;
-                let wanted = LinearGrads { x: grad_x.as_ref(), weight: grad_weight.as_ref(), bias: grad_bias.as_ref() };
-                linear::backward_into(&x, weight_values, grad_y, wanted)?;
-                // Nothing reads the weight any more.
-                if let Some(index) = product {
-                    (receiver.take)(index, Gradient::Product { x: &x, grad_y })?;
-                }
-                self.hand_out([(weight, grad_weight), (bias, grad_bias)], tape, receiver)?;
-                self.accumulate(inputs[0], grad_x, tape, grads)?;
-            }
-            LayerKind::Concat => {
-                let mut first = 0;
-                for &input in inputs {
-                    if let Some(grad_x) = self.grad_buffer(layer, input, tape)? {
-                        concat::backward_into(grad_y, first, &grad_x)?;
-                        self.accumulate(input, Some(grad_x), tape, grads)?;
+        let (ops, device, inputs) =
+            (self.spec.layers()[layer].kind.ops(), self.device_of(layer), self.spec.inputs(layer));
+        let shapes: Vec<Shape> = inputs.iter().map(|&input| self.spec.shapes()[input]).collect();
+        let (values, saved) = (self.values_of(layer), tape.saved[layer].clone());
+        let products = receiver.products && device.is_cpu() && self.precision == Precision::F32;
+        let product = ops.product().map(|number| self.of_layer[layer].start + number).filter(|_| products);
+        for (number, &input) in inputs.iter().enumerate() {
+            let x = if ops.keeps_inputs() {
+                let value = tape.values[input].as_ref();
+                Some(value.expect("forward keeps what this kind of layer reads again").to_device(device)?)
+            } else {
+                None
+            };
+            let grad_x = self.grad_buffer(layer, input, tape)?;
+            let buffer = |index: usize| {
+                let wanted = self.trained[index] && product != Some(index);
+                let shape = &self.parameters[index].spec.shape;
+                wanted.then(|| tape.take(shape, DType::F32, device)).transpose()
+            };
+            let grads_of_parameters = self.of_layer[layer].clone().map(buffer).collect::<Result<Vec<_>>>()?;
+            let pass = Backward {
+                grad_y,
+                input: number,
+                x: x.as_ref(),
+                shapes: &shapes,
+                parameters: &values,
+                saved: saved.as_ref(),
+                mode,
+                layer,
+            };
+            ops.backward(&pass, &Gradients { x: grad_x.as_ref(), parameters: &grads_of_parameters })?;
+            // Nothing reads the parameters any more.
+            for (index, gradient) in self.of_layer[layer].clone().zip(grads_of_parameters) {
+                match (gradient, &x) {
+                    (Some(gradient), _) => {
+                        (receiver.take)(index, (&gradient).into())?;
+                        tape.give(gradient);
                     }
-                    first += self.spec.shapes()[input].batch(1).last().copied().unwrap_or(0);
-                }
-            }
-            LayerKind::Add => {
-                for &input in inputs {
-                    if let Some(grad_x) = self.grad_buffer(layer, input, tape)? {
-                        add::scale_into(grad_y, 1.0, &grad_x)?;
-                        self.accumulate(input, Some(grad_x), tape, grads)?;
+                    (None, Some(x)) if product == Some(index) && self.trained[index] => {
+                        (receiver.take)(index, Gradient::Product { x, grad_y })?;
                     }
+                    _ => {}
                 }
             }
-            LayerKind::MaxPool2d(params) => {
-                let indices = tape.indices[layer]
-                    .clone()
-                    .expect("forward in training keeps the positions where a gradient comes by");
-                self.send(layer, tape, grads, |grad_x| max_pool2d::backward_into(grad_y, &indices, params, grad_x))?;
-            }
-            LayerKind::AvgPool2d(params) => {
-                self.send(layer, tape, grads, |grad_x| avg_pool2d::backward_into(grad_y, params, grad_x))?;
-            }
-            LayerKind::Lrn(params) => {
-                let x = kept(tape)?;
-                self.send(layer, tape, grads, |grad_x| lrn::backward_into(&x, grad_y, params, grad_x))?;
-            }
-            LayerKind::LrnSameMap(params) => {
-                let x = kept(tape)?;
-                self.send(layer, tape, grads, |grad_x| lrn_same_map::backward_into(&x, grad_y, params, grad_x))?;
-            }
-            LayerKind::Dropout { probability, scaling } => {
-                let params = mode.dropout(*probability, *scaling, layer);
-                self.send(layer, tape, grads, |grad_x| dropout::apply_into(grad_y, &params, grad_x))?;
-            }
-            LayerKind::Flatten => self.send(layer, tape, grads, |grad_x| channels_last_into(grad_y, grad_x))?,
+            self.accumulate(input, grad_x, tape, grads)?;
         }
         Ok(())
-    }
-
-    /// Sends the gradient that `write` fills in to the one layer that `layer` reads.
-    fn send(
-        &self,
-        layer: usize,
-        tape: &mut Tape,
-        grads: &mut [Option<Tensor>],
-        write: impl FnOnce(&Tensor) -> candle_core::Result<()>,
-    ) -> Result<()> {
-        let input = self.spec.inputs(layer)[0];
-        let grad_x = self.grad_buffer(layer, input, tape)?;
-        grad_x.as_ref().map(write).transpose()?;
-        self.accumulate(input, grad_x, tape, grads)
     }
 
     /// A buffer for the gradient that `layer` sends to `input`; none where nothing there is trained.
@@ -222,22 +182,6 @@ impl Network {
         }
         let n = tape.batch();
         tape.take(&self.spec.shapes()[input].batch(n), self.activations(layer), self.device_of(layer)).map(Some)
-    }
-
-    /// Passes complete gradients on and takes their buffers back.
-    fn hand_out(
-        &self,
-        gradients: [(Option<usize>, Option<Tensor>); 2],
-        tape: &mut Tape,
-        receiver: &mut Receiver<'_>,
-    ) -> Result<()> {
-        for (index, gradient) in gradients {
-            if let (Some(index), Some(gradient)) = (index, gradient) {
-                (receiver.take)(index, (&gradient).into())?;
-                tape.give(gradient);
-            }
-        }
-        Ok(())
     }
 
     /// Adds `grad_x` to what other readers of `input` have sent it.

@@ -1,47 +1,55 @@
 //! Forward: walks the list and keeps what backward needs.
 
 use alexnet_kernels::activation::{self, Activation};
+use alexnet_kernels::add;
 use alexnet_kernels::conv2d::PreparedWeight;
-use alexnet_kernels::{
-    MemoryFormat, add, avg_pool2d, channels_first_into, channels_last_into, concat, conv2d, dropout, linear,
-};
-use alexnet_kernels::{lrn, lrn_same_map, max_pool2d};
 use candle_core::{DType, Tensor};
 
 use super::Network;
 use super::memory::explained;
+use super::plan::Plan;
 use crate::error::Result;
-use crate::layer::{LayerKind, Shape};
+use crate::layer::Shape;
+use crate::layers::Forward;
 use crate::tape::{Mode, Tape};
 
 impl Network {
     /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`: in any memory format, as `f32` or,
     /// channels last, of the type of its [activations](super::Precision::activations).
     ///
-    /// In [`Mode::Train`], `tape` keeps what [`Network::backward`] needs. In [`Mode::Test`] it only lends buffers.
+    /// In [`Mode::Train`], `tape` keeps what [`Network::backward`] needs. In [`Mode::Test`] it only lends buffers. Of a network
+    /// with several outputs, this is the main one, and what it does not need is not computed.
     ///
     /// # Errors
     /// Images of another size; a device that is out of memory.
     pub fn forward(&self, x: &Tensor, mode: Mode, tape: &mut Tape) -> Result<Tensor> {
-        self.walk(x, mode, tape, &[], |_, _| Ok(()))
+        Ok(self.walk(x, mode, tape, &[], &self.main_plan())?.swap_remove(0))
     }
 
-    /// As [`Network::forward`], with the weights that are `prepared`, one place per layer or none at all, and showing each
-    /// layer's result as it is computed: `[n, h, w, c]` or `[n, features]`.
-    pub(crate) fn walk(
+    /// As [`Network::forward`], all [outputs](crate::Specification::outputs), the main one first.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn forward_outputs(&self, x: &Tensor, mode: Mode, tape: &mut Tape) -> Result<Vec<Tensor>> {
+        self.walk(x, mode, tape, &[], &self.whole_plan())
+    }
+
+    /// The results that `plan` says, `[n, h, w, c]` or `[n, features]`, with the weights that are `prepared`, one place per
+    /// layer or none at all.
+    pub(super) fn walk(
         &self,
         x: &Tensor,
         mode: Mode,
         tape: &mut Tape,
         prepared: &[Option<PreparedWeight>],
-        mut show: impl FnMut(usize, &Tensor) -> Result<()>,
-    ) -> Result<Tensor> {
+        plan: &Plan,
+    ) -> Result<Vec<Tensor>> {
         let n = self.batch_of(x)?;
         let layers = self.spec.layers().len();
-        tape.start(layers, n, mode);
-        for layer in 0..layers {
+        tape.start(layers, &plan.outputs, n, mode);
+        for layer in (0..layers).filter(|&layer| plan.runs[layer]) {
             let (dims, dtype) = (self.spec.shapes()[layer].batch(n), self.activations(layer));
-            let y = if layer + 1 == layers {
+            let y = if plan.outputs.contains(&layer) {
                 // Never a pooled buffer: it is handed out.
                 Tensor::zeros(dims, dtype, self.device_of(layer)).map_err(Into::into)
             } else {
@@ -51,17 +59,26 @@ impl Network {
             let prepared = prepared.get(layer).and_then(Option::as_ref);
             let done = self.compute(layer, x, &y, mode, tape, prepared);
             explained(self, done, layer, tape, mode)?;
-            show(layer, &y)?;
             tape.values[layer] = Some(y);
             for &input in self.spec.inputs(layer) {
-                let needed_later = self.last_reader[input] > layer || mode != Mode::Test && self.kept[input];
-                if !needed_later && let Some(done) = tape.values[input].take() {
+                if !self.stays(input, layer, mode, plan)
+                    && let Some(done) = tape.values[input].take()
+                {
                     tape.give(done);
                 }
             }
         }
-        let logits = tape.values[layers - 1].clone();
-        full(&logits.expect("the loop has stored the last layer's result, and no layer reads it"))
+        let output = |&layer: &usize| {
+            let value = tape.values[layer].as_ref();
+            full(value.expect("the loop has stored every output, and gives none back"))
+        };
+        plan.outputs.iter().map(output).collect()
+    }
+
+    /// Whether the result of `layer` is needed after `reader` has run.
+    pub(super) fn stays(&self, layer: usize, reader: usize, mode: Mode, plan: &Plan) -> bool {
+        let kept = mode != Mode::Test && self.kept[layer];
+        plan.last_reader[layer] > reader || kept || plan.outputs.contains(&layer)
     }
 
     /// Writes the result of one layer into `y`.
@@ -75,74 +92,27 @@ impl Network {
         prepared: Option<&PreparedWeight>,
     ) -> Result<()> {
         let entry = &self.spec.layers()[layer];
-        let device = self.device_of(layer);
+        let (ops, device) = (entry.kind.ops(), self.device_of(layer));
         // A tensor on another device is copied over; on the same one this is a clone of the handle.
-        let input = |i: usize| {
-            let value = tape.values[self.spec.inputs(layer)[i]].as_ref();
+        let input = |&input: &usize| {
+            let value = tape.values[input].as_ref();
             value.expect("every layer is stored until its last reader has run").to_device(device)
         };
-        let [weight, bias] = self.weight_and_bias(layer);
-        let relu = entry.activation == Some(Activation::Relu);
-        let mut activation_is_done = false;
-        match &entry.kind {
-            LayerKind::Input { .. } => {
-                let images = images.to_device(device)?;
-                match MemoryFormat::of(&images) {
-                    // They may be of the activations' type already.
-                    MemoryFormat::ChannelsLast => add::scale_into(&images.permute((0, 2, 3, 1))?, 1.0, y)?,
-                    MemoryFormat::ChannelsFirst => {
-                        channels_last_into(&images.to_dtype(DType::F32)?.contiguous()?, y)?;
-                    }
-                }
-            }
-            LayerKind::Conv2d(conv) => {
-                let weight = weight.expect("a convolution has a weight");
-                match prepared {
-                    Some(prepared) => prepared.forward_into(&input(0)?, bias, relu, y)?,
-                    None => conv2d::forward_into(&input(0)?, weight, bias, &conv.params, relu, y)?,
-                }
-                activation_is_done = relu;
-            }
-            LayerKind::Linear(_) => {
-                let weight = weight.expect("a linear layer has a weight");
-                linear::forward_into(&input(0)?, weight, bias, relu, y)?;
-                activation_is_done = relu;
-            }
-            LayerKind::MaxPool2d(params) => {
-                let x = input(0)?;
-                let indices = match mode {
-                    Mode::Train { .. } if self.has_gradient[layer] => {
-                        Some(tape.take(y.dims(), max_pool2d::index_dtype(params), device)?)
-                    }
-                    _ => None,
-                };
-                max_pool2d::forward_into(&x, params, y, indices.as_ref())?;
-                tape.indices[layer] = indices;
-            }
-            LayerKind::AvgPool2d(params) => avg_pool2d::forward_into(&input(0)?, params, y)?,
-            LayerKind::Lrn(params) => lrn::forward_into(&input(0)?, params, y)?,
-            LayerKind::LrnSameMap(params) => lrn_same_map::forward_into(&input(0)?, params, y)?,
-            LayerKind::Flatten => channels_first_into(&input(0)?, y)?,
-            LayerKind::Dropout { probability, scaling } => {
-                let params = mode.dropout(*probability, *scaling, layer);
-                match mode {
-                    Mode::Train { .. } => dropout::apply_into(&input(0)?, &params, y)?,
-                    Mode::Test => add::scale_into(&input(0)?, params.test_factor(), y)?,
-                }
-            }
-            LayerKind::Concat => {
-                let inputs = (0..self.spec.inputs(layer).len()).map(input).collect::<candle_core::Result<Vec<_>>>()?;
-                concat::forward_into(&inputs.iter().collect::<Vec<_>>(), y)?;
-            }
-            LayerKind::Add => {
-                add::scale_into(&input(0)?, 1.0, y)?;
-                for i in 1..self.spec.inputs(layer).len() {
-                    add::accumulate_into(&input(i)?, y)?;
-                }
-            }
-        }
+        let inputs = match self.spec.inputs(layer) {
+            [] => vec![images.to_device(device)?],
+            inputs => inputs.iter().map(input).collect::<candle_core::Result<_>>()?,
+        };
+        let saved = match mode {
+            Mode::Train { .. } if self.has_gradient[layer] => ops.saved(y.dims()),
+            _ => None,
+        };
+        let saved = saved.map(|(dims, dtype)| tape.take(&dims, dtype, device)).transpose()?;
+        let relu = entry.activation == Some(Activation::Relu) && ops.fuses_relu();
+        let parameters = self.values_of(layer);
+        ops.forward(&Forward { inputs, parameters, prepared, relu, saved: saved.as_ref(), mode, layer }, y)?;
+        tape.saved[layer] = saved;
         match entry.activation {
-            Some(unit) if !activation_is_done => Ok(activation::forward_in_place(y, unit)?),
+            Some(unit) if !relu => Ok(activation::forward_in_place(y, unit)?),
             _ => Ok(()),
         }
     }
@@ -157,20 +127,12 @@ impl Network {
             found.ok_or_else(|| crate::Error::Layer { layer: (*name).into(), rule: "there is no such layer".into() })
         };
         let wanted = layers.iter().map(find).collect::<Result<Vec<_>>>()?;
-        let mut results = vec![None; layers.len()];
-        self.walk(x, Mode::Test, &mut Tape::new(), &[], |layer, value| {
-            for (result, _) in results.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted == layer) {
-                let value = full(value)?;
-                let value = match self.spec.shapes()[layer] {
-                    Shape::Map(_) => value.permute((0, 3, 1, 2))?,
-                    Shape::Vector(_) => value,
-                };
-                // A copy: the buffer goes back to the tape.
-                *result = Some(value.force_contiguous()?);
-            }
-            Ok(())
-        })?;
-        Ok(results.into_iter().flatten().collect())
+        let results = self.walk(x, Mode::Test, &mut Tape::new(), &[], &self.plan(wanted.clone()))?;
+        let first = |(value, layer): (Tensor, usize)| match self.spec.shapes()[layer] {
+            Shape::Map(_) => Ok(value.permute((0, 3, 1, 2))?.contiguous()?),
+            Shape::Vector(_) => Ok(value),
+        };
+        results.into_iter().zip(wanted).map(first).collect()
     }
 }
 

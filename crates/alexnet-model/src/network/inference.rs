@@ -5,7 +5,6 @@ use candle_core::Tensor;
 
 use super::Network;
 use crate::error::Result;
-use crate::layer::LayerKind;
 use crate::tape::{Mode, Tape};
 
 /// A network in use: as [`Network::forward`] in [`Mode::Test`], but what the convolutions make of their weights is made
@@ -27,10 +26,7 @@ impl Network {
     /// Makes ready for many passes. Parameters that change after the first are not all seen.
     pub fn inference(&self) -> Inference<'_> {
         let layers = self.spec.layers().iter().enumerate();
-        let weights = layers.map(|(layer, entry)| match (&entry.kind, self.weight_and_bias(layer)) {
-            (LayerKind::Conv2d(conv), [Some(weight), _]) => Some(PreparedWeight::new(weight, &conv.params)),
-            _ => None,
-        });
+        let weights = layers.map(|(layer, entry)| entry.kind.ops().prepare(&self.values_of(layer)));
         Inference { network: self, weights: weights.collect(), tape: Tape::new() }
     }
 }
@@ -42,6 +38,7 @@ impl Inference<'_> {
     /// # Errors
     /// As [`Network::forward`].
     pub fn forward(&mut self, x: &Tensor) -> Result<Tensor> {
-        self.network.walk(x, Mode::Test, &mut self.tape, &self.weights, |_, _| Ok(()))
+        let plan = self.network.main_plan();
+        Ok(self.network.walk(x, Mode::Test, &mut self.tape, &self.weights, &plan)?.swap_remove(0))
     }
 }

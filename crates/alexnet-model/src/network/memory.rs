@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use alexnet_kernels::max_pool2d::index_dtype;
 use candle_core::{DType, Device};
 
 use super::{Network, Precision};
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
 use crate::specification::ParameterSpec;
 use crate::tape::{Mode, Tape};
 
@@ -16,12 +14,12 @@ const BESIDE: usize = 5 << 28;
 
 /// What a [`Tape`] does, as counts.
 #[derive(Default)]
-struct Plan {
+struct Pool {
     free: HashMap<(usize, DType), usize>,
     bytes: usize,
 }
 
-impl Plan {
+impl Pool {
     fn take(&mut self, count: usize, dtype: DType) {
         match self.free.get_mut(&(count, dtype)) {
             Some(free) if *free > 0 => *free -= 1,
@@ -35,58 +33,63 @@ impl Plan {
 }
 
 impl Network {
-    /// Bytes of the buffers that a pass over `batch` images takes from its tape: activations, and in training their
-    /// gradients and those of parameters. Parameters themselves, the solver's velocities and what libraries work in come on
-    /// top. For networks on one device.
+    /// Bytes of the buffers that a pass over `batch` images takes from its tape: in testing the activations of the main output,
+    /// in training those of all outputs, their gradients and those of parameters. Parameters themselves, the solver's velocities
+    /// and what libraries work in come on top. For networks on one device.
     pub fn pass_memory(&self, batch: usize, mode: Mode) -> usize {
-        let (mut plan, dtype, layers) = (Plan::default(), self.activations(0), self.spec.layers());
+        let (mut pool, dtype, layers) = (Pool::default(), self.activations(0), self.spec.layers());
+        let plan = if mode == Mode::Test { self.main_plan() } else { self.whole_plan() };
         let count = |layer: usize| self.spec.shapes()[layer].elements() * batch;
-        let indices = |layer: usize| match (&layers[layer].kind, mode) {
-            (LayerKind::MaxPool2d(params), Mode::Train { .. }) if self.has_gradient[layer] => Some(index_dtype(params)),
+        let saved = |layer: usize| match mode {
+            Mode::Train { .. } if plan.runs[layer] && self.has_gradient[layer] => {
+                let saved = layers[layer].kind.ops().saved(&self.spec.shapes()[layer].batch(batch));
+                saved.map(|(dims, dtype)| (dims.iter().product(), dtype))
+            }
             _ => None,
         };
         let mut stored = vec![false; layers.len()];
-        for layer in 0..layers.len() {
-            // The last result is not the tape's.
-            if layer + 1 < layers.len() {
-                plan.take(count(layer), dtype);
+        for layer in (0..layers.len()).filter(|&layer| plan.runs[layer]) {
+            // Outputs are not the tape's.
+            if !plan.outputs.contains(&layer) {
+                pool.take(count(layer), dtype);
                 stored[layer] = true;
             }
-            indices(layer).into_iter().for_each(|indices| plan.take(count(layer), indices));
+            saved(layer).into_iter().for_each(|(count, dtype)| pool.take(count, dtype));
             for &input in self.spec.inputs(layer) {
-                let later = self.last_reader[input] > layer || mode != Mode::Test && self.kept[input];
-                if !later && std::mem::take(&mut stored[input]) {
-                    plan.give(count(input), dtype);
+                if !self.stays(input, layer, mode, &plan) && std::mem::take(&mut stored[input]) {
+                    pool.give(count(input), dtype);
                 }
             }
         }
         if mode == Mode::Test {
-            return plan.bytes;
+            return pool.bytes;
         }
         let mut has_grad = vec![false; layers.len()];
-        plan.take(count(layers.len() - 1), dtype);
-        has_grad[layers.len() - 1] = true;
+        for &output in &plan.outputs {
+            pool.take(count(output), dtype);
+            has_grad[output] = true;
+        }
         for layer in (0..layers.len()).rev() {
             if std::mem::take(&mut has_grad[layer]) {
-                let parameters = self.trained_of(layer).into_iter().flatten();
-                let parameters: Vec<&ParameterSpec> = parameters.map(|i| &self.parameters[i].spec).collect();
+                let parameters: Vec<&ParameterSpec> =
+                    self.trained_of(layer).map(|index| &self.parameters[index].spec).collect();
                 for &input in self.spec.inputs(layer).iter().filter(|&&input| self.has_gradient[input]) {
-                    plan.take(count(input), dtype);
+                    pool.take(count(input), dtype);
                     // A second gradient is added to the first.
                     if std::mem::replace(&mut has_grad[input], true) {
-                        plan.give(count(input), dtype);
+                        pool.give(count(input), dtype);
                     }
                 }
-                parameters.iter().for_each(|parameter| plan.take(parameter.elements(), DType::F32));
-                parameters.iter().for_each(|parameter| plan.give(parameter.elements(), DType::F32));
-                plan.give(count(layer), dtype);
+                parameters.iter().for_each(|parameter| pool.take(parameter.elements(), DType::F32));
+                parameters.iter().for_each(|parameter| pool.give(parameter.elements(), DType::F32));
+                pool.give(count(layer), dtype);
             }
             if stored[layer] {
-                plan.give(count(layer), dtype);
+                pool.give(count(layer), dtype);
             }
-            indices(layer).into_iter().for_each(|indices| plan.give(count(layer), indices));
+            saved(layer).into_iter().for_each(|(count, dtype)| pool.give(count, dtype));
         }
-        plan.bytes
+        pool.bytes
     }
 
     /// If `error` is that of a device without memory, one that says where, how much was wanted, and what would fit.

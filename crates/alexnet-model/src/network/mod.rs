@@ -5,9 +5,11 @@ mod backward;
 mod forward;
 mod inference;
 mod memory;
+mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::atomic::AtomicU32;
 
 use alexnet_kernels::{add, takes_bf16};
@@ -15,13 +17,12 @@ use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
-use crate::specification::{ParameterSpec, Role, Specification};
+use crate::specification::{ParameterSpec, Specification};
 
 pub use backward::Gradient;
 pub use inference::Inference;
 
-/// A parameter and its values.
+/// A parameter, or a buffer, and its values.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     /// Name, shape, role.
@@ -71,10 +72,8 @@ pub struct Network {
     parameters: Vec<Parameter>,
     devices: Vec<Device>,
     precision: Precision,
-    /// The parameters of each layer: weight, bias.
-    of_layer: Vec<[Option<usize>; 2]>,
-    /// The last layer that reads each layer's result.
-    last_reader: Vec<usize>,
+    /// The parameters of each layer.
+    of_layer: Vec<Range<usize>>,
     /// Whether backward needs the layer's result.
     kept: Vec<bool>,
     /// Whether a gradient must reach the layer's result: it or a layer before it has parameters that are trained.
@@ -120,25 +119,20 @@ impl Network {
             return Err(Error::SameGpu { first, second });
         }
         let layers = spec.layers().len();
-        let mut of_layer = vec![[None; 2]; layers];
         let mut parameters = Vec::with_capacity(spec.parameters().len());
         for (index, parameter) in spec.parameters().iter().enumerate() {
             let device = &devices[spec.layers()[parameter.layer].device];
             let var = Var::from_tensor(&value(index, parameter, device)?)?;
-            of_layer[parameter.layer][usize::from(parameter.role == Role::Bias)] = Some(index);
             parameters.push(Parameter { spec: parameter.clone(), var, copy: None });
         }
-        let mut last_reader: Vec<usize> = (0..layers).collect();
-        for index in 0..layers {
-            spec.inputs(index).iter().for_each(|&input| last_reader[input] = index);
-        }
+        let before = |layer: usize| spec.parameters().partition_point(|parameter| parameter.layer < layer);
+        let of_layer = (0..layers).map(|layer| before(layer)..before(layer + 1)).collect();
         let mut network = Self {
             spec,
             parameters,
             devices: devices.to_vec(),
             precision: Precision::F32,
             of_layer,
-            last_reader,
             kept: Vec::new(),
             has_gradient: Vec::new(),
             trained: Vec::new(),
@@ -149,17 +143,20 @@ impl Network {
         Ok(network)
     }
 
-    /// Trains only those parameters for which `trained(index, parameter)` says so; all, to begin with. [`Network::backward`]
-    /// hands out the gradients of no others, and ends where nothing before is trained, which spares the time and the memory
-    /// that the gradients would have taken. The gradients it does hand out are the same. As a [`candle_nn::ModuleT`], the
-    /// network leaves what is trained to Candle's optimiser.
+    /// Trains only those parameters for which `trained(index, parameter)` says so; all but buffers, to begin with.
+    /// [`Network::backward`] hands out the gradients of no others, and ends where nothing before is trained, which spares the
+    /// time and the memory that the gradients would have taken. The gradients it does hand out are the same. As a
+    /// [`candle_nn::ModuleT`], the network leaves what is trained to Candle's optimiser.
     ///
     /// To be called between steps: what a tape holds from a forward pass is not what backward then needs.
     pub fn train_only(&mut self, trained: impl Fn(usize, &ParameterSpec) -> bool) {
         let parameters = self.parameters.iter().enumerate();
-        self.trained = parameters.map(|(index, parameter)| trained(index, &parameter.spec)).collect();
+        let trained = |(index, parameter): (usize, &Parameter)| {
+            parameter.spec.role.is_trained() && trained(index, &parameter.spec)
+        };
+        self.trained = parameters.map(trained).collect();
         let layers = self.spec.layers();
-        self.has_gradient = (0..layers.len()).map(|layer| self.trained_of(layer) != [None; 2]).collect();
+        self.has_gradient = (0..layers.len()).map(|layer| self.trained_of(layer).next().is_some()).collect();
         self.kept = vec![false; layers.len()];
         for (index, layer) in layers.iter().enumerate() {
             let inputs = self.spec.inputs(index);
@@ -168,17 +165,14 @@ impl Network {
                 continue;
             }
             self.kept[index] |= layer.activation.is_some();
-            let reads_again = matches!(
-                layer.kind,
-                LayerKind::Conv2d(_) | LayerKind::Linear(_) | LayerKind::Lrn(_) | LayerKind::LrnSameMap(_)
-            );
+            let reads_again = layer.kind.ops().keeps_inputs();
             inputs.iter().for_each(|&input| self.kept[input] |= reads_again);
         }
     }
 
-    /// Those of a layer's parameters that are trained: weight, bias.
-    fn trained_of(&self, layer: usize) -> [Option<usize>; 2] {
-        self.of_layer[layer].map(|index| index.filter(|&index| self.trained[index]))
+    /// Those of a layer's parameters that are trained.
+    fn trained_of(&self, layer: usize) -> impl Iterator<Item = usize> {
+        self.of_layer[layer].clone().filter(|&index| self.trained[index])
     }
 
     /// The list of layers.
@@ -186,19 +180,20 @@ impl Network {
         &self.spec
     }
 
-    /// All parameters, in the order of the layers.
+    /// All parameters and buffers, in the order of the layers.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
 
-    /// The parameter with this name.
+    /// The parameter or buffer with this name.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.spec.name == name)
     }
 
-    /// All parameters as Candle variables, for its optimisers.
+    /// All parameters as Candle variables, for its optimisers; buffers are not theirs.
     pub fn vars(&self) -> Vec<Var> {
-        self.parameters.iter().map(|parameter| parameter.var.clone()).collect()
+        let trained = self.parameters.iter().filter(|parameter| parameter.spec.role.is_trained());
+        trained.map(|parameter| parameter.var.clone()).collect()
     }
 
     /// Where the images go.
@@ -239,17 +234,18 @@ impl Network {
             return Err(Error::Layer { layer: self.spec.layers()[layer].name.clone(), rule: rule.into() });
         }
         // The network stays as it is if one of them cannot be made.
-        let copy = |parameter: &Parameter| {
-            let kind = &self.spec.layers()[parameter.spec.layer].kind;
-            let pays = matches!(kind, LayerKind::Linear(_)) || takes_bf16;
-            if precision == Precision::F32 || parameter.spec.role == Role::Bias || !pays {
+        let copy = |(index, parameter): (usize, &Parameter)| {
+            let layer = parameter.spec.layer;
+            let kind = &self.spec.layers()[layer].kind;
+            let narrow = kind.ops().takes_bf16(index - self.of_layer[layer].start, takes_bf16);
+            if precision == Precision::F32 || !narrow {
                 return Ok(None);
             }
             let copy = Tensor::zeros(parameter.var.shape(), DType::BF16, parameter.var.device())?;
             add::scale_into(parameter.var.as_tensor(), 1.0, &copy)?;
             Ok(Some(copy))
         };
-        let copies = self.parameters.iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let copies = self.parameters.iter().enumerate().map(copy).collect::<Result<Vec<_>>>()?;
         self.parameters.iter_mut().zip(copies).for_each(|(parameter, copy)| parameter.copy = copy);
         self.precision = precision;
         Ok(())
@@ -268,12 +264,10 @@ impl Network {
         Ok(())
     }
 
-    /// What a layer computes with.
-    fn weight_and_bias(&self, layer: usize) -> [Option<&Tensor>; 2] {
-        self.of_layer[layer].map(|index| {
-            let parameter = &self.parameters[index?];
-            Some(parameter.copy.as_ref().unwrap_or(parameter.var.as_tensor()))
-        })
+    /// The parameters that a layer computes with.
+    fn values_of(&self, layer: usize) -> Vec<&Tensor> {
+        let parameters = self.parameters[self.of_layer[layer].clone()].iter();
+        parameters.map(|parameter| parameter.copy.as_ref().unwrap_or(parameter.var.as_tensor())).collect()
     }
 
     /// The number of images in `x`, or what is wrong with its shape.

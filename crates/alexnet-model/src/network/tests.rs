@@ -10,7 +10,11 @@ use candle_nn::ModuleT;
 
 use super::*;
 use crate::input_spec::InputSpec;
-use crate::layer::{Conv2d, Layer, Linear};
+use crate::layer::Layer;
+use crate::layers::{
+    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnSameMap, MaxPool2d,
+};
+use crate::specification::Role;
 use crate::tape::{Mode, Tape};
 use crate::variants::build;
 
@@ -43,32 +47,34 @@ fn run(network: &Network, x: &Tensor, labels: &[u32], tape: &mut Tape) -> (f32, 
     (losses.mean_all().unwrap().to_scalar().unwrap(), logits, grads)
 }
 
+mod buffers;
 mod frozen;
+mod outputs;
 mod pytorch;
 
 /// A network with everything in it: branches, a residual sum, concatenations of maps and of vectors, units other than
 /// ReLU, a layer read by three others.
 fn branched(dropout: f32, scaling: DropoutScaling) -> Specification {
-    let conv = |out, kernel, padding| LayerKind::Conv2d(Conv2d::new(out, kernel, 0.3, 0.1).padding(padding));
-    let dropout = LayerKind::Dropout { probability: dropout, scaling };
+    let conv = |out, kernel, padding| Conv2d::new(out, kernel, 0.3, 0.1).padding(padding);
+    let dropout = Dropout { probability: dropout, scaling };
     let layers = vec![
-        Layer::new("data", LayerKind::Input { channels: 3, size: [9, 8] }),
+        Layer::new("data", Input { channels: 3, size: [9, 8] }),
         Layer::new("stem", conv(8, 3, 1)).with(Tanh),
-        Layer::new("norm", LayerKind::Lrn(LrnParams::averaged(3, 1.0, 0.5, 0.75).with_groups(2))),
+        Layer::new("norm", Lrn(LrnParams::averaged(3, 1.0, 0.5, 0.75).with_groups(2))),
         Layer::new("left", conv(4, 1, 0)).with(Tanh),
         Layer::new("right", conv(6, 3, 1)).reads(["norm"]).with(Tanh),
-        Layer::new("pooled", LayerKind::AvgPool2d(Pool2dParams::new(3, 1).with_padding(1))).reads(["norm"]),
-        Layer::new("joined", LayerKind::Concat).reads(["left", "right", "pooled"]),
-        Layer::new("normed", LayerKind::LrnSameMap(LrnSameMapParams::averaged(3, 0.5, 0.75))),
+        Layer::new("pooled", AvgPool2d(Pool2dParams::new(3, 1).with_padding(1))).reads(["norm"]),
+        Layer::new("joined", Concat).reads(["left", "right", "pooled"]),
+        Layer::new("normed", LrnSameMap(LrnSameMapParams::averaged(3, 0.5, 0.75))),
         Layer::new("dropped", dropout),
         Layer::new("residual", conv(18, 3, 1)),
-        Layer::new("sum", LayerKind::Add).reads(["residual", "joined"]).with(Tanh),
-        Layer::new("pool", LayerKind::MaxPool2d(Pool2dParams::new(3, 2).with_ceil())),
-        Layer::new("flat", LayerKind::Flatten),
-        Layer::new("hidden", LayerKind::Linear(Linear::new(7, 0.1, 0.0))).with(Relu),
-        Layer::new("again", LayerKind::Linear(Linear::new(5, 0.1, 0.0))).reads(["flat"]).with(Tanh),
-        Layer::new("both", LayerKind::Concat).reads(["hidden", "again"]),
-        Layer::new("logits", LayerKind::Linear(Linear::new(4, 0.3, 0.0))),
+        Layer::new("sum", Add).reads(["residual", "joined"]).with(Tanh),
+        Layer::new("pool", MaxPool2d(Pool2dParams::new(3, 2).with_ceil())),
+        Layer::new("flat", Flatten),
+        Layer::new("hidden", Linear::new(7, 0.1, 0.0)).with(Relu),
+        Layer::new("again", Linear::new(5, 0.1, 0.0)).reads(["flat"]).with(Tanh),
+        Layer::new("both", Concat).reads(["hidden", "again"]),
+        Layer::new("logits", Linear::new(4, 0.3, 0.0)),
     ];
     Specification::new("branched", InputSpec::ALEXNET_2012, layers).unwrap()
 }
@@ -200,8 +206,8 @@ fn gradients_agree_with_finite_differences() {
     let mut layers = branched(0.0, DropoutScaling::AtTest).layers().to_vec();
     for layer in &mut layers {
         layer.activation = layer.activation.map(|_| Tanh);
-        if let LayerKind::MaxPool2d(params) = layer.kind {
-            layer.kind = LayerKind::AvgPool2d(params);
+        if let LayerKind::MaxPool2d(MaxPool2d(params)) = layer.kind {
+            layer.kind = AvgPool2d(params).into();
         }
     }
     let smooth = Specification::new("smooth", InputSpec::ALEXNET_2012, layers).unwrap();
@@ -349,23 +355,23 @@ fn backward_needs_a_forward_in_training() {
 #[test]
 fn wrong_lists_of_layers_say_what_is_wrong() {
     let message = |layers: Vec<Layer>| {
-        let mut all = vec![Layer::new("data", LayerKind::Input { channels: 4, size: [6, 6] })];
+        let mut all = vec![Layer::new("data", Input { channels: 4, size: [6, 6] })];
         all.extend(layers);
         Specification::new("wrong", InputSpec::ALEXNET_2012, all).unwrap_err().to_string()
     };
-    let conv = |groups| LayerKind::Conv2d(Conv2d::new(6, 3, 0.1, 0.0).groups(groups));
+    let conv = |groups| Conv2d::new(6, 3, 0.1, 0.0).groups(groups);
     assert!(message(vec![Layer::new("data", conv(1))]).contains("another layer has the same name"));
     assert!(message(vec![Layer::new("a", conv(1)).reads(["b"])]).contains("\"b\" is not an earlier layer"));
     assert!(message(vec![Layer::new("a", conv(4))]).contains("4 groups do not divide 4 and 6 channels"));
     assert!(message(vec![Layer::new("a", conv(1)).reads(["data", "data"])]).contains("reads one layer, not 2"));
-    let linear = || LayerKind::Linear(Linear::new(3, 0.1, 0.0));
+    let linear = || Linear::new(3, 0.1, 0.0);
     assert!(message(vec![Layer::new("a", linear())]).contains("flatten it first"));
     assert!(message(vec![Layer::new("a", conv(1))]).contains("ends in a vector"));
-    let sum = Layer::new("sum", LayerKind::Add).reads(["data", "a"]);
+    let sum = Layer::new("sum", Add).reads(["data", "a"]);
     assert!(message(vec![Layer::new("a", conv(1)), sum]).contains("one shape"));
-    let input = LayerKind::Input { channels: 1, size: [1, 1] };
+    let input = Input { channels: 1, size: [1, 1] };
     assert!(message(vec![Layer::new("b", input)]).contains("one input, its first layer"));
-    let pool = LayerKind::MaxPool2d(Pool2dParams::new(7, 2));
+    let pool = MaxPool2d(Pool2dParams::new(7, 2));
     assert!(message(vec![Layer::new("a", pool)]).contains("7×7 window does not fit"));
 
     let mut layers = branched(0.0, DropoutScaling::AtTest).layers().to_vec();

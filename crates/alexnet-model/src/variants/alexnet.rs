@@ -17,7 +17,8 @@ use alexnet_kernels::lrn_same_map::LrnSameMapParams;
 
 use crate::error::Result;
 use crate::input_spec::InputSpec;
-use crate::layer::{Conv2d, Layer, LayerKind, Linear};
+use crate::layer::Layer;
+use crate::layers::{Conv2d, Dropout, Flatten, Input, Linear, Lrn, LrnSameMap, MaxPool2d};
 use crate::specification::Specification;
 
 /// Config #145 of 2012, for any number of classes. 60,965,224 parameters for 1000.
@@ -30,31 +31,31 @@ pub fn alexnet(classes: usize) -> Result<Specification> {
 
 /// Its layers, with or without another one over the last pooling.
 pub(super) fn stages(classes: usize, sixth: Option<Layer>) -> Vec<Layer> {
-    let lrn = || LayerKind::Lrn(LrnParams::ALEXNET_2012.with_groups(2));
-    let pool = || LayerKind::MaxPool2d(Pool2dParams::new(3, 2).with_ceil());
-    let dropout = || LayerKind::Dropout { probability: 0.5, scaling: DropoutScaling::AtTest };
+    let lrn = || Lrn(LrnParams::ALEXNET_2012.with_groups(2));
+    let pool = || MaxPool2d(Pool2dParams::new(3, 2).with_ceil());
+    let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::AtTest };
     let mut layers = vec![
-        Layer::new("data", LayerKind::Input { channels: 3, size: [224, 224] }),
-        Layer::new("conv1", LayerKind::Conv2d(conv1())),
+        Layer::new("data", Input { channels: 3, size: [224, 224] }),
+        Layer::new("conv1", conv1()),
         Layer::new("rnorm1", lrn()),
         Layer::new("pool1", pool()).with(Relu),
-        Layer::new("conv2", LayerKind::Conv2d(Conv2d::new(256, 5, 0.01, 1.0).padding(2).groups(2))).with(Relu),
+        Layer::new("conv2", Conv2d::new(256, 5, 0.01, 1.0).padding(2).groups(2)).with(Relu),
         Layer::new("rnorm2", lrn()),
-        Layer::new("cnorm2", LayerKind::LrnSameMap(LrnSameMapParams::ALEXNET_2012)),
+        Layer::new("cnorm2", LrnSameMap(LrnSameMapParams::ALEXNET_2012)),
         Layer::new("pool2", pool()),
-        Layer::new("conv3", LayerKind::Conv2d(Conv2d::new(384, 3, 0.03, 0.0).padding(1))).with(Relu),
-        Layer::new("conv4", LayerKind::Conv2d(Conv2d::new(384, 3, 0.03, 1.0).padding(1).groups(2))).with(Relu),
-        Layer::new("conv5", LayerKind::Conv2d(Conv2d::new(256, 3, 0.03, 1.0).padding(1).groups(2))),
+        Layer::new("conv3", Conv2d::new(384, 3, 0.03, 0.0).padding(1)).with(Relu),
+        Layer::new("conv4", Conv2d::new(384, 3, 0.03, 1.0).padding(1).groups(2)).with(Relu),
+        Layer::new("conv5", Conv2d::new(256, 3, 0.03, 1.0).padding(1).groups(2)),
         Layer::new("pool5", pool()).with(Relu),
     ];
     layers.extend(sixth);
     layers.extend([
-        Layer::new("flatten", LayerKind::Flatten),
-        Layer::new("fc6", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
+        Layer::new("flatten", Flatten),
+        Layer::new("fc6", Linear::new(4096, 0.01, 1.0)).with(Relu),
         Layer::new("dropout6", dropout()),
-        Layer::new("fc7", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
+        Layer::new("fc7", Linear::new(4096, 0.01, 1.0)).with(Relu),
         Layer::new("dropout7", dropout()),
-        Layer::new("fc8", LayerKind::Linear(Linear::new(classes, 0.01, 0.0))),
+        Layer::new("fc8", Linear::new(classes, 0.01, 0.0)),
     ]);
     layers
 }
@@ -62,6 +63,6 @@ pub(super) fn stages(classes: usize, sixth: Option<Layer>) -> Vec<Layer> {
 /// 11×11 at stride 4 over 224×224, which reaches 3 pixels beyond the right and lower edge and reads zeros there.
 pub(super) fn conv1() -> Conv2d {
     let mut conv = Conv2d::new(96, 11, 0.01, 0.0).stride(4);
-    conv.params.padding = Padding::symmetric(0).with_extra(3);
+    conv.padding = Padding::symmetric(0).with_extra(3);
     conv
 }

@@ -11,7 +11,8 @@ use alexnet_kernels::lrn::LrnParams;
 
 use crate::error::Result;
 use crate::input_spec::InputSpec;
-use crate::layer::{Conv2d, Layer, LayerKind, Linear};
+use crate::layer::Layer;
+use crate::layers::{Conv2d, Dropout, Flatten, Input, Linear, Lrn, MaxPool2d};
 use crate::specification::Specification;
 
 /// Caffe's AlexNet, for any number of classes. 60,965,224 parameters for 1000.
@@ -27,21 +28,21 @@ pub fn alexnet_caffe(classes: usize) -> Result<Specification> {
     Specification::new("alexnet-caffe", InputSpec::CAFFE, layers)
 }
 
-pub(super) fn lrn() -> LayerKind {
-    LayerKind::Lrn(LrnParams::CAFFE)
+pub(super) fn lrn() -> Lrn {
+    Lrn(LrnParams::CAFFE)
 }
 
-pub(super) fn pool() -> LayerKind {
-    LayerKind::MaxPool2d(Pool2dParams::new(3, 2).with_ceil())
+pub(super) fn pool() -> MaxPool2d {
+    MaxPool2d(Pool2dParams::new(3, 2).with_ceil())
 }
 
 /// What Caffe's two networks share; they differ in what follows the ReLU of the first two stages, and in a bias.
 pub(super) fn stages(after_relu: impl Fn(usize) -> Vec<Layer>, bias: f32, classes: usize) -> Vec<Layer> {
-    let dropout = || LayerKind::Dropout { probability: 0.5, scaling: DropoutScaling::AtTraining };
-    let conv = |name, conv| Layer::new(name, LayerKind::Conv2d(conv)).with(Relu);
-    let linear = |name, linear| Layer::new(name, LayerKind::Linear(linear));
+    let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::AtTraining };
+    let conv = |name, conv| Layer::new(name, conv).with(Relu);
+    let linear = |name, linear| Layer::new(name, linear);
     let mut layers = vec![
-        Layer::new("data", LayerKind::Input { channels: 3, size: [227, 227] }),
+        Layer::new("data", Input { channels: 3, size: [227, 227] }),
         conv("conv1", Conv2d::new(96, 11, 0.01, 0.0).stride(4)),
     ];
     layers.extend(after_relu(1));
@@ -52,7 +53,7 @@ pub(super) fn stages(after_relu: impl Fn(usize) -> Vec<Layer>, bias: f32, classe
         conv("conv4", Conv2d::new(384, 3, 0.01, bias).padding(1).groups(2)),
         conv("conv5", Conv2d::new(256, 3, 0.01, bias).padding(1).groups(2)),
         Layer::new("pool5", pool()),
-        Layer::new("flatten", LayerKind::Flatten),
+        Layer::new("flatten", Flatten),
         linear("fc6", Linear::new(4096, 0.005, bias)).with(Relu),
         Layer::new("drop6", dropout()),
         linear("fc7", Linear::new(4096, 0.005, bias)).with(Relu),

@@ -14,7 +14,8 @@ use alexnet_kernels::lrn::LrnParams;
 use super::alexnet::conv1;
 use crate::error::Result;
 use crate::input_spec::InputSpec;
-use crate::layer::{Conv2d, Layer, LayerKind, Linear};
+use crate::layer::Layer;
+use crate::layers::{Conv2d, Dropout, Flatten, Input, Linear, Lrn, MaxPool2d};
 use crate::specification::Specification;
 
 /// The paper's network, for any number of classes. 60,965,224 parameters for 1000.
@@ -22,27 +23,27 @@ use crate::specification::Specification;
 /// # Errors
 /// None for a positive number of classes.
 pub fn alexnet_paper(classes: usize) -> Result<Specification> {
-    let lrn = || LayerKind::Lrn(LrnParams::PAPER.with_groups(2));
-    let pool = || LayerKind::MaxPool2d(Pool2dParams::new(3, 2));
-    let dropout = || LayerKind::Dropout { probability: 0.5, scaling: DropoutScaling::AtTest };
+    let lrn = || Lrn(LrnParams::PAPER.with_groups(2));
+    let pool = || MaxPool2d(Pool2dParams::new(3, 2));
+    let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::AtTest };
     let layers = vec![
-        Layer::new("data", LayerKind::Input { channels: 3, size: [224, 224] }),
-        Layer::new("conv1", LayerKind::Conv2d(conv1())).with(Relu),
+        Layer::new("data", Input { channels: 3, size: [224, 224] }),
+        Layer::new("conv1", conv1()).with(Relu),
         Layer::new("lrn1", lrn()),
         Layer::new("pool1", pool()),
-        Layer::new("conv2", LayerKind::Conv2d(Conv2d::new(256, 5, 0.01, 1.0).padding(2).groups(2))).with(Relu),
+        Layer::new("conv2", Conv2d::new(256, 5, 0.01, 1.0).padding(2).groups(2)).with(Relu),
         Layer::new("lrn2", lrn()),
         Layer::new("pool2", pool()),
-        Layer::new("conv3", LayerKind::Conv2d(Conv2d::new(384, 3, 0.01, 0.0).padding(1))).with(Relu),
-        Layer::new("conv4", LayerKind::Conv2d(Conv2d::new(384, 3, 0.01, 1.0).padding(1).groups(2))).with(Relu),
-        Layer::new("conv5", LayerKind::Conv2d(Conv2d::new(256, 3, 0.01, 1.0).padding(1).groups(2))).with(Relu),
+        Layer::new("conv3", Conv2d::new(384, 3, 0.01, 0.0).padding(1)).with(Relu),
+        Layer::new("conv4", Conv2d::new(384, 3, 0.01, 1.0).padding(1).groups(2)).with(Relu),
+        Layer::new("conv5", Conv2d::new(256, 3, 0.01, 1.0).padding(1).groups(2)).with(Relu),
         Layer::new("pool5", pool()),
-        Layer::new("flatten", LayerKind::Flatten),
-        Layer::new("fc6", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
+        Layer::new("flatten", Flatten),
+        Layer::new("fc6", Linear::new(4096, 0.01, 1.0)).with(Relu),
         Layer::new("dropout6", dropout()),
-        Layer::new("fc7", LayerKind::Linear(Linear::new(4096, 0.01, 1.0))).with(Relu),
+        Layer::new("fc7", Linear::new(4096, 0.01, 1.0)).with(Relu),
         Layer::new("dropout7", dropout()),
-        Layer::new("fc8", LayerKind::Linear(Linear::new(classes, 0.01, 0.0))),
+        Layer::new("fc8", Linear::new(classes, 0.01, 0.0)),
     ];
     Specification::new("alexnet-paper", InputSpec::PAPER, layers)
 }

@@ -11,7 +11,8 @@ use alexnet_kernels::activation::Activation::Relu;
 use super::alexnet::stages;
 use crate::error::Result;
 use crate::input_spec::InputSpec;
-use crate::layer::{Conv2d, Layer, LayerKind};
+use crate::layer::Layer;
+use crate::layers::Conv2d;
 use crate::specification::Specification;
 
 /// Config #146 of 2012, for any number of classes. 61,555,304 parameters for 1000.
@@ -19,6 +20,6 @@ use crate::specification::Specification;
 /// # Errors
 /// None for a positive number of classes.
 pub fn alexnet_six_conv(classes: usize) -> Result<Specification> {
-    let conv6 = Layer::new("conv6", LayerKind::Conv2d(Conv2d::new(256, 3, 0.03, 1.0).padding(1))).with(Relu);
+    let conv6 = Layer::new("conv6", Conv2d::new(256, 3, 0.03, 1.0).padding(1)).with(Relu);
     Specification::new("alexnet-six-conv", InputSpec::ALEXNET_2012, stages(classes, Some(conv6)))
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::layer::LayerKind;
+use crate::layers::LayerKind;
 
 /// Parameters and multiply-adds of the paper's network, layer by layer.
 #[test]

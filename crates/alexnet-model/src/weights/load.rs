@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::file::WeightsFile;
 use super::{MEAN_IMAGE, Model};
 use crate::error::{Error, Result};
 use crate::input_spec::InputSpec;
+use crate::layer::Layer;
 use crate::network::Network;
-use crate::specification::Specification;
+use crate::specification::{Parts, Specification, few_layers};
 use crate::variants;
 
 /// A file of weights that is known to hold a whole network, of which there are no tensors yet.
@@ -22,7 +25,7 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Opens what [`Model::save`] wrote, or the bare weights of a variant, such as torchvision's `state_dict`, saved with
+    /// Opens what [`Model::save`] wrote, of a variant or any other network, or the bare weights of a variant, such as torchvision's `state_dict`, saved with
     /// safetensors or with `torch.save`: then `arch` must say which variant they are, and the classes stay unnamed. Which
     /// of the two formats a file has is seen by its first bytes.
     ///
@@ -60,19 +63,30 @@ impl ModelFile {
                 return Err(not_a_file("the file does not say which architecture its weights are of; name it".into()));
             }
         };
-        let classes: Vec<String> = match file.metadata("classes") {
-            Some(json) => serde_json::from_str(json).map_err(|e| not_a_file(format!("metadata \"classes\": {e}")))?,
-            None => Vec::new(),
-        };
-        let spec = spec_for(path, arch, &classes, &file)?;
-        if let Some(json) = file.metadata("input_spec") {
-            let input: InputSpec =
-                serde_json::from_str(json).map_err(|e| not_a_file(format!("metadata \"input_spec\": {e}")))?;
-            if input != *spec.input_spec() {
-                let reason = format!("its input_spec is {input:?}, but {arch}'s is {:?}", spec.input_spec());
-                return Err(not_a_file(reason));
+        let classes: Vec<String> = metadata(&file, "classes").map_err(not_a_file)?.unwrap_or_default();
+        let input_spec = metadata::<InputSpec>(&file, "input_spec").map_err(not_a_file)?;
+        let spec = match metadata::<Layers>(&file, "layers").map_err(not_a_file)? {
+            Some(Layers(layers)) => {
+                let outputs = metadata(&file, "outputs").map_err(not_a_file)?.unwrap_or_default();
+                let no_input = || not_a_file("its metadata has layers, but no input_spec".into());
+                let input_spec = input_spec.ok_or_else(no_input)?;
+                let spec = Specification::try_from(Parts { arch: arch.into(), outputs, input_spec, layers })
+                    .map_err(|e| not_a_file(format!("its network: {e}")))?;
+                if !classes.is_empty() && classes.len() != spec.classes() {
+                    let (found, named) = (spec.classes(), classes.len());
+                    return Err(not_a_file(format!("its network has {found} classes, but its metadata names {named}")));
+                }
+                spec
             }
-        }
+            None => {
+                let spec = spec_for(path, arch, &classes, &file)?;
+                if let Some(input) = input_spec.filter(|input| input != spec.input_spec()) {
+                    let reason = format!("its input_spec is {input:?}, but {arch}'s is {:?}", spec.input_spec());
+                    return Err(not_a_file(reason));
+                }
+                spec
+            }
+        };
         check(path, &spec, &file)?;
         Ok(Self { path: path.to_owned(), spec, classes, file })
     }
@@ -110,8 +124,11 @@ impl ModelFile {
             Some(_) => Some(read(MEAN_IMAGE, &Device::Cpu)?.flatten_all()?.to_vec1()?),
             None => None,
         };
-        let network =
-            Network::with(spec, 0, std::slice::from_ref(device), |_, parameter, device| read(&parameter.name, device))?;
+        // Whatever devices its layers were on.
+        let devices = spec.layers().iter().map(|layer| layer.device).max().map_or(1, |last| last + 1);
+        let network = Network::with(spec, 0, &vec![device.clone(); devices], |_, parameter, device| {
+            read(&parameter.name, device)
+        })?;
         Ok(Model { network, classes, mean_image })
     }
 }
@@ -124,6 +141,16 @@ impl Model {
     pub fn load(path: &Path, arch: Option<&str>, device: &Device) -> Result<Self> {
         ModelFile::open(path, arch)?.load(device)
     }
+}
+
+/// A list of layers in a file's metadata.
+#[derive(Deserialize)]
+struct Layers(#[serde(deserialize_with = "few_layers")] Vec<Layer>);
+
+/// What the metadata says under `key`, as JSON.
+fn metadata<T: DeserializeOwned>(file: &WeightsFile, key: &str) -> std::result::Result<Option<T>, String> {
+    let value = file.metadata(key).map(serde_json::from_str).transpose();
+    value.map_err(|e| format!("metadata {key:?}: {e}"))
 }
 
 /// The variant with as many classes as the file's last layer has biases.

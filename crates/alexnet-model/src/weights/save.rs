@@ -1,4 +1,4 @@
-//! The project's own format: safetensors, with the architecture, the classes and the preprocessing in the metadata.
+//! The project's own format: safetensors, with the architecture, its layers, the classes and the preprocessing in the metadata.
 //!
 //! Tensors have the names and shapes of PyTorch's `state_dict`; the mean image, where there is one, is `input.mean`.
 
@@ -9,6 +9,7 @@ use candle_core::{Device, Tensor};
 
 use super::{MEAN_IMAGE, Model, write_safetensors};
 use crate::error::{Error, Result};
+use crate::specification::Parts;
 
 const FORMAT: &str = "alexnet-model 1";
 
@@ -32,12 +33,17 @@ impl Model {
         let json = |value: serde_json::Result<String>| {
             value.map_err(|e| Error::File { path: path.to_owned(), reason: e.to_string() })
         };
-        let metadata = BTreeMap::from([
+        let parts = Parts::from(spec.clone());
+        let mut metadata = BTreeMap::from([
             ("format".into(), FORMAT.into()),
             ("arch".into(), spec.arch().into()),
             ("classes".into(), json(serde_json::to_string(&self.classes))?),
             ("input_spec".into(), json(serde_json::to_string(spec.input_spec()))?),
+            ("layers".into(), json(serde_json::to_string(&parts.layers))?),
         ]);
+        if !parts.outputs.is_empty() {
+            metadata.insert("outputs".into(), json(serde_json::to_string(&parts.outputs))?);
+        }
         write_safetensors(path, &metadata, &tensors)
     }
 }

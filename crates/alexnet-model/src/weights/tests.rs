@@ -1,5 +1,7 @@
 use super::*;
-use crate::layer::{Layer, LayerKind, Linear};
+use crate::layer::Layer;
+use crate::layers::{Conv2d, Flatten, Input, Linear};
+use crate::tape::{Mode, Tape};
 use crate::variants::build;
 use crate::{InputSpec, Specification};
 use ::safetensors::{SafeTensors, serialize_to_file};
@@ -120,9 +122,9 @@ fn a_failed_write_leaves_the_old_file() {
     let path = folder.path().join("model.safetensors");
     std::fs::write(&path, b"old").unwrap();
     let layers = vec![
-        Layer::new("data", LayerKind::Input { channels: 1, size: [2, 2] }),
-        Layer::new("flat", LayerKind::Flatten),
-        Layer::new("fc", LayerKind::Linear(Linear::new(2, 0.1, 0.0))),
+        Layer::new("data", Input { channels: 1, size: [2, 2] }),
+        Layer::new("flat", Flatten),
+        Layer::new("fc", Linear::new(2, 0.1, 0.0)),
     ];
     let spec = Specification::new("small", InputSpec::TORCHVISION, layers).unwrap();
     let model =
@@ -137,4 +139,121 @@ fn a_failed_write_leaves_the_old_file() {
     assert!(std::fs::read(&path).unwrap().len() > 3);
     let missing = model.save(&folder.path().join("no such folder/model.safetensors")).unwrap_err().to_string();
     assert!(missing.contains("no such folder"), "{missing}");
+}
+
+/// The head of a file, as the first version wrote it: its length, the names, shapes and places of its tensors, and the
+/// metadata. The values are drawn again.
+fn written_first(arch: &str) -> Vec<u8> {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    std::fs::read(golden.join(format!("model-1-{arch}.header"))).unwrap()
+}
+
+/// Files that say their variant, and no layers, stay what they were.
+#[test]
+fn files_of_the_first_version_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    for arch in ["alexnet", "alexnet-torchvision"] {
+        let written = model(arch, 2);
+        let mut bytes = written_first(arch);
+        let parameters = written.network.parameters().iter().flat_map(|parameter| values(&parameter.var));
+        let all = parameters.chain(written.mean_image.iter().flatten().copied());
+        bytes.extend(all.flat_map(f32::to_le_bytes));
+        std::fs::write(&path, &bytes).unwrap();
+        let loaded = Model::load(&path, None, &Device::Cpu).unwrap();
+        assert_eq!((loaded.network.spec().arch(), &loaded.classes), (arch, &written.classes));
+        assert_eq!(
+            (&loaded.mean_image, loaded.network.spec().macs()),
+            (&written.mean_image, written.network.spec().macs())
+        );
+        for (a, b) in written.network.parameters().iter().zip(loaded.network.parameters()) {
+            assert_eq!(a.spec, b.spec);
+            assert_same_bits(&a.spec.name, &values(&b.var), &values(&a.var));
+        }
+        // That the values drawn again are those of the first version; of alexnet they depend on the platform's logarithm.
+        if arch == "alexnet-torchvision" {
+            let digests = ["features.0.weight", "features.3.bias", "classifier.6.weight"].map(|name| {
+                let bits = values(&loaded.network.parameter(name).unwrap().var);
+                bits.iter().fold(0u64, |digest, value| digest.rotate_left(5) ^ u64::from(value.to_bits()))
+            });
+            assert_eq!(digests, [0x54b5_ced8_ce6b_8036, 0x98b0_71d4_01b5_e8ca, 0xf05b_6751_0ef2_6b6]);
+        }
+    }
+}
+
+/// A network that is no variant, on two devices and with two outputs, and what it takes to have it again.
+#[test]
+fn any_network_travels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let layers = vec![
+        Layer::new("data", Input { channels: 3, size: [6, 6] }),
+        Layer::new("conv", Conv2d::new(4, 3, 0.3, 0.1).padding(1)),
+        Layer::new("flat", Flatten).on(1),
+        Layer::new("aside", Linear::new(2, 0.3, 0.0)).on(1),
+        Layer::new("fc", Linear::new(2, 0.3, 0.0)).reads(["flat"]).on(1),
+    ];
+    let input = InputSpec { size: 6, source_size: 7, ..InputSpec::ALEXNET_2012 };
+    let spec = Specification::new("mine", input, layers).unwrap().with_outputs(&[("aside", 0.25)]).unwrap();
+    let network = Network::new(spec, 4, &[Device::Cpu, Device::Cpu]).unwrap();
+    let saved = Model { network, classes: vec!["a".into(), "b".into()], mean_image: Some(uniform("mean", 0, 3 * 49)) };
+    saved.save(&path).unwrap();
+    let loaded = Model::load(&path, None, &Device::Cpu).unwrap();
+    assert_eq!(loaded.network.spec(), saved.network.spec());
+    assert_eq!((&loaded.classes, &loaded.mean_image), (&saved.classes, &saved.mean_image));
+    let x = Tensor::from_vec(uniform("images", 0, 2 * 108), (2, 3, 6, 6), &Device::Cpu).unwrap();
+    let logits = |model: &Model| {
+        let outputs = model.network.forward_outputs(&x, Mode::Test, &mut Tape::new()).unwrap();
+        outputs.iter().flat_map(values).collect::<Vec<_>>()
+    };
+    assert_same_bits("logits", &logits(&loaded), &logits(&saved));
+    let message = Model::load(&path, Some("alexnet"), &Device::Cpu).unwrap_err().to_string();
+    assert!(message.contains("the file holds weights of mine"), "{message}");
+    assert_eq!(ModelFile::arch(&path).unwrap().as_deref(), Some("mine"));
+}
+
+/// Metadata that makes no sense, in a file whose tensors do.
+#[test]
+fn metadata_that_makes_no_sense_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let layers = vec![
+        Layer::new("data", Input { channels: 1, size: [2, 2] }),
+        Layer::new("flat", Flatten),
+        Layer::new("fc", Linear::new(2, 0.1, 0.0)),
+    ];
+    let spec = Specification::new("small", InputSpec::TORCHVISION, layers).unwrap();
+    let network = Network::new(spec, 0, &[Device::Cpu]).unwrap();
+    let model = Model { network, classes: vec!["a".into(), "b".into()], mean_image: None };
+    model.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata: std::collections::BTreeMap<_, _> = metadata.metadata().clone().unwrap().into_iter().collect();
+    let tensors: Vec<(String, Tensor)> =
+        model.network.parameters().iter().map(|p| (p.spec.name.clone(), p.var.as_tensor().clone())).collect();
+    for (key, old, new, said) in [
+        ("layers", "\"out_features\":2", "\"out_features\":3", "its network has 3 classes, but its metadata names 2"),
+        ("classes", "[\"a\",\"b\"]", "[]", ""),
+        ("layers", "\"size\":[2,2]", "\"size\":[2,3]", "fc.weight has shape [2, 4], expected [2, 6]"),
+        ("layers", "\"size\":[2,2]", "\"size\":[1000000,1000000]", "at most 2147483648 values"),
+        ("layers", "flatten", "fly", "metadata \"layers\": unknown variant `fly`"),
+        ("layers", "]", "", "metadata \"layers\""),
+        ("input_spec", "{", "", "metadata \"input_spec\""),
+        ("input_spec", "\"source_size\":256", "\"source_size\":1000000", "input_spec: size is from 1"),
+    ] {
+        let mut changed = metadata.clone();
+        let value = changed.get_mut(key).unwrap();
+        assert!(value.contains(old), "{key}: {value}");
+        *value = value.replacen(old, new, 1);
+        crate::write_safetensors(&path, &changed, &tensors).unwrap();
+        match Model::load(&path, None, &Device::Cpu) {
+            Ok(_) => assert!(said.is_empty(), "{key}: {new} is taken"),
+            Err(error) => assert!(!said.is_empty() && error.to_string().contains(said), "{key}: {error}"),
+        }
+    }
+    let mut changed = metadata.clone();
+    changed.remove("input_spec");
+    crate::write_safetensors(&path, &changed, &tensors).unwrap();
+    let message = Model::load(&path, None, &Device::Cpu).unwrap_err().to_string();
+    assert!(message.contains("its metadata has layers, but no input_spec"), "{message}");
 }

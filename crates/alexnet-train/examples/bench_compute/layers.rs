@@ -5,7 +5,7 @@ use std::time::Duration;
 use alexnet_kernels::conv2d::Conv2dGrads;
 use alexnet_kernels::linear::LinearGrads;
 use alexnet_kernels::{avg_pool2d, conv2d, linear, lrn, lrn_same_map, max_pool2d};
-use alexnet_model::{Conv2d, LayerKind, Shape, build};
+use alexnet_model::{AvgPool2d, Conv2d, LayerKind, Lrn, LrnSameMap, MaxPool2d, Shape, build};
 use candle_core::{DType, Tensor};
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub fn measure_all(
     for (index, layer) in spec.layers().iter().enumerate().skip(1) {
         let input = spec.inputs(index)[0];
         let (x, y) = (random(target, spec.shapes()[input], batch)?, random(target, spec.shapes()[index], batch)?);
-        let first = matches!(spec.layers()[input].kind, LayerKind::Input { .. });
+        let first = matches!(spec.layers()[input].kind, LayerKind::Input(_));
         let Some([forward, grad_x, grad_weight]) = measure(target, &layer.kind, &x, &y, first, time, statistic)? else {
             continue;
         };
@@ -73,12 +73,13 @@ fn measure(
     Ok(Some(match kind {
         LayerKind::Conv2d(conv) => {
             let weight = conv_weight(target, conv, x.dims()[3])?;
+            let params = conv.params();
             let bias = Tensor::zeros(conv.out_channels, DType::F32, &target.device)?;
             // Gradients of parameters are f32 in any case.
             let grad_weight = Tensor::zeros(weight.shape(), DType::F32, &target.device)?;
             let grad_bias = bias.zeros_like()?;
-            let forward = time_of(&mut || conv2d::forward_into(x, &weight, Some(&bias), &conv.params, true, y))?;
-            let back = |grads| time_of(&mut || conv2d::backward_into(x, &weight, &grad_y, &conv.params, grads));
+            let forward = time_of(&mut || conv2d::forward_into(x, &weight, Some(&bias), &params, true, y))?;
+            let back = |grads| time_of(&mut || conv2d::backward_into(x, &weight, &grad_y, &params, grads));
             let of_weight = Conv2dGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
             // The images' own gradient is never wanted.
             let of_x = Conv2dGrads { x: Some(&grad_x), ..Default::default() };
@@ -96,20 +97,20 @@ fn measure(
             let of_weight = LinearGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
             [forward, back(LinearGrads { x: Some(&grad_x), ..Default::default() })?, back(of_weight)?]
         }
-        LayerKind::MaxPool2d(params) => {
+        LayerKind::MaxPool2d(MaxPool2d(params)) => {
             let indices = Tensor::zeros(y.dims(), max_pool2d::index_dtype(params), &target.device)?;
             let forward = time_of(&mut || max_pool2d::forward_into(x, params, y, Some(&indices)))?;
             [forward, time_of(&mut || max_pool2d::backward_into(&grad_y, &indices, params, &grad_x))?, None]
         }
-        LayerKind::AvgPool2d(params) => {
+        LayerKind::AvgPool2d(AvgPool2d(params)) => {
             let forward = time_of(&mut || avg_pool2d::forward_into(x, params, y))?;
             [forward, time_of(&mut || avg_pool2d::backward_into(&grad_y, params, &grad_x))?, None]
         }
-        LayerKind::Lrn(params) => {
+        LayerKind::Lrn(Lrn(params)) => {
             let forward = time_of(&mut || lrn::forward_into(x, params, y))?;
             [forward, time_of(&mut || lrn::backward_into(x, &grad_y, params, &grad_x))?, None]
         }
-        LayerKind::LrnSameMap(params) => {
+        LayerKind::LrnSameMap(LrnSameMap(params)) => {
             let forward = time_of(&mut || lrn_same_map::forward_into(x, params, y))?;
             [forward, time_of(&mut || lrn_same_map::backward_into(x, &grad_y, params, &grad_x))?, None]
         }
@@ -119,6 +120,6 @@ fn measure(
 
 fn conv_weight(target: &Target, conv: &Conv2d, in_channels: usize) -> Result<Tensor> {
     let [kh, kw] = conv.kernel_size;
-    let dims = (conv.out_channels, in_channels / conv.params.groups, kh, kw);
+    let dims = (conv.out_channels, in_channels / conv.groups, kh, kw);
     Ok(Tensor::randn(0f32, 0.05, dims, &target.device)?.to_dtype(target.dtype())?)
 }

@@ -49,11 +49,8 @@ impl Training {
         let logits = network.forward(images, Mode::Train { seed: 0, step: *step }, tape)?;
         let (losses, grad) = (Tensor::zeros(labels.dims1()?, DType::F32, labels.device())?, logits.zeros_like()?);
         softmax_cross_entropy::forward_into(&logits, labels, &losses, Some(&grad))?;
-        network.backward_factored(
-            tape,
-            &grad,
-            |index, gradient| Ok(solver.update(network, index, gradient, rates)?),
-        )?;
+        network
+            .backward_factored(tape, &[&grad], |index, gradient| Ok(solver.update(network, index, gradient, rates)?))?;
         *step += 1;
         Ok([losses, logits])
     }

@@ -118,13 +118,19 @@ impl Trainer {
         };
 
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
-        let logits = network.forward(images, mode, steps.tape)?;
-        let labels = labels.to_device(logits.device())?;
-        let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
-        softmax_cross_entropy::forward_into(&logits, &labels, &losses, Some(&grad))?;
+        let outputs = network.forward_outputs(images, mode, steps.tape)?;
+        let loss = |logits: &Tensor| -> Result<(Tensor, Tensor)> {
+            let labels = labels.to_device(logits.device())?;
+            let (losses, grad) = (Tensor::zeros(n, DType::F32, logits.device())?, logits.zeros_like()?);
+            softmax_cross_entropy::forward_into(logits, &labels, &losses, Some(&grad))?;
+            Ok((losses, grad))
+        };
+        let (losses, grads): (Vec<_>, Vec<_>) =
+            outputs.iter().map(loss).collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let update = |index, gradient: Gradient<'_>| Ok(self.solver.update(network, index, gradient, rates)?);
-        network.backward_factored(steps.tape, &grad, update)?;
-        let (losses, logits) = (steps.download.start(&losses)?, steps.download.start(&logits)?);
+        network.backward_factored(steps.tape, &grads.iter().collect::<Vec<_>>(), update)?;
+        // The loss that is told is the main output's.
+        let (losses, logits) = (steps.download.start(&losses[0])?, steps.download.start(&outputs[0])?);
         self.state.step += 1;
         self.state.learning_rate = learning_rate;
         let (step, batch, labels) = (self.state.step, self.state.batch + 1, batch.labels.clone());

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use alexnet_data::DataLoaderConfig;
 use alexnet_kernels::{allow_nondeterministic, allow_tf32};
-use alexnet_model::{Model, Network, Precision, Tape, build};
+use alexnet_model::{Model, Network, Precision, Tape};
 use candle_core::Device;
 
 use crate::checkpoint::{self, State};
@@ -60,8 +60,8 @@ impl Trainer {
             let rule = "the CPU trains in f32; choose that, or a GPU".into();
             return Err(Error::Config { what: "precision".into(), found: "bf16".into(), rule });
         }
-        // The variant's preprocessing does not depend on the classes, so an unknown name is found before the data is.
-        let input = build(&config.arch, 2)?.input_spec().clone();
+        // It does not depend on the classes, so an unknown name is found before the data is.
+        let input = config.input_spec()?;
         let resumed = run.checkpoint().exists();
         // A run that goes on does so without the file that it started from.
         let start = match &config.weights {
@@ -78,7 +78,7 @@ impl Trainer {
         let data = RunData::open(&config.scheduled_data(), &input, mean_image, workers, &|done, total| {
             on_event(Event::Statistics { done, total });
         })?;
-        let spec = build(&config.arch, data.classes.len())?;
+        let spec = config.specification(data.classes.len())?;
         allow_tf32(config.tf32);
         allow_nondeterministic(config.fast);
         let mut network = Network::new(spec, config.seed, std::slice::from_ref(device))?;
@@ -253,7 +253,10 @@ impl Trainer {
             self.require_finite(&parameter.spec.name, sum)?;
         }
         let path = self.run.checkpoint();
-        checkpoint::save(&path, &self.model, &self.solver, &self.state, &self.config)
+        checkpoint::save(&path, &self.model, &self.solver, &self.state, &self.config)?;
+        // Saving takes longer than many steps of a GPU, and is not training.
+        self.add_time();
+        Ok(())
     }
 
     /// Counts the time since it was last counted.

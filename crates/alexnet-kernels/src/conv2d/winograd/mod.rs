@@ -61,12 +61,17 @@ fn depth(s: &Conv2dShape) -> usize {
 
 /// Whether this way is the faster one. It depends on the shapes alone.
 pub(super) fn suits(s: &Conv2dShape) -> bool {
-    let (side, depth) = (side(s), depth(s));
+    let side = side(s);
     let kernel = s.kh == s.kw && (side == 3 || side == 5) && (s.params.stride == 1 || s.params.groups == 1);
+    if !kernel {
+        return false;
+    }
+    // The stride is below the kernel's side, so the square of it is no larger than the kernel.
+    let depth = depth(s);
     // The gradient of the input is padded by what the kernel reaches beyond this padding.
     let padding = s.params.padding.top.max(s.params.padding.left) < s.kh;
     let channels = depth.is_multiple_of(CHANNELS) && s.group_out().is_multiple_of(CHANNELS);
-    if !kernel || !padding || !channels || depth.min(s.group_out()) < 2 * CHANNELS {
+    if !padding || !channels || depth.min(s.group_out()) < 2 * CHANNELS {
         return false;
     }
     let squares = Grid::new([s.oh, s.ow]).squares();

@@ -42,7 +42,7 @@ fn assert_parts(device: &Device) {
             seen.push(index);
             Ok(())
         };
-        network.backward_factored(&mut tape, &logits.ones_like().unwrap(), take).unwrap();
+        network.backward_factored(&mut tape, &[&logits.ones_like().unwrap()], take).unwrap();
         seen.sort_unstable();
         assert_eq!(seen, part, "{name}");
     }

@@ -19,14 +19,15 @@ fn twin_on(arch: &str, device: &Device) -> Network {
     let spec = build(arch, 10).unwrap();
     let mut layers = spec.layers().to_vec();
     for layer in &mut layers {
-        if let LayerKind::Dropout { probability, .. } = &mut layer.kind {
-            *probability = 0.0;
+        if let LayerKind::Dropout(dropout) = &mut layer.kind {
+            dropout.probability = 0.0;
         }
     }
     let last = spec.parameters()[spec.parameters().len() - 2].name.clone();
     let spec = Specification::new(arch, spec.input_spec().clone(), layers).unwrap();
     Network::with(spec, 0, std::slice::from_ref(device), |_, parameter, device| {
         let values = match parameter.role {
+            Role::Buffer => unreachable!("no variant has one"),
             Role::Bias => vec![0.5; parameter.elements()],
             Role::Weight => {
                 let shrink = if parameter.name == last { f64::from(SCALE) } else { 1.0 };

@@ -1,0 +1,77 @@
+use alexnet_kernels::add;
+use alexnet_kernels::dropout::{self, DropoutParams, DropoutScaling};
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Backward, Forward, Gradients, LayerOps};
+use crate::layer::Shape;
+use crate::tape::Mode;
+
+/// Dropout in training, its expectation in testing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropout {
+    /// The probability that a value is dropped.
+    pub probability: f32,
+    /// When what is kept is scaled.
+    #[serde(with = "Scaling")]
+    pub scaling: DropoutScaling,
+}
+
+/// [`DropoutScaling`] as TOML and JSON have it.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DropoutScaling", rename_all = "snake_case")]
+enum Scaling {
+    AtTest,
+    AtTraining,
+}
+
+impl Dropout {
+    /// The operation's numbers; in testing, only the factor matters.
+    fn params(&self, mode: Mode, layer: usize) -> DropoutParams {
+        let (seed, step) = match mode {
+            Mode::Train { seed, step } => (seed, step),
+            Mode::Test => (0, 0),
+        };
+        DropoutParams { probability: self.probability, scaling: self.scaling, seed, step, layer: layer as u32 }
+    }
+}
+
+impl LayerOps for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
+        if !(0.0..1.0).contains(&self.probability) {
+            return Err(format!("probability must be from 0 to below 1, but is {}", self.probability));
+        }
+        match inputs {
+            [shape] => Ok(*shape),
+            _ => Err("dropout reads one layer".into()),
+        }
+    }
+
+    fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()> {
+        let params = self.params(pass.mode, pass.layer);
+        match pass.mode {
+            Mode::Train { .. } => dropout::apply_into(&pass.inputs[0], &params, y),
+            Mode::Test => add::scale_into(&pass.inputs[0], params.test_factor(), y),
+        }
+    }
+
+    fn backward(&self, pass: &Backward<'_>, grads: &Gradients<'_>) -> Result<()> {
+        let params = self.params(pass.mode, pass.layer);
+        grads.write_x(|grad_x| dropout::apply_into(pass.grad_y, &params, grad_x))
+    }
+
+    fn autograd(&self, pass: &Forward<'_>) -> Result<Tensor> {
+        let (x, params) = (&pass.inputs[0], self.params(pass.mode, pass.layer));
+        match (pass.mode, x.rank()) {
+            (Mode::Test, _) => x * f64::from(params.test_factor()),
+            // The mask follows memory order, which inside a network is channels last.
+            (_, 4) => dropout::dropout(&x.permute((0, 2, 3, 1))?, &params)?.permute((0, 3, 1, 2)),
+            _ => dropout::dropout(x, &params),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+use alexnet_kernels::lrn_same_map::{self, LrnSameMapParams};
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Backward, Forward, Gradients, LayerOps, one_map, sizes};
+use crate::layer::Shape;
+
+/// Response normalisation within each channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LrnSameMap(#[serde(with = "Numbers")] pub LrnSameMapParams);
+
+/// [`LrnSameMapParams`] as TOML and JSON have them.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LrnSameMapParams", deny_unknown_fields)]
+struct Numbers {
+    size: usize,
+    k: f32,
+    alpha: f32,
+    beta: f32,
+}
+
+impl LayerOps for LrnSameMap {
+    fn name(&self) -> &'static str {
+        "lrn_same_map"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
+        sizes([("size", self.0.size)], 1)?;
+        one_map(self.name(), inputs).map(Shape::Map)
+    }
+
+    fn keeps_inputs(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()> {
+        lrn_same_map::forward_into(&pass.inputs[0], &self.0, y)
+    }
+
+    fn backward(&self, pass: &Backward<'_>, grads: &Gradients<'_>) -> Result<()> {
+        grads.write_x(|grad_x| lrn_same_map::backward_into(pass.x(), pass.grad_y, &self.0, grad_x))
+    }
+
+    fn autograd(&self, pass: &Forward<'_>) -> Result<Tensor> {
+        lrn_same_map::lrn_same_map(&pass.inputs[0], &self.0)
+    }
+}
