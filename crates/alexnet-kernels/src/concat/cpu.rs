@@ -8,7 +8,7 @@ pub(super) fn copy(
     (y, y_width, y_first): (&mut [f32], usize, usize),
     width: usize,
 ) {
-    let rows = if x_width == 0 { 0 } else { x.len() / x_width };
+    let rows = x.len().checked_div(x_width).unwrap_or(0);
     let y = Shared::new(y);
     parallel::for_ranges(rows, 256, |rows| {
         for row in rows {

@@ -98,7 +98,8 @@ pub fn conv2d_no_bias(
     vb: VarBuilder<'_>,
 ) -> Result<Conv2d> {
     let groups = params.groups;
-    if groups == 0 || in_channels % groups != 0 || out_channels % groups != 0 || kernel_size == 0 || in_channels == 0 {
+    let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
+    if !divides(in_channels) || !divides(out_channels) || kernel_size == 0 || in_channels == 0 {
         let rule = format!(
             "groups must divide the channels and kernels have a pixel, but there are {groups} groups of {in_channels} input and \
              {out_channels} output channels and kernels of {kernel_size}×{kernel_size}"
