@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::network::Precision;
+use crate::precision::Precision;
 
 /// Everything this crate reports.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,9 @@ mod input_spec;
 mod layer;
 mod layers;
 mod network;
+mod precision;
+mod role;
+mod shape;
 mod specification;
 mod tape;
 pub mod variants;
@@ -14,12 +17,15 @@ mod weights;
 pub use error::{Error, Result};
 pub use init::Init;
 pub use input_spec::{ChannelOrder, InputSpec, Mean, PixelRange, Preparation};
-pub use layer::{Layer, Shape};
+pub use layer::Layer;
 pub use layers::{
     Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnSameMap, MaxPool2d,
 };
-pub use network::{Gradient, Inference, Network, Parameter, Precision};
-pub use specification::{Output, ParameterSpec, Role, Specification};
+pub use network::{Gradient, Inference, Network, Parameter};
+pub use precision::Precision;
+pub use role::Role;
+pub use shape::Shape;
+pub use specification::{Output, ParameterSpec, Specification};
 pub use tape::{Mode, Tape};
 pub use variants::{VARIANTS, Variant, build};
 pub use weights::{Model, ModelFile, write_atomically, write_safetensors};

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::input_spec::InputSpec;
-use crate::layer::{Layer, Shape, elements};
+use crate::layer::Layer;
 use crate::layers::{LayerKind, LayerParameter};
-use crate::weights::MEAN_IMAGE;
+use crate::role::Role;
+use crate::shape::{Shape, elements};
 
 pub(crate) use parts::{Parts, few_layers};
 
@@ -34,6 +35,9 @@ pub struct Specification {
     outputs: Vec<Output>,
     input_spec: InputSpec,
 }
+
+/// The tensor of a file that is the mean image, and no parameter.
+pub(crate) const MEAN_IMAGE: &str = "input.mean";
 
 /// Layers of a network; ResNet-152 has about 500.
 const MAX_LAYERS: usize = 10_000;
@@ -60,24 +64,6 @@ pub struct Output {
     pub layer: usize,
     /// What its loss counts beside that of the main output, which counts 1.
     pub loss_weight: f32,
-}
-
-/// Which of a solver's rules hold for a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// It is trained by the rules for weights: what inputs are multiplied by.
-    Weight,
-    /// It is trained by the rules for biases, which in 2012 learn twice as fast and do not decay: what is added.
-    Bias,
-    /// It is not trained: forward in training writes it, testing reads it. It is saved, loaded and moved with the others.
-    Buffer,
-}
-
-impl Role {
-    /// Whether gradients and a solver change it.
-    pub fn is_trained(self) -> bool {
-        self != Self::Buffer
-    }
 }
 
 /// A parameter without its values.

@@ -4,9 +4,10 @@
 
 use candle_core::{DType, Result};
 
+use super::folding::{Folding, fold, unfold};
 use super::library::Library;
 use super::{Conv2dShape, OP, Padding};
-use crate::cuda::{Address, Argument, Gemm, Matrix, Pass, Queue, Real, VECTOR, arguments, common_real, in_vectors};
+use crate::cuda::{Address, Gemm, Matrix, Pass, Queue, Real, arguments, common_real, in_vectors};
 use crate::layout::{self, MemoryFormat};
 use crate::{add, bias_relu};
 
@@ -229,25 +230,4 @@ impl<'a> Parts<'a> {
         ];
         Folding { arguments, vector }
     }
-}
-
-/// The parameters of `im2col` and `col2im`, of which the last is `vector`.
-pub(super) struct Folding {
-    pub(super) arguments: [Argument; 16],
-    pub(super) vector: bool,
-}
-
-/// Fills `count` values of rows, of which `run` are a row of a window.
-pub(super) fn unfold(queue: &dyn Queue, real: Real, count: usize, run: usize, folding: Folding) -> Result<()> {
-    let Folding { arguments, vector } = folding;
-    let tasks = count / if vector { VECTOR } else { run };
-    if tasks == 0 {
-        return Ok(());
-    }
-    queue.launch(real, "im2col", queue.grid_for(tasks as u32), &arguments)
-}
-
-/// Sums up `count` values of an image.
-pub(super) fn fold(queue: &dyn Queue, real: Real, count: usize, folding: Folding) -> Result<()> {
-    queue.for_vectors(real, "col2im", count as u32, folding.vector, &folding.arguments)
 }

@@ -13,7 +13,7 @@
 
 use candle_core::{DType, Result};
 
-use super::cuda::{Folding, fold, unfold};
+use super::folding::{Folding, fold, unfold};
 use super::{Conv2dShape, OP, Padding};
 use crate::cuda::{self, Address, Convolution, Pass, Queue, Real, Sizes, arguments, in_vectors};
 use crate::layout::{self, MemoryFormat};

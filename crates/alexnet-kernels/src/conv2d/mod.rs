@@ -4,6 +4,7 @@ mod cpu;
 mod cuda;
 mod custom_op;
 mod direct;
+mod folding;
 mod library;
 mod prepared;
 #[doc(hidden)]

@@ -3,7 +3,7 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps};
-use crate::layer::Shape;
+use crate::shape::Shape;
 
 /// The sum of inputs of one shape: the paths of a residual block, or the several convolutions that the 2012 files let one
 /// layer sum up.

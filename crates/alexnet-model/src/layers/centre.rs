@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, LayerParameter};
 use crate::init::Init;
-use crate::layer::Shape;
-use crate::specification::Role;
+use crate::role::Role;
+use crate::shape::Shape;
 use crate::tape::Mode;
 
 /// A kind with buffers, for tests: `x + shift` in training, which moves the running mean by a tenth towards the batch's, and

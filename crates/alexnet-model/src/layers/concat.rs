@@ -3,7 +3,7 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps};
-use crate::layer::Shape;
+use crate::shape::Shape;
 
 /// The inputs one after the other: channels of maps of one size, or features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

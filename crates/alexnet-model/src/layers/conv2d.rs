@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Backward, Forward, Gradients, LayerOps, LayerParameter, one_map, sizes, weight_and_bias};
 use crate::init::Init;
-use crate::layer::{Shape, elements};
+use crate::shape::{Shape, elements};
 
 /// A convolution: its numbers and initial values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps};
-use crate::layer::Shape;
+use crate::shape::Shape;
 use crate::tape::Mode;
 
 /// Dropout in training, its expectation in testing.

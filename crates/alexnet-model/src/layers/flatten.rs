@@ -3,7 +3,7 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, one_map};
-use crate::layer::{Shape, elements};
+use crate::shape::{Shape, elements};
 
 /// A map as a vector, in the order channel, row, column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

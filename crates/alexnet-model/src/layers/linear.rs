@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, LayerParameter, weight_and_bias};
 use crate::init::Init;
-use crate::layer::Shape;
+use crate::shape::Shape;
 
 /// A fully connected layer: its numbers and initial values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

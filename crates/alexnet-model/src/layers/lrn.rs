@@ -3,7 +3,7 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, one_map, sizes};
-use crate::layer::Shape;
+use crate::shape::Shape;
 
 /// Local response normalisation across channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

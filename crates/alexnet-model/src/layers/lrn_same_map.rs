@@ -3,7 +3,7 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, one_map, sizes};
-use crate::layer::Shape;
+use crate::shape::Shape;
 
 /// Response normalisation within each channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@ use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, Windows, one_map, pooled};
-use crate::layer::Shape;
+use crate::shape::Shape;
 
 /// The maximum of each window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -39,8 +39,8 @@ use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
-use crate::layer::{Shape, elements};
-use crate::specification::Role;
+use crate::role::Role;
+use crate::shape::{Shape, elements};
 use crate::tape::Mode;
 
 /// Makes, of the list of kinds, the enum that holds any of them.

@@ -3,11 +3,12 @@
 use alexnet_kernels::{activation, add};
 use candle_core::{DType, Tensor};
 
+use super::Network;
 use super::memory::explained;
-use super::{Network, Precision};
 use crate::error::{Error, Result};
-use crate::layer::Shape;
 use crate::layers::{Backward, Gradients};
+use crate::precision::Precision;
+use crate::shape::Shape;
 use crate::specification::Output;
 use crate::tape::{Mode, Tape};
 

@@ -9,8 +9,8 @@ use super::Network;
 use super::memory::explained;
 use super::plan::Plan;
 use crate::error::Result;
-use crate::layer::Shape;
 use crate::layers::Forward;
+use crate::shape::Shape;
 use crate::tape::{Mode, Tape};
 
 impl Network {

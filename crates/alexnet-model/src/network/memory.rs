@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device};
 
-use super::{Network, Precision};
+use super::Network;
 use crate::error::{Error, Result};
 use crate::specification::ParameterSpec;
 use crate::tape::{Mode, Tape};
@@ -120,15 +120,6 @@ impl Network {
         let candle_core::DeviceLocation::Cuda { gpu_id } = self.device_of(layer).location() else { return None };
         let devices = alexnet_kernels::cuda_devices().ok()?;
         devices.iter().find(|device| device.ordinal == gpu_id).map(|device| device.free_memory)
-    }
-}
-
-impl std::fmt::Display for Precision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        })
     }
 }
 

@@ -14,9 +14,9 @@ use std::sync::atomic::AtomicU32;
 
 use alexnet_kernels::{add, takes_bf16};
 use candle_core::{DType, Device, Tensor, Var};
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 use crate::specification::{ParameterSpec, Specification};
 
 pub use backward::Gradient;
@@ -32,32 +32,6 @@ pub struct Parameter {
     /// In mixed precision, the copy that the network computes with. Whoever updates the values updates it too
     /// ([`alexnet_kernels::sgd::update_with_copy`], [`Network::refresh_copies`]).
     pub copy: Option<Tensor>,
-}
-
-/// What a network computes with. Parameters and their gradients are `f32` in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Everything in `f32`.
-    #[default]
-    F32,
-    /// On GPUs, activations, their gradients and a copy of the weights in bfloat16; sums, biases and the loss in `f32`.
-    /// cuDNN rounds the gradients of convolutions' weights to bfloat16 before they are kept in `f32`.
-    ///
-    /// On the CPU, a copy of the fully connected layers' weights in bfloat16, which are most of what a single image has to
-    /// wait for, and everything else in `f32`: for inference, not for training. The copy comes on top of the weights. With
-    /// more than eight images, processors that multiply bfloat16 round these layers' inputs, too.
-    Bf16,
-}
-
-impl Precision {
-    /// The type of activations on `device`.
-    pub fn activations(self, device: &Device) -> DType {
-        match self {
-            Self::Bf16 if takes_bf16(device) => DType::BF16,
-            _ => DType::F32,
-        }
-    }
 }
 
 /// A network that computes.

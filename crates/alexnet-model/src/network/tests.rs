@@ -14,7 +14,7 @@ use crate::layer::Layer;
 use crate::layers::{
     Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnSameMap, MaxPool2d,
 };
-use crate::specification::Role;
+use crate::role::Role;
 use crate::tape::{Mode, Tape};
 use crate::variants::build;
 

@@ -8,12 +8,10 @@ mod tests;
 mod write;
 
 use crate::network::Network;
+use crate::specification::MEAN_IMAGE;
 
 pub use load::ModelFile;
 pub use write::{write_atomically, write_safetensors};
-
-/// The tensor that is the mean image.
-pub(crate) const MEAN_IMAGE: &str = "input.mean";
 
 /// A network with what it takes to use it: the names of its classes and, where its preprocessing has one, the mean image
 /// of the set it was trained on.
