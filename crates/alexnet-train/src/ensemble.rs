@@ -105,6 +105,9 @@ mod tests {
     /// mean over them gives, image by image.
     #[test]
     fn the_mean_of_two_networks_counts() {
+        if alexnet_testing::cpu_only() {
+            return;
+        }
         let folder = tempfile::tempdir().unwrap();
         let config = ShapesConfig { train: 10, val: 10, ..Default::default() };
         shapes::prepare(folder.path(), &config, 2, &|_, _| {}).unwrap();

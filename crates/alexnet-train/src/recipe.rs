@@ -149,6 +149,9 @@ mod tests {
 
     #[test]
     fn the_hand_of_2012_is_that_of_its_notes() {
+        if alexnet_testing::cpu_only() {
+            return;
+        }
         use crate::schedule::{Plateau, Progress};
         use crate::solver::{Rates, Solver};
         use alexnet_model::Network;

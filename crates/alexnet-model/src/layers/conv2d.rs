@@ -117,7 +117,7 @@ impl LayerOps for Conv2d {
         sizes(at_least_one, 1)?;
         sizes([("kernel_size", kh), ("kernel_size", kw)], 1)?;
         sizes([("padding", top), ("padding", bottom), ("padding", left), ("padding", right)], 0)?;
-        if c % groups != 0 || self.out_channels % groups != 0 {
+        if !c.is_multiple_of(groups) || !self.out_channels.is_multiple_of(groups) {
             return Err(format!("{groups} groups do not divide {c} and {} channels", self.out_channels));
         }
         let [oh, ow] = self.params().output_size([h, w], self.kernel_size).map_err(|e| e.to_string())?;

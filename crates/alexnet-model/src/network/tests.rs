@@ -254,6 +254,9 @@ fn a_used_tape_gives_the_same_results_as_a_new_one() {
 /// What is worked out is what the tape makes, for every variant and way of running.
 #[test]
 fn memory_is_what_was_worked_out() {
+    if alexnet_testing::cpu_only() {
+        return;
+    }
     let all = crate::VARIANTS.iter().map(|variant| build(variant.name, 10).unwrap());
     for spec in all.chain([branched(0.4, DropoutScaling::AtTest)]) {
         let [c, h, w] = spec.input_size();

@@ -86,6 +86,9 @@ fn an_image_that_ends_a_run_comes_after_the_steps_before_it() {
 /// ends, a layer is frozen, and only then.
 #[test]
 fn an_epoch_may_have_rules_of_its_own() {
+    if alexnet_testing::cpu_only() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     shapes_in(folder.path());
     let recipe = TrainConfig::recipe("alexnet-paper", folder.path().join("shapes"));
