@@ -1,5 +1,4 @@
-// Contrast normalization within each channel of channels-last images, over squares of pixels. Square and square_at are
-// those of lrn_same_map.cu.
+// Contrast normalization within each channel of channels-last images, over squares of pixels.
 
 // The place of value `i`, the square around it, and the plane of values that the square is in.
 struct Place {

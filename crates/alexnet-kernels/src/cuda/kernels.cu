@@ -2,6 +2,7 @@
 #include "kernel.cuh"
 #include "../lrn/inverse_power.cuh"
 #include "../pool2d.cuh"
+#include "../square.cuh"
 
 #include "../activation/activation.cu"
 #include "../add/add.cu"
@@ -9,6 +10,7 @@
 #include "../batch_norm2d/batch_norm2d.cu"
 #include "../bias_relu/bias_relu.cu"
 #include "../concat/concat.cu"
+#include "../contrast_norm/contrast_norm.cu"
 #include "../conv2d/im2col.cu"
 #include "../dropout/dropout.cu"
 #include "../global_avg_pool2d/global_avg_pool2d.cu"
@@ -16,7 +18,6 @@
 #include "../locally_connected2d/locally_connected2d.cu"
 #include "../lrn/lrn.cu"
 #include "../lrn_same_map/lrn_same_map.cu"
-#include "../contrast_norm/contrast_norm.cu"
 #include "../max_pool2d/max_pool2d.cu"
 #include "../pixels/pixels.cu"
 #include "../sgd/sgd.cu"

@@ -1,30 +1,28 @@
 // Response normalisation within each channel of channels-last images, over squares of pixels. A thread has N channels of a
 // pixel; with `vector`, channels are whole vectors.
 
-// Where a thread's channels are: the first of them in the image's first pixel, and the square around its pixel, clipped
-// to the image.
-struct Square {
+// Where a thread's channels are: the first of them in the image's first pixel, and the square around its pixel.
+struct Neighbors {
     u32 plane;
-    int top, bottom, left, right;
+    Square square;
 };
 
 template <int N>
-__device__ inline Square square_of(u32 i, int h, int w, int c, int before, int after) {
+__device__ inline Neighbors neighbors_of(u32 i, int h, int w, int c, int before, int after) {
     const u32 vectors = c / N, pixel = i / vectors, channel = i % vectors * N, line = pixel / w;
-    const int row = line % h, column = pixel % w;
-    return {line / h * (h * w * c) + channel, max(row - before, 0), min(row + after + 1, h), max(column - before, 0),
-            min(column + after + 1, w)};
+    return {line / h * (h * w * c) + channel, square_at(line % h, pixel % w, h, w, before, after)};
 }
 
 template <int N>
 __device__ inline void square_denominators(
-    const real* x, const Square& s, int w, int c, float k, float alpha, float (&d)[N]) {
+    const real* x, const Neighbors& n, int w, int c, float k, float alpha, float (&d)[N]) {
+    const Square s = n.square;
     float sum[N] = {};
     for (int row = s.top; row < s.bottom; row++) {
 #pragma unroll 5
         for (int column = s.left; column < s.right; column++) {
             float v[N];
-            load(x + s.plane + (row * w + column) * c, v);
+            load(x + n.plane + (row * w + column) * c, v);
 #pragma unroll
             for (int j = 0; j < N; j++) sum[j] += v[j] * v[j];
         }
@@ -38,7 +36,7 @@ __device__ void same_map_forward(
     const real* x, real* y, u32 count, int h, int w, int c, int size, float k, float alpha, float beta) {
     FOR_EACH(i, count / N) {
         float d[N], v[N];
-        square_denominators(x, square_of<N>(i, h, w, c, size / 2, size - 1 - size / 2), w, c, k, alpha, d);
+        square_denominators(x, neighbors_of<N>(i, h, w, c, size / 2, size - 1 - size / 2), w, c, k, alpha, d);
         load(x + i * N, v);
 #pragma unroll
         for (int j = 0; j < N; j++) v[j] *= inverse_power(d[j], beta);
@@ -59,7 +57,7 @@ __device__ void same_map_terms(
     float alpha, float beta) {
     FOR_EACH(i, count / N) {
         float d[N], v[N], scaled[N];
-        square_denominators(x, square_of<N>(i, h, w, c, size / 2, size - 1 - size / 2), w, c, k, alpha, d);
+        square_denominators(x, neighbors_of<N>(i, h, w, c, size / 2, size - 1 - size / 2), w, c, k, alpha, d);
         load(x + i * N, v);
         load(grad_y + i * N, scaled);
 #pragma unroll
@@ -85,13 +83,14 @@ template <int N>
 __device__ void same_map_backward(
     const real* x, const float* terms, real* grad_x, u32 count, int h, int w, int c, int size, float alpha, float beta) {
     FOR_EACH(i, count / N) {
-        const Square s = square_of<N>(i, h, w, c, size - 1 - size / 2, size / 2);
+        const Neighbors n = neighbors_of<N>(i, h, w, c, size - 1 - size / 2, size / 2);
+        const Square s = n.square;
         float sum[N] = {}, v[N], grad[N];
         for (int row = s.top; row < s.bottom; row++) {
 #pragma unroll 5
             for (int column = s.left; column < s.right; column++) {
                 float term[N];
-                load(terms + s.plane + (row * w + column) * c, term);
+                load(terms + n.plane + (row * w + column) * c, term);
 #pragma unroll
                 for (int j = 0; j < N; j++) sum[j] += term[j];
             }
