@@ -108,7 +108,7 @@ mod tests {
         // What goes by the names of layers goes by those of the list.
         let tuned = config.fine_tuning("weights".into()).unwrap().freeze(1).unwrap();
         let of: Vec<&str> = tuned.solver.exceptions.iter().map(|exception| exception.of.as_str()).collect();
-        assert_eq!(of, ["fc2", "fc1"]);
+        assert_eq!((of, tuned.solver.freeze), (vec!["fc2"], 1));
     }
 
     #[test]
