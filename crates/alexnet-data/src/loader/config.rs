@@ -14,7 +14,7 @@ pub enum Pixels {
     Bytes,
 }
 
-/// What a [`DataLoader`] delivers, and how.
+/// What a [`DataLoader`](crate::DataLoader) delivers, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataLoaderConfig {
     /// Samples per batch; the last one of an epoch may have fewer.

@@ -25,7 +25,7 @@ pub enum Gradient<'a> {
     /// Its values.
     Values(&'a Tensor),
     /// What it is the product of, `grad_yᵀ·x`: the weight of a fully connected layer, which
-    /// [`linear::update_weight`] updates without writing the gradient to memory.
+    /// [`alexnet_kernels::linear::update_weight`] updates without writing the gradient to memory.
     Product {
         /// The layer's input, `[n, in_features]`.
         x: &'a Tensor,
