@@ -66,6 +66,13 @@ curandStatus_t curandCreateGenerator(curandGenerator_t* generator, curandRngType
 curandStatus_t curandDestroyGenerator(curandGenerator_t) { return CURAND_STATUS_SUCCESS; }
 curandStatus_t curandSetPseudoRandomGeneratorSeed(curandGenerator_t, unsigned long long) { return CURAND_STATUS_SUCCESS; }
 curandStatus_t curandSetStream(curandGenerator_t, cudaStream_t) { return CURAND_STATUS_SUCCESS; }
+// Candle's random tensors, for which a program links but which nothing draws on a GPU here: whoever does gets an error.
+curandStatus_t curandGenerateNormal(curandGenerator_t, float*, size_t, float, float) { return CURAND_STATUS_INTERNAL_ERROR; }
+curandStatus_t curandGenerateNormalDouble(curandGenerator_t, double*, size_t, double, double) {
+    return CURAND_STATUS_INTERNAL_ERROR;
+}
+curandStatus_t curandGenerateUniform(curandGenerator_t, float*, size_t) { return CURAND_STATUS_INTERNAL_ERROR; }
+curandStatus_t curandGenerateUniformDouble(curandGenerator_t, double*, size_t) { return CURAND_STATUS_INTERNAL_ERROR; }
 
 struct cudnnContext {
     CUstream stream;
