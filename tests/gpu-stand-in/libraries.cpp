@@ -34,7 +34,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(
     const double scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
     enqueue(handle->stream, [=] {
         const bool half = at == CUDA_R_16BF, half_c = ct == CUDA_R_16BF;
-        // By rows of k, so that the innermost loop runs over neighbours.
+        // By rows of k, so that the innermost loop runs over neighbors.
         std::vector<double> left(size_t(m) * k), right(size_t(n) * k);
         for (int step = 0; step < batch; step++) {
             for (int i = 0; i < m; i++)

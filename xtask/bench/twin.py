@@ -51,7 +51,7 @@ def main():
         # Faster than autocast, which converts the weights in every pass.
         network, images = network.bfloat16(), images.bfloat16()
         if args.device == "cpu":
-            # Which has no bf16 for what response normalisation is made of.
+            # Which has no bf16 for what response normalization is made of.
             lrn = networks.lrn
             networks.lrn = lambda x, *sizes: lrn(x.float(), *sizes).to(x.dtype)
     call = torch.compile(network) if args.compile else network

@@ -44,7 +44,7 @@ def conv2d(golden, case):
     put(golden, "conv2d", case, y, inputs)
 
 
-def quantised(name, case):
+def quantized(name, case):
     """Few different values, so that windows hold equal maxima."""
     x = torch.from_numpy(uniform(name, 0, case["x"]))
     if "levels" in case:
@@ -53,7 +53,7 @@ def quantised(name, case):
 
 
 def max_pool2d(golden, case):
-    x = quantised(case["name"], case)
+    x = quantized(case["name"], case)
     y = F.max_pool2d(x, case["kernel"], case["stride"], case["padding"], ceil_mode=case["ceil"])
     put(golden, "max_pool2d", case, y, {"x": x})
 
@@ -70,10 +70,10 @@ def lrn(golden, case):
     put(golden, "lrn", case, torch.cat(parts, 1), {"x": x})
 
 
-def lrn_same_map(golden, case):
+def lrn_within_channel(golden, case):
     x, size = leaf(case["name"], 0, case["x"], case["scale"]), case["size"]
     mean = F.avg_pool2d(x * x, size, 1, size // 2, count_include_pad=True)
-    put(golden, "lrn_same_map", case, x / (case["k"] + case["alpha"] * mean) ** case["beta"], {"x": x})
+    put(golden, "lrn_within_channel", case, x / (case["k"] + case["alpha"] * mean) ** case["beta"], {"x": x})
 
 
 def linear(golden, case):
@@ -105,7 +105,7 @@ def softmax_cross_entropy(golden, case):
     losses = F.cross_entropy(logits, labels, reduction="none")
     golden.put(f"softmax_cross_entropy/{name}/losses", losses)
     golden.put(f"softmax_cross_entropy/{name}/grad_logits", torch.autograd.grad(losses.mean(), logits)[0])
-    # Labels mixed with their neighbours', and smoothed.
+    # Labels mixed with their neighbors', and smoothed.
     target = F.one_hot(labels, case["classes"]).to(logits.dtype)
     mixed = F.cross_entropy(logits, 0.3 * target + 0.7 * target.roll(1, 0), reduction="none", label_smoothing=0.1)
     golden.put(f"softmax_cross_entropy/{name}/mixed_losses", mixed)

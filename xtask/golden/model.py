@@ -18,7 +18,7 @@ FILE = pathlib.Path(__file__).parents[2] / "crates/alexnet-model/golden/networks
 CLASSES = 10
 
 
-# Images of the scale of pixels minus their mean, so that the normalisations are felt; the last layer's weights are small
+# Images of the scale of pixels minus their mean, so that the normalizations are felt; the last layer's weights are small
 # enough for logits of the order 1.
 SCALE = 64
 

@@ -6,12 +6,12 @@ from torch import nn
 
 
 def lrn(x, size, alpha, beta, k, groups):
-    """Response normalisation across channels, alpha divided by size, within each group."""
+    """Response normalization across channels, alpha divided by size, within each group."""
     return torch.cat([F.local_response_norm(part, size, alpha, beta, k) for part in x.chunk(groups, 1)], 1)
 
 
-def lrn_same_map(x, size, scale, power):
-    """Response normalisation within each map, scale divided by size squared, zeros beyond the image."""
+def lrn_within_channel(x, size, scale, power):
+    """Response normalization within each map, scale divided by size squared, zeros beyond the image."""
     mean = F.avg_pool2d(x * x, size, 1, size // 2, count_include_pad=True)
     return x / (1 + scale * mean) ** power
 
@@ -46,17 +46,17 @@ class Towers(nn.Module):
 
 
 class AlexNet(Towers):
-    """Config #145 of 2012: the first normalisation before the ReLU, a second one within maps in stage 2."""
+    """Config #145 of 2012: the first normalization before the ReLU, a second one within maps in stage 2."""
 
     def forward(self, x):
         x = self.conv1(F.pad(x, (0, 3, 0, 3)))
         x = F.relu(pool(lrn(x, 5, 1e-4, 0.75, 2, 2)))
         x = lrn(F.relu(self.conv2(x)), 5, 1e-4, 0.75, 2, 2)
-        return self.top(pool(lrn_same_map(x, 5, 1e-3, 0.75)))
+        return self.top(pool(lrn_within_channel(x, 5, 1e-3, 0.75)))
 
 
 class AlexNetPaper(Towers):
-    """The paper's text: ReLU, normalisation with alpha not divided, pooling."""
+    """The paper's text: ReLU, normalization with alpha not divided, pooling."""
 
     def forward(self, x):
         x = F.relu(self.conv1(F.pad(x, (0, 3, 0, 3))))
@@ -77,7 +77,7 @@ class AlexNetSixConv(AlexNet):
 
 
 class AlexNetCaffe(Towers):
-    """bvlc_alexnet: 227x227, normalisation over all channels with k = 1."""
+    """bvlc_alexnet: 227x227, normalization over all channels with k = 1."""
 
     def forward(self, x):
         x = pool(lrn(F.relu(self.conv1(x)), 5, 1e-4, 0.75, 1, 1))
@@ -86,7 +86,7 @@ class AlexNetCaffe(Towers):
 
 
 class CaffeNet(Towers):
-    """bvlc_reference_caffenet: pooling before normalisation."""
+    """bvlc_reference_caffenet: pooling before normalization."""
 
     def forward(self, x):
         x = lrn(pool(F.relu(self.conv1(x))), 5, 1e-4, 0.75, 1, 1)

@@ -176,7 +176,7 @@ impl TrainArgs {
             config = ScheduleKind::Cosine.apply(config)?;
         }
         if self.schedule == Some(ScheduleKind::Alexnet2012) {
-            config.epochs = config.clone().hand_of_2012()?.epochs;
+            config.epochs = config.clone().manual_2012()?.epochs;
         }
         Ok(config)
     }
@@ -283,7 +283,7 @@ mod tests {
 
     /// The hand of 2012 has epochs of its own in a new run, and may be said again where a run goes on.
     #[test]
-    fn the_hand_of_2012_may_be_said_again() {
+    fn the_2012_schedule_may_be_repeated() {
         for (line, epochs) in [("", 91), (" --epochs 30", 30), (" --freeze 5", 91), (" --arch alexnet-torchvision", 91)]
         {
             let line = format!("alexnet train --data photos --schedule alexnet-2012{line}");
@@ -308,7 +308,7 @@ mod tests {
                 config.validate().unwrap();
                 assert_eq!(config.epochs, epochs);
                 // No other schedule keeps what the hand of 2012 did.
-                let again = args.apply(recipe.hand_of_2012().unwrap()).unwrap();
+                let again = args.apply(recipe.manual_2012().unwrap()).unwrap();
                 assert_eq!((&again.solver, &again.with_schedule), (&config.solver, &config.with_schedule));
             }
         }

@@ -31,7 +31,7 @@ const WHOLE: RandomResizedCrop = RandomResizedCrop { scale: [1.0, 1.0], ratio: [
 
 #[test]
 fn colors_change_as_in_pillow() {
-    let golden = fs::read(fixture("colour_jitter.golden")).unwrap();
+    let golden = fs::read(fixture("color_jitter.golden")).unwrap();
     let mut pictures = golden.chunks_exact(3 * 1024);
     let original = pictures.next().unwrap();
     let factors = [0.0, 0.6, 1.4];

@@ -31,7 +31,7 @@ fn jpegs_are_what_libjpeg_makes_of_them() {
     let exact = cfg!(feature = "turbojpeg");
     // The inverse transform and the conversion of colors round differently. Where the colors are stored at half the
     // size (Pillow's default), they are also enlarged differently, which shows at the hard edges of this image.
-    for name in ["full_chroma.jpg", "grey.jpg", "rgb_stored.jpg", "cmyk.jpg", "ycck.jpg"] {
+    for name in ["full_chroma.jpg", "gray.jpg", "rgb_stored.jpg", "cmyk.jpg", "ycck.jpg"] {
         let (max, mean) = difference(name);
         assert!(max <= 2 && mean <= 0.03, "{name}: {max} {mean}");
         assert!(max == 0 || !exact || name.contains('k'), "{name}: {max} {mean}");
@@ -46,13 +46,13 @@ fn jpegs_are_what_libjpeg_makes_of_them() {
 fn png_and_webp_are_exact() {
     let files = [
         "rgb.png",
-        "grey.png",
-        "grey_alpha.png",
+        "gray.png",
+        "gray_alpha.png",
         "alpha.png",
         "palette.png",
         "bilevel.png",
         "rgb16.png",
-        "grey16.png",
+        "gray16.png",
         "lossless.webp",
         "alpha.webp",
     ];
@@ -72,7 +72,7 @@ fn a_panic_of_the_decoder_is_an_error() {
 
 #[test]
 fn truncated_files_are_errors() {
-    for name in ["baseline.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg", "restart.jpg", "rgb.png", "lossy.webp"] {
+    for name in ["baseline.jpg", "progressive.jpg", "gray.jpg", "cmyk.jpg", "restart.jpg", "rgb.png", "lossy.webp"] {
         let bytes = fixture(name);
         // Everything from the magic number to the last byte but a few; JPEG's last two are the end marker.
         for length in (12..bytes.len() - 1).step_by(7).chain([bytes.len() - 2, bytes.len() - 1]) {
@@ -150,7 +150,7 @@ fn huge_headers_fail_at_once() {
     let small = DecodeLimits { max_side: 39, max_pixels: 10_000 };
     assert!(matches!(decode(&fixture("lossless.webp"), &small), Err(Error::TooLarge { width: 40, height: 28, .. })));
     let few = DecodeLimits { max_side: 100, max_pixels: 40 * 28 - 1 };
-    assert!(matches!(decode(&fixture("grey.jpg"), &few), Err(Error::TooLarge { .. })));
+    assert!(matches!(decode(&fixture("gray.jpg"), &few), Err(Error::TooLarge { .. })));
     // Clearing the 12 GB of either image would take seconds.
     assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
 }

@@ -17,7 +17,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// The image of each row, by the file that `make.py` took it from; row 7 has none.
-const FILES: [&str; 4] = ["baseline.jpg", "restart.jpg", "grey.jpg", "progressive.jpg"];
+const FILES: [&str; 4] = ["baseline.jpg", "restart.jpg", "gray.jpg", "progressive.jpg"];
 
 /// Something of some rows.
 type Rows<T> = Vec<(u32, T)>;

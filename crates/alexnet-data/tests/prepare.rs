@@ -175,7 +175,7 @@ fn odd_images_are_converted_or_listed() {
     let bench = Bench::new();
     let fixture = |name: &str| fs::read(Path::new("tests/fixtures").join(name)).unwrap();
     let (gray, cmyk, png, jpeg) =
-        (fixture("grey.jpg"), fixture("cmyk.jpg"), fixture("palette.png"), fixture("baseline.jpg"));
+        (fixture("gray.jpg"), fixture("cmyk.jpg"), fixture("palette.png"), fixture("baseline.jpg"));
     let (text, thin) = (b"not an image".as_slice(), pictures_strip());
     let rest: Vec<_> = (8..=20).map(|number| format!("ILSVRC2012_val_{number:08}.JPEG")).collect();
     let mut val = vec![

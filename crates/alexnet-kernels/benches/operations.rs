@@ -12,10 +12,10 @@ use alexnet_kernels::conv2d::{Conv2dGrads, Conv2dParams, Padding};
 use alexnet_kernels::dropout::{DropoutParams, DropoutScaling};
 use alexnet_kernels::linear::LinearGrads;
 use alexnet_kernels::lrn::LrnParams;
-use alexnet_kernels::lrn_same_map::LrnSameMapParams;
+use alexnet_kernels::lrn_within_channel::LrnWithinChannelParams;
 use alexnet_kernels::sgd::{SgdParams, SgdRule};
 use alexnet_kernels::{
-    Pool2dParams, activation, avg_pool2d, bias_relu, conv2d, dropout, linear, lrn, lrn_same_map, max_pool2d, sgd,
+    Pool2dParams, activation, avg_pool2d, bias_relu, conv2d, dropout, linear, lrn, lrn_within_channel, max_pool2d, sgd,
     softmax_cross_entropy,
 };
 use candle_core::{DType, Device, Result, Tensor};
@@ -114,11 +114,13 @@ fn maps(c: &mut Criterion) {
     measure(c, "lrn/rnorm1 forward", bytes(&[&x, &z]), || lrn::forward_into(&x, &params, &z));
     measure(c, "lrn/rnorm1 backward", bytes(&[&x, &z, &grad_x]), || lrn::backward_into(&x, &z, &params, &grad_x));
 
-    let params = LrnSameMapParams::averaged(5, 1e-3, 0.75);
+    let params = LrnWithinChannelParams::averaged(5, 1e-3, 0.75);
     let (x, y, grad_x) = (random(&[BATCH, 27, 27, 256]), random(&[BATCH, 27, 27, 256]), random(&[BATCH, 27, 27, 256]));
-    measure(c, "lrn_same_map/rnorm2 forward", bytes(&[&x, &y]), || lrn_same_map::forward_into(&x, &params, &y));
-    measure(c, "lrn_same_map/rnorm2 backward", bytes(&[&x, &y, &grad_x]), || {
-        lrn_same_map::backward_into(&x, &y, &params, &grad_x)
+    measure(c, "lrn_within_channel/rnorm2 forward", bytes(&[&x, &y]), || {
+        lrn_within_channel::forward_into(&x, &params, &y)
+    });
+    measure(c, "lrn_within_channel/rnorm2 backward", bytes(&[&x, &y, &grad_x]), || {
+        lrn_within_channel::backward_into(&x, &y, &params, &grad_x)
     });
 }
 

@@ -11,12 +11,12 @@ use crate::conv2d::{self, Conv2dGrads, Conv2dParams, Conv2dShape, Padding};
 use crate::dropout::{DropoutParams, DropoutScaling};
 use crate::linear::LinearGrads;
 use crate::lrn::LrnParams;
-use crate::lrn_same_map::LrnSameMapParams;
+use crate::lrn_within_channel::LrnWithinChannelParams;
 use crate::pixels::PixelsParams;
 use crate::sgd::{SgdParams, SgdRule};
 use crate::{
     Pool2dParams, activation, add, avg_pool2d, bias_relu, channels_first_into, channels_last, channels_last_into,
-    concat, dropout, linear, lrn, lrn_same_map, max_pool2d, pixels, sgd, softmax_cross_entropy,
+    concat, dropout, linear, lrn, lrn_within_channel, max_pool2d, pixels, sgd, softmax_cross_entropy,
 };
 
 /// Calls of each operation.
@@ -203,8 +203,8 @@ fn wrong_indices_of_max_pooling_are_refused() {
 }
 
 #[test]
-fn normalisations_agree_with_their_references_or_refuse() {
-    never_panics("normalisation", |random| {
+fn normalizations_agree_with_their_references_or_refuse() {
+    never_panics("normalization", |random| {
         let dims @ [n, c, h, w] = [random.below(3), random.below(9), random.below(5), random.below(5)];
         let (size, groups) = (random.number(8), [1, 1, 2, random.number(4)][random.below(4)]);
         let (k, alpha) = (random.float(), [0.1, random.float()][random.below(2)]);
@@ -215,12 +215,12 @@ fn normalisations_agree_with_their_references_or_refuse() {
         let (last, grad, grad_x) = (last?, grad?, zeros(&[n, h, w, c]));
         let tame = k.is_normal() && k <= 1.0 && alpha <= 1.0 && beta.abs() <= 1.0;
 
-        let within = LrnSameMapParams { size, k, alpha, beta };
-        let y = lrn_same_map::lrn_same_map(&x, &within)?;
-        lrn_same_map::backward_into(&last, &grad, &within, &grad_x)?;
+        let within = LrnWithinChannelParams { size, k, alpha, beta };
+        let y = lrn_within_channel::lrn_within_channel(&x, &within)?;
+        lrn_within_channel::backward_into(&last, &grad, &within, &grad_x)?;
         if tame && n * c * h * w > 0 {
-            assert_close("y", &values(&y), &lrn_same_map::reference::forward(&xs, h, w, &within), 1e-5);
-            let expected = lrn_same_map::reference::backward(&xs, &grad_y, h, w, &within);
+            assert_close("y", &values(&y), &lrn_within_channel::reference::forward(&xs, h, w, &within), 1e-5);
+            let expected = lrn_within_channel::reference::backward(&xs, &grad_y, h, w, &within);
             assert_close("grad_x", &nchw(&values(&grad_x), dims), &expected, 1e-5);
         }
         let across = LrnParams { size, k, alpha, beta, groups };
@@ -275,7 +275,7 @@ fn elementwise_operations_never_panic() {
         let (x, y) = (random.tensor(&dims), zeros(&dims));
         let params = DropoutParams {
             probability: [0.5, random.float()][random.below(2)],
-            scaling: DropoutScaling::AtTraining,
+            scaling: DropoutScaling::Inverted,
             seed: u64::MAX,
             step: u32::MAX,
             layer: u32::MAX,

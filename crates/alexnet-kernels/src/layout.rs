@@ -1,7 +1,7 @@
 //! Channels first and channels last.
 //!
 //! Every image operation of this crate computes on channels-last memory, `[n, h, w, c]`: a vector register then holds
-//! neighbouring channels of one pixel, whatever the width of the image, and a convolution needs no unfolding. Candle's
+//! neighboring channels of one pixel, whatever the width of the image, and a convolution needs no unfolding. Candle's
 //! convention is channels first, `[n, c, h, w]`. The two meet as in PyTorch: a tensor keeps its logical shape
 //! `[n, c, h, w]`, and its strides say how it lies in memory. Operations give back the format they were given.
 

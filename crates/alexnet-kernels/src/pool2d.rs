@@ -9,7 +9,7 @@ use crate::error::{self, Error};
 pub struct Pool2dParams {
     /// Height and width of a window (`sizeX` in the 2012 files); at least 1.
     pub kernel_size: usize,
-    /// Pixels between neighbouring windows; at least 1. The 2012 network pools 3×3 at stride 2: windows overlap.
+    /// Pixels between neighboring windows; at least 1. The 2012 network pools 3×3 at stride 2: windows overlap.
     pub stride: usize,
     /// How far the first window reaches beyond the image, at most half the kernel. No value is read there.
     pub padding: usize,

@@ -20,7 +20,7 @@ pub(crate) struct Scratch {
     len: usize,
 }
 
-/// A buffer of `len` values left over from whoever had it before: initialised, but with what is not said.
+/// A buffer of `len` values left over from whoever had it before: initialized, but with what is not said.
 pub(crate) fn take(len: usize) -> Scratch {
     let count = len.div_ceil(16);
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);

@@ -69,7 +69,8 @@ pub enum Mean {
     Channels([f32; 3]),
     /// The training set's mean image, `[3, source_size, source_size]` in the order red, green, blue, its middle
     /// subtracted from every view wherever the view was cut (the 2012 code).
-    CentreOfImage,
+    #[serde(alias = "centre_of_image")]
+    CenterOfImage,
     /// The training set's mean image, each pixel from the same place (the paper's text, Caffe).
     Image,
 }
@@ -77,7 +78,7 @@ pub enum Mean {
 impl Mean {
     /// Whether a mean image belongs to it.
     pub fn needs_image(self) -> bool {
-        matches!(self, Self::CentreOfImage | Self::Image)
+        matches!(self, Self::CenterOfImage | Self::Image)
     }
 }
 
@@ -106,7 +107,7 @@ impl InputSpec {
         preparation: Preparation::Alexnet2012,
         channel_order: ChannelOrder::Rgb,
         pixel_range: PixelRange::Byte,
-        mean: Mean::CentreOfImage,
+        mean: Mean::CenterOfImage,
         std: [1.0; 3],
     };
 

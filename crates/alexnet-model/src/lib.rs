@@ -19,7 +19,7 @@ pub use init::Init;
 pub use input_spec::{ChannelOrder, InputSpec, Mean, PixelRange, Preparation};
 pub use layer::Layer;
 pub use layers::{
-    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnSameMap, MaxPool2d,
+    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnWithinChannel, MaxPool2d,
 };
 pub use network::{Gradient, Inference, Network, Parameter};
 pub use precision::Precision;

@@ -20,7 +20,7 @@ pub(crate) use parts::{Parts, few_layers};
 
 /// A network as a list of layers, checked.
 ///
-/// It is (de)serialised as its list, with `arch`, `input_spec` and, where there are any, further outputs, and checked again when
+/// It is (de)serialized as its list, with `arch`, `input_spec` and, where there are any, further outputs, and checked again when
 /// it is read. Lists of any origin may be read: one of more than 10,000 layers, of layers that give more than 2³¹ values for an
 /// image, or of more than 2³⁶ parameters (256 GiB) is refused before memory is taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

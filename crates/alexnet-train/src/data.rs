@@ -40,7 +40,7 @@ pub fn preprocess(spec: &InputSpec) -> Preprocess {
         },
         mean: match spec.mean {
             Mean::Channels(values) => alexnet_data::Mean::Channels(values),
-            Mean::CentreOfImage => alexnet_data::Mean::Image { alignment: MeanAlignment::Center },
+            Mean::CenterOfImage => alexnet_data::Mean::Image { alignment: MeanAlignment::Center },
             Mean::Image => alexnet_data::Mean::Image { alignment: MeanAlignment::AtCrop },
         },
         std: spec.std,

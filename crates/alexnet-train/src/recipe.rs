@@ -12,7 +12,7 @@ use crate::schedule::Schedule;
 impl TrainConfig {
     /// What the literature trains `arch` with, on the images in `data`: for torchvision's network its reference recipe,
     /// for all others that of 2012, with the rates falling on their own as in cuda-convnet2 and in late runs of the 2012 code
-    /// (#170); [`TrainConfig::hand_of_2012`] is what the hand did before.
+    /// (#170); [`TrainConfig::manual_2012`] is what the hand did before.
     pub fn recipe(arch: &str, data: PathBuf) -> Self {
         let torchvision = arch == "alexnet-torchvision";
         let solver = SolverConfig {
@@ -76,7 +76,7 @@ impl TrainConfig {
     /// # Source
     /// The notes in `layers/layer-params-145.cfg` of the 2012 code, which do not say whether a change came before or after the
     /// epoch that it is noted at, and count from 1: each may be off by one.
-    pub fn hand_of_2012(self) -> Result<Self> {
+    pub fn manual_2012(self) -> Result<Self> {
         let first = weight_layers(&self)?.into_iter().next().unwrap_or_default();
         let slow = SolverException::new(format!("{first}.weight"), 0.1).from_epoch(NOISY_EPOCHS);
         let frozen = SolverException::new(first, 0.0).from_epoch(72);
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hand_of_2012_is_that_of_its_notes() {
+    fn the_2012_schedule_follows_the_notes_of_run_145() {
         if alexnet_testing::cpu_only() {
             return;
         }
@@ -158,20 +158,20 @@ mod tests {
         use candle_core::Device;
 
         let plain = TrainConfig::recipe("alexnet", "data".into());
-        let config = plain.clone().hand_of_2012().unwrap();
+        let config = plain.clone().manual_2012().unwrap();
         config.validate().unwrap();
-        assert_eq!(config.clone().hand_of_2012().unwrap(), config);
+        assert_eq!(config.clone().manual_2012().unwrap(), config);
         // What was set before is still there, and outranks it.
         assert_eq!((&config.solver, &config.data), (&plain.solver, &plain.data));
         let mut own = plain.clone();
         own.solver.exceptions = vec![SolverException::new("fc8", 2.0)];
-        let own = own.hand_of_2012().unwrap().scheduled_solver().exceptions;
+        let own = own.manual_2012().unwrap().scheduled_solver().exceptions;
         let names: Vec<&str> = own.iter().map(|exception| exception.of.as_str()).collect();
         assert_eq!(names, ["conv1.weight", "conv1", "fc8"]);
         // A layer that is frozen from the start stays so, and neither order nor saying it again makes a difference.
         let frozen = config.clone().freeze(2).unwrap();
-        assert_eq!(plain.freeze(2).unwrap().hand_of_2012().unwrap(), frozen);
-        assert_eq!(frozen.clone().hand_of_2012().unwrap().freeze(2).unwrap(), frozen);
+        assert_eq!(plain.freeze(2).unwrap().manual_2012().unwrap(), frozen);
+        assert_eq!(frozen.clone().manual_2012().unwrap().freeze(2).unwrap(), frozen);
         let network = Network::new(build("alexnet", 2).unwrap(), 0, &[Device::Cpu]).unwrap();
         let mut solver = Solver::new(&frozen.scheduled_solver(), &network).unwrap();
         solver.start_epoch(68);

@@ -41,7 +41,7 @@ impl ScheduleKind {
                 (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
             }
             Self::Cosine => (Schedule::Cosine { warmup_epochs: 0.5, final_factor: 0.01 }, None),
-            Self::Alexnet2012 => return Ok(TrainConfig { epochs, ..config.hand_of_2012()? }),
+            Self::Alexnet2012 => return Ok(TrainConfig { epochs, ..config.manual_2012()? }),
         };
         Ok(TrainConfig { schedule, bias_schedule, with_schedule: None, ..config })
     }

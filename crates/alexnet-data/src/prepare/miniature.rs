@@ -130,7 +130,7 @@ fn synsets() -> Value {
         // The last two are called the same, as ImageNet's two cranes.
         let words =
             if class >= CLASSES - 2 { "figure".to_owned() } else { format!("{}, shape", names[class as usize]) };
-        let gloss = format!("a {} on a coloured ground", names[class as usize]);
+        let gloss = format!("a {} on a colored ground", names[class as usize]);
         elements.push(vec![
             number(id(class)),
             text(&wnid(class)),

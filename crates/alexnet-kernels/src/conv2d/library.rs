@@ -3,7 +3,7 @@
 //! It wants the weight in the order (out, row, column, channel), and as many zeros on each side as on the one opposite:
 //! where there are more below or to the right, as in the 2012 network's first layer, the image is copied with its zeros.
 //!
-//! Tensor cores want many channels, and an image of colours has three. A kernel at a stride of s is also one at stride 1
+//! Tensor cores want many channels, and an image of colors has three. A kernel at a stride of s is also one at stride 1
 //! over blocks of s×s pixels, the channels of a block's pixels being those of one: 11×11 at stride 4 over 3 channels is
 //! 3×3 at stride 1 over 48, with zeros where 12 is more than 11. Then the image is copied in blocks, and so is the weight.
 //!
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_become_blocks_and_all_else_stays() {
+    fn colors_become_blocks_and_all_else_stays() {
         let of = |shape: &Conv2dShape| {
             let library = Library::new(shape, Real::Bf16);
             let Sizes { h, w, in_channels, kh, kw, stride, .. } = library.sizes;

@@ -62,7 +62,7 @@ impl From<usize> for Padding {
 /// Stride, padding and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dParams {
-    /// Pixels between neighbouring windows, in both directions; at least 1.
+    /// Pixels between neighboring windows, in both directions; at least 1.
     pub stride: usize,
     /// Zeros around the image.
     pub padding: Padding,

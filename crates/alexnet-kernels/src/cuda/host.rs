@@ -284,7 +284,7 @@ fn compile(name: &str, option: Option<&str>) -> Option<Library> {
         }
     };
     assert!(ran.status.success(), "{compiler} {}: {}", source.display(), String::from_utf8_lossy(&ran.stderr));
-    // SAFETY: the library has just been made from our own source; its initialisers fill a table of kernels.
+    // SAFETY: the library has just been made from our own source; its initializers fill a table of kernels.
     let library = unsafe { libloading::Library::new(&output) };
     let _ = std::fs::remove_file(&output);
     // For the life of the process.

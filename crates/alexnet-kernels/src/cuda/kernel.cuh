@@ -34,7 +34,7 @@ __device__ inline float value(__nv_bfloat16 x) { return __bfloat162float(x); }
 __device__ inline void put(float* at, float x) { *at = x; }
 __device__ inline void put(__nv_bfloat16* at, float x) { *at = __float2bfloat16_rn(x); }
 
-// Neighbouring channels that a thread takes where it can: 16 bytes of bf16. A GPU's memory is as fast as it can be only if
+// Neighboring channels that a thread takes where it can: 16 bytes of bf16. A GPU's memory is as fast as it can be only if
 // its threads ask for so much at once.
 #define VECTOR 8
 

@@ -17,7 +17,7 @@
 #include "../layout.cu"
 #include "../locally_connected2d/locally_connected2d.cu"
 #include "../lrn/lrn.cu"
-#include "../lrn_same_map/lrn_same_map.cu"
+#include "../lrn_within_channel/lrn_within_channel.cu"
 #include "../max_pool2d/max_pool2d.cu"
 #include "../pixels/pixels.cu"
 #include "../sgd/sgd.cu"

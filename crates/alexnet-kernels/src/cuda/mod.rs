@@ -111,7 +111,7 @@ pub(crate) fn count(op: &'static str, len: usize) -> Result<u32> {
     Ok(error::parameter(op, format!("on a GPU a tensor has fewer than 2^31 values, but there are {len}"))?)
 }
 
-/// Neighbouring values that a thread moves at once: `VECTOR` of `kernel.cuh`.
+/// Neighboring values that a thread moves at once: `VECTOR` of `kernel.cuh`.
 pub(crate) const VECTOR: usize = 8;
 
 /// Whether kernels may move [`VECTOR`] values at once: runs of values, such as a pixel's channels, are whole vectors, and

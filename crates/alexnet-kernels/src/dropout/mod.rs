@@ -22,7 +22,7 @@ pub enum DropoutScaling {
     /// and the 2012 code.
     AtTest,
     /// Training divides what is kept by that probability; testing changes nothing. Caffe, PyTorch, Candle.
-    AtTraining,
+    Inverted,
 }
 
 /// The dropout of one layer in one step.
@@ -68,7 +68,7 @@ impl DropoutParams {
     pub(crate) fn training_factor(&self) -> f32 {
         match self.scaling {
             DropoutScaling::AtTest => 1.0,
-            DropoutScaling::AtTraining => 1.0 / self.keep(),
+            DropoutScaling::Inverted => 1.0 / self.keep(),
         }
     }
 
@@ -76,7 +76,7 @@ impl DropoutParams {
     pub fn test_factor(&self) -> f32 {
         match self.scaling {
             DropoutScaling::AtTest => self.keep(),
-            DropoutScaling::AtTraining => 1.0,
+            DropoutScaling::Inverted => 1.0,
         }
     }
 }

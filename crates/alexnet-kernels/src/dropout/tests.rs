@@ -19,7 +19,7 @@ fn the_mask_is_fixed() {
 fn agrees_with_the_reference_on_any_number_of_threads() {
     let x = uniform("dropout", 0, 20_011);
     for probability in [0.0, 0.1, 0.5, 0.999] {
-        for scaling in [DropoutScaling::AtTest, DropoutScaling::AtTraining] {
+        for scaling in [DropoutScaling::AtTest, DropoutScaling::Inverted] {
             let params = DropoutParams { probability, scaling, ..PARAMS };
             let expected = reference::apply(&x, &params);
             let run = || {
@@ -36,7 +36,7 @@ fn agrees_with_the_reference_on_any_number_of_threads() {
 
 #[test]
 fn the_gradient_passes_where_the_value_did() -> Result<()> {
-    for scaling in [DropoutScaling::AtTest, DropoutScaling::AtTraining] {
+    for scaling in [DropoutScaling::AtTest, DropoutScaling::Inverted] {
         let params = DropoutParams { scaling, ..PARAMS };
         let x = Var::from_tensor(&tensor(&uniform("gradient", 0, 500), &[5, 100]))?;
         let y = dropout(&x.t()?, &params)?;
@@ -51,7 +51,7 @@ fn the_gradient_passes_where_the_value_did() -> Result<()> {
 #[test]
 fn both_scalings_keep_the_expected_sum() -> Result<()> {
     let ones = tensor(&vec![1.0; 100_000], &[100_000]);
-    for (scaling, probability) in [(DropoutScaling::AtTest, 0.3), (DropoutScaling::AtTraining, 0.3)] {
+    for (scaling, probability) in [(DropoutScaling::AtTest, 0.3), (DropoutScaling::Inverted, 0.3)] {
         let params = DropoutParams { probability, scaling, ..PARAMS };
         let trained = dropout(&ones, &params)?.mean_all()?.to_scalar::<f32>()?;
         // Five standard errors of a mean of 100,000 draws.

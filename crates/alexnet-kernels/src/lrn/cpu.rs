@@ -1,4 +1,4 @@
-//! The fast path: the channels of a pixel are a vector's neighbours, so a window's sum is a few shifted loads.
+//! The fast path: the channels of a pixel are a vector's neighbors, so a window's sum is a few shifted loads.
 
 use super::LrnParams;
 use crate::backend::CpuIsa;
@@ -110,7 +110,7 @@ impl<const THREE_QUARTERS: bool> Kernel for Pixels<'_, THREE_QUARTERS> {
     }
 }
 
-/// Σ of `size` neighbours for each channel from `c` on.
+/// Σ of `size` neighbors for each channel from `c` on.
 ///
 /// # Safety
 /// `padded` has a vector and `size - 1` more values from `c` on.

@@ -1,4 +1,4 @@
-// The power that both normalisations share.
+// The power that both normalizations share.
 #pragma once
 
 // d^-beta; 0.75, the exponent of every published AlexNet, has a short way.

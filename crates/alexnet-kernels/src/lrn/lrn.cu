@@ -1,4 +1,4 @@
-// Local response normalisation across the channels of channels-last images.
+// Local response normalization across the channels of channels-last images.
 //
 // Groups of channels follow one another in memory, so that a value's place in its group is its index modulo the group's
 // size, and the images are one long row of groups.

@@ -1,4 +1,4 @@
-//! Local response normalisation across neighbouring channels.
+//! Local response normalization across neighboring channels.
 
 mod cpu;
 mod cuda;
@@ -17,7 +17,7 @@ use crate::tensor::{self, read, write};
 
 const OP: &str = "lrn";
 
-/// The four numbers of a normalisation x / (k + alpha·Σ x²)^beta, and where its windows end.
+/// The four numbers of a normalization x / (k + alpha·Σ x²)^beta, and where its windows end.
 ///
 /// Sources write the same formula with different meanings of α. Here `alpha` is always what multiplies the sum; use the
 /// constructor of your source.
@@ -94,7 +94,7 @@ impl LrnParams {
     }
 }
 
-/// Local response normalisation of an image batch; differentiable.
+/// Local response normalization of an image batch; differentiable.
 ///
 /// y\[c\] = x\[c\] / D\[c\]^beta with D\[c\] = k + alpha · Σ x\[j\]², at each pixel, j from c − ⌊size/2⌋ to
 /// c + ⌈size/2⌉ − 1, clipped to c's group of channels. For an even size that is the window of PyTorch and of the 2012

@@ -65,9 +65,9 @@ fn worked_example_in_three_conventions() {
         assert_close("reference", &reference::backward(&x, &g, 6, 1, &params), &grad_x, 1e-6);
         for_each_backend(|backend| {
             let x = Var::from_tensor(&tensor(&x, &[1, 6, 1, 1])).unwrap();
-            let normalised = lrn(&x, &params).unwrap();
-            assert_close(&format!("{backend}: y"), &values(&normalised), &y, 1e-6);
-            let loss = (normalised * tensor(&g, &[1, 6, 1, 1])).unwrap().sum_all().unwrap();
+            let normalized = lrn(&x, &params).unwrap();
+            assert_close(&format!("{backend}: y"), &values(&normalized), &y, 1e-6);
+            let loss = (normalized * tensor(&g, &[1, 6, 1, 1])).unwrap().sum_all().unwrap();
             let grads = loss.backward().unwrap();
             assert_close(&format!("{backend}: grad_x"), &values(grads.get(&x).unwrap()), &grad_x, 1e-6);
         });
@@ -131,9 +131,9 @@ fn any_layout_and_autograd_agree_with_the_reference() -> Result<()> {
         let ((y, grad_x), name) = (case.reference(), case.case.name());
         let var = Var::from_tensor(&tensor(&case.x, &case.dims))?;
         for (layout, x) in layouts(&var)? {
-            let normalised = lrn(&x, &case.params)?;
-            assert_close(&format!("{name}, {layout}: y"), &values(&normalised), &y, 2e-6);
-            let grads = (normalised * tensor(&case.grad_y, &case.dims))?.sum_all()?.backward()?;
+            let normalized = lrn(&x, &case.params)?;
+            assert_close(&format!("{name}, {layout}: y"), &values(&normalized), &y, 2e-6);
+            let grads = (normalized * tensor(&case.grad_y, &case.dims))?.sum_all()?.backward()?;
             assert_close(&format!("{name}, {layout}: grad_x"), &values(grads.get(&var).unwrap()), &grad_x, 5e-6);
         }
     }
@@ -141,7 +141,7 @@ fn any_layout_and_autograd_agree_with_the_reference() -> Result<()> {
 }
 
 #[test]
-fn zeros_stay_zero_and_a_nan_reaches_its_neighbours_only() {
+fn zeros_stay_zero_and_a_nan_reaches_its_neighbors_only() {
     for_each_backend(|_| {
         let y = values(&lrn(&zeros(&[1, 40, 1, 1]), &LrnParams::CAFFE).unwrap());
         assert_eq!(y, vec![0.0; 40]);

@@ -44,7 +44,7 @@ impl ModuleT for Dropout {
         if !train {
             return Ok(x.clone());
         }
-        let (step, scaling) = (self.step.fetch_add(1, Ordering::Relaxed), DropoutScaling::AtTraining);
+        let (step, scaling) = (self.step.fetch_add(1, Ordering::Relaxed), DropoutScaling::Inverted);
         let Self { probability, seed, layer, .. } = *self;
         dropout(x, &DropoutParams { probability, scaling, seed, step, layer })
     }

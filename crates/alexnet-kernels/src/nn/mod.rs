@@ -145,7 +145,7 @@ impl Module for AvgPool2d {
     }
 }
 
-/// Local response normalisation across channels; see [`crate::lrn::lrn`].
+/// Local response normalization across channels; see [`crate::lrn::lrn`].
 #[derive(Clone, Copy, Debug)]
 pub struct LocalResponseNorm(LrnParams);
 

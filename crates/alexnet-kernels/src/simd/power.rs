@@ -1,4 +1,4 @@
-//! D^−β for the normalisations.
+//! D^−β for the normalizations.
 
 use super::Simd;
 

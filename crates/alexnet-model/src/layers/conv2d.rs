@@ -14,7 +14,7 @@ pub struct Conv2d {
     pub out_channels: usize,
     /// Height and width of the kernel (`filterSize`).
     pub kernel_size: [usize; 2],
-    /// Pixels between neighbouring windows.
+    /// Pixels between neighboring windows.
     #[serde(default = "super::one")]
     pub stride: usize,
     /// Zeros around the image.

@@ -23,7 +23,8 @@ pub struct Dropout {
 #[serde(remote = "DropoutScaling", rename_all = "snake_case")]
 enum Scaling {
     AtTest,
-    AtTraining,
+    #[serde(alias = "at_training")]
+    Inverted,
 }
 
 impl Dropout {

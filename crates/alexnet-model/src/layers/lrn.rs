@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Forward, Gradients, LayerOps, one_map, sizes};
 use crate::shape::Shape;
 
-/// Local response normalisation across channels.
+/// Local response normalization across channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lrn(#[serde(with = "Numbers")] pub LrnParams);
 

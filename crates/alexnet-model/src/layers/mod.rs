@@ -7,7 +7,7 @@
 mod add;
 mod avg_pool2d;
 #[cfg(test)]
-mod centre;
+mod center;
 mod concat;
 mod conv2d;
 mod dropout;
@@ -15,14 +15,14 @@ mod flatten;
 mod input;
 mod linear;
 mod lrn;
-mod lrn_same_map;
+mod lrn_within_channel;
 mod max_pool2d;
 
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
 #[cfg(test)]
 #[allow(unreachable_pub)] // A public enum has it.
-pub use centre::Centre;
+pub use center::Center;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
@@ -30,7 +30,7 @@ pub use flatten::Flatten;
 pub use input::Input;
 pub use linear::Linear;
 pub use lrn::Lrn;
-pub use lrn_same_map::LrnSameMap;
+pub use lrn_within_channel::LrnWithinChannel;
 pub use max_pool2d::MaxPool2d;
 
 use alexnet_kernels::Pool2dParams;
@@ -45,13 +45,13 @@ use crate::tape::Mode;
 
 /// Makes, of the list of kinds, the enum that holds any of them.
 macro_rules! kinds {
-    ($($(#[doc = $doc:literal])* $(#[cfg($only:meta)])? $kind:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $(#[cfg($only:meta)])? $(#[serde(alias = $old:literal)])? $kind:ident,)*) => {
         /// What a layer computes. As TOML or JSON, its [name](LayerKind::name) is the value of `kind`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum LayerKind {
-            $($(#[doc = $doc])* $(#[cfg($only)])? $kind($kind),)*
+            $($(#[doc = $doc])* $(#[cfg($only)])? $(#[serde(alias = $old)])? $kind($kind),)*
         }
 
         impl LayerKind {
@@ -81,10 +81,11 @@ kinds! {
     MaxPool2d,
     /// The mean of each window.
     AvgPool2d,
-    /// Local response normalisation across channels.
+    /// Local response normalization across channels.
     Lrn,
-    /// Response normalisation within each channel.
-    LrnSameMap,
+    /// Response normalization within each channel.
+    #[serde(alias = "lrn_same_map")]
+    LrnWithinChannel,
     /// A map as a vector.
     Flatten,
     /// Dropout in training, its expectation in testing.
@@ -95,7 +96,7 @@ kinds! {
     Add,
     /// Subtracts the mean of the batches it has seen.
     #[cfg(test)]
-    Centre,
+    Center,
 }
 
 impl LayerKind {

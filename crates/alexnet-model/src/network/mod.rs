@@ -120,7 +120,7 @@ impl Network {
     /// Trains only those parameters for which `trained(index, parameter)` says so; all but buffers, to begin with.
     /// [`Network::backward`] hands out the gradients of no others, and ends where nothing before is trained, which spares the
     /// time and the memory that the gradients would have taken. The gradients it does hand out are the same. As a
-    /// [`candle_nn::ModuleT`], the network leaves what is trained to Candle's optimiser.
+    /// [`candle_nn::ModuleT`], the network leaves what is trained to Candle's optimizer.
     ///
     /// To be called between steps: what a tape holds from a forward pass is not what backward then needs.
     pub fn train_only(&mut self, trained: impl Fn(usize, &ParameterSpec) -> bool) {
@@ -164,7 +164,7 @@ impl Network {
         self.parameters.iter().find(|parameter| parameter.spec.name == name)
     }
 
-    /// All parameters as Candle variables, for its optimisers; buffers are not theirs.
+    /// All parameters as Candle variables, for its optimizers; buffers are not theirs.
     pub fn vars(&self) -> Vec<Var> {
         let trained = self.parameters.iter().filter(|parameter| parameter.spec.role.is_trained());
         trained.map(|parameter| parameter.var.clone()).collect()

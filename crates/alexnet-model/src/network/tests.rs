@@ -1,7 +1,7 @@
 use alexnet_kernels::activation::Activation::{Relu, Tanh};
 use alexnet_kernels::dropout::DropoutScaling;
 use alexnet_kernels::lrn::LrnParams;
-use alexnet_kernels::lrn_same_map::LrnSameMapParams;
+use alexnet_kernels::lrn_within_channel::LrnWithinChannelParams;
 use alexnet_kernels::sgd::{SgdParams, SgdRule, update, update_with_copy};
 use alexnet_kernels::softmax_cross_entropy::{forward_into, softmax_cross_entropy};
 use alexnet_kernels::{MemoryFormat, Pool2dParams, channels_last, with_host_kernels};
@@ -12,7 +12,7 @@ use super::*;
 use crate::input_spec::InputSpec;
 use crate::layer::Layer;
 use crate::layers::{
-    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnSameMap, MaxPool2d,
+    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnWithinChannel, MaxPool2d,
 };
 use crate::role::Role;
 use crate::tape::{Mode, Tape};
@@ -65,7 +65,7 @@ fn branched(dropout: f32, scaling: DropoutScaling) -> Specification {
         Layer::new("right", conv(6, 3, 1)).reads(["norm"]).with(Tanh),
         Layer::new("pooled", AvgPool2d(Pool2dParams::new(3, 1).with_padding(1))).reads(["norm"]),
         Layer::new("joined", Concat).reads(["left", "right", "pooled"]),
-        Layer::new("normed", LrnSameMap(LrnSameMapParams::averaged(3, 0.5, 0.75))),
+        Layer::new("normed", LrnWithinChannel(LrnWithinChannelParams::averaged(3, 0.5, 0.75))),
         Layer::new("dropped", dropout),
         Layer::new("residual", conv(18, 3, 1)),
         Layer::new("sum", Add).reads(["residual", "joined"]).with(Tanh),
@@ -81,7 +81,7 @@ fn branched(dropout: f32, scaling: DropoutScaling) -> Specification {
 
 #[test]
 fn branches_sums_and_concatenations_agree_with_candles_autograd() {
-    for scaling in [DropoutScaling::AtTest, DropoutScaling::AtTraining] {
+    for scaling in [DropoutScaling::AtTest, DropoutScaling::Inverted] {
         let network = Network::new(branched(0.4, scaling), 5, CPU).unwrap();
         let x = tensor(&uniform("branched", 0, 3 * 3 * 72), &[3, 3, 9, 8]);
         let labels = Tensor::new(&[0u32, 3, 1], &Device::Cpu).unwrap();

@@ -4,21 +4,21 @@
 //! as its authors ran it: `layers/layers-145.cfg` and `layer-params-145.cfg` in computerhistory/AlexNet-Source-Code. The
 //! notes in those files carry the numbers of the paper's Table 2 (40.7 / 18.2 %).
 //!
-//! Where the paper's text differs: the first normalisation comes before the ReLU, which stands behind the pooling; a
-//! second normalisation, within each map, follows that of the second stage; the normalisations divide α by 5; conv3 to
-//! conv5 start with σ = 0.03. The two towers are groups here, and no normalisation crosses from one to the other.
+//! Where the paper's text differs: the first normalization comes before the ReLU, which stands behind the pooling; a
+//! second normalization, within each map, follows that of the second stage; the normalizations divide α by 5; conv3 to
+//! conv5 start with σ = 0.03. The two towers are groups here, and no normalization crosses from one to the other.
 
 use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::activation::Activation::Relu;
 use alexnet_kernels::conv2d::Padding;
 use alexnet_kernels::dropout::DropoutScaling;
 use alexnet_kernels::lrn::LrnParams;
-use alexnet_kernels::lrn_same_map::LrnSameMapParams;
+use alexnet_kernels::lrn_within_channel::LrnWithinChannelParams;
 
 use crate::error::Result;
 use crate::input_spec::InputSpec;
 use crate::layer::Layer;
-use crate::layers::{Conv2d, Dropout, Flatten, Input, Linear, Lrn, LrnSameMap, MaxPool2d};
+use crate::layers::{Conv2d, Dropout, Flatten, Input, Linear, Lrn, LrnWithinChannel, MaxPool2d};
 use crate::specification::Specification;
 
 /// Config #145 of 2012, for any number of classes. 60,965,224 parameters for 1000.
@@ -41,7 +41,7 @@ pub(super) fn stages(classes: usize, sixth: Option<Layer>) -> Vec<Layer> {
         Layer::new("pool1", pool()).with(Relu),
         Layer::new("conv2", Conv2d::new(256, 5, 0.01, 1.0).padding(2).groups(2)).with(Relu),
         Layer::new("rnorm2", lrn()),
-        Layer::new("cnorm2", LrnSameMap(LrnSameMapParams::ALEXNET_2012)),
+        Layer::new("cnorm2", LrnWithinChannel(LrnWithinChannelParams::ALEXNET_2012)),
         Layer::new("pool2", pool()),
         Layer::new("conv3", Conv2d::new(384, 3, 0.03, 0.0).padding(1)).with(Relu),
         Layer::new("conv4", Conv2d::new(384, 3, 0.03, 1.0).padding(1).groups(2)).with(Relu),

@@ -1,7 +1,7 @@
 //! Caffe's `bvlc_alexnet`.
 //!
 //! `models/bvlc_alexnet/train_val.prototxt` in BVLC/caffe (E. Shelhamer). Against the paper: 227×227 inputs in BGR, one
-//! tower whose normalisations run over all channels with k = 1, fc6 and fc7 from N(0, 0.005²), biases of 0.1 where the
+//! tower whose normalizations run over all channels with k = 1, fc6 and fc7 from N(0, 0.005²), biases of 0.1 where the
 //! paper has 1, dropout scaled in training.
 
 use alexnet_kernels::Pool2dParams;
@@ -38,7 +38,7 @@ pub(super) fn pool() -> MaxPool2d {
 
 /// What Caffe's two networks share; they differ in what follows the ReLU of the first two stages, and in a bias.
 pub(super) fn stages(after_relu: impl Fn(usize) -> Vec<Layer>, bias: f32, classes: usize) -> Vec<Layer> {
-    let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::AtTraining };
+    let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::Inverted };
     let conv = |name, conv| Layer::new(name, conv).with(Relu);
     let linear = |name, linear| Layer::new(name, linear);
     let mut layers = vec![

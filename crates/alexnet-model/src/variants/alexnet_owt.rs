@@ -1,7 +1,7 @@
-//! One tower, with normalisation.
+//! One tower, with normalization.
 //!
 //! `layers/layers-imagenet-1gpu.cfg` in akrizhevsky/cuda-convnet2, the network of A. Krizhevsky, *One weird trick for
-//! parallelizing convolutional neural networks*, 2014: widths 64-192-384-256-256 without groups, the first normalisation
+//! parallelizing convolutional neural networks*, 2014: widths 64-192-384-256-256 without groups, the first normalization
 //! before the ReLU as in 2012, fc8's biases at −7, dropout in the form that scales at testing (`dropout2`).
 
 use alexnet_kernels::Pool2dParams;

@@ -1,6 +1,6 @@
 //! torchvision's `alexnet`.
 //!
-//! `torchvision/models/alexnet.py`, after *One weird trick*: one tower without normalisation, symmetric padding in conv1,
+//! `torchvision/models/alexnet.py`, after *One weird trick*: one tower without normalization, symmetric padding in conv1,
 //! dropout before fc6 and fc7 rather than after them, PyTorch's default initial values. Layers are named as torchvision
 //! names them, so that its weights load as they are and PyTorch loads ours. Its adaptive average pooling to 6×6 is the
 //! identity at the input size of 224 and left out.
@@ -21,7 +21,7 @@ use crate::specification::Specification;
 /// None for a positive number of classes.
 pub fn alexnet_torchvision(classes: usize) -> Result<Specification> {
     let pool = || MaxPool2d(Pool2dParams::new(3, 2));
-    let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::AtTraining };
+    let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::Inverted };
     let conv = |name, out, kernel, padding| {
         let conv = Conv2d::new(out, kernel, 0.0, 0.0).padding(padding).pytorch_init();
         Layer::new(name, conv).with(Relu)

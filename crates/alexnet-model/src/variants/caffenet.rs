@@ -1,7 +1,7 @@
 //! Caffe's `bvlc_reference_caffenet`.
 //!
 //! `models/bvlc_reference_caffenet/train_val.prototxt` in BVLC/caffe (J. Donahue): as `bvlc_alexnet`, but the first two
-//! stages pool before they normalise, and the biases start at 1.
+//! stages pool before they normalize, and the biases start at 1.
 
 use super::alexnet_caffe::{lrn, pool, stages};
 use crate::error::Result;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use alexnet_kernels::conv2d::Conv2dGrads;
 use alexnet_kernels::linear::LinearGrads;
-use alexnet_kernels::{avg_pool2d, conv2d, linear, lrn, lrn_same_map, max_pool2d};
-use alexnet_model::{AvgPool2d, Conv2d, LayerKind, Lrn, LrnSameMap, MaxPool2d, Shape, build};
+use alexnet_kernels::{avg_pool2d, conv2d, linear, lrn, lrn_within_channel, max_pool2d};
+use alexnet_model::{AvgPool2d, Conv2d, LayerKind, Lrn, LrnWithinChannel, MaxPool2d, Shape, build};
 use candle_core::{DType, Tensor};
 use serde_json::Value;
 
@@ -110,9 +110,9 @@ fn measure(
             let forward = time_of(&mut || lrn::forward_into(x, params, y))?;
             [forward, time_of(&mut || lrn::backward_into(x, &grad_y, params, &grad_x))?, None]
         }
-        LayerKind::LrnSameMap(LrnSameMap(params)) => {
-            let forward = time_of(&mut || lrn_same_map::forward_into(x, params, y))?;
-            [forward, time_of(&mut || lrn_same_map::backward_into(x, &grad_y, params, &grad_x))?, None]
+        LayerKind::LrnWithinChannel(LrnWithinChannel(params)) => {
+            let forward = time_of(&mut || lrn_within_channel::forward_into(x, params, y))?;
+            [forward, time_of(&mut || lrn_within_channel::backward_into(x, &grad_y, params, &grad_x))?, None]
         }
         _ => return Ok(None),
     }))

@@ -53,11 +53,11 @@ pub(crate) fn entries_in(path: &Path, archive: impl Read + Seek, bytes: u64) -> 
             images.push((key, Entry { offset, len, label: 0, name: name.into() }));
         }
     }
-    let labelled = images.into_iter().map(|(key, entry)| match labels.get(&key) {
+    let labeled = images.into_iter().map(|(key, entry)| match labels.get(&key) {
         Some(&label) => Ok(Entry { label, ..entry }),
         None => Err(malformed(format!("`{}` has no label: there is no `{key}.{LABEL}`", entry.name))),
     });
-    labelled.collect()
+    labeled.collect()
 }
 
 /// A sample's key and what follows it: the name is cut at the first dot after its last slash, as `webdataset` does.

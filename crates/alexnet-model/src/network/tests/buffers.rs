@@ -1,17 +1,17 @@
 //! Buffers: what forward writes and no gradient reaches.
 
 use super::*;
-use crate::layers::Centre;
+use crate::layers::Center;
 
-fn centred() -> Specification {
+fn centered() -> Specification {
     let layers = vec![
         Layer::new("data", Input { channels: 2, size: [2, 2] }),
         Layer::new("flat", Flatten),
         Layer::new("first", Linear::new(3, 0.5, 0.0)).with(Tanh),
-        Layer::new("centre", Centre),
+        Layer::new("center", Center),
         Layer::new("logits", Linear::new(2, 0.5, 0.0)),
     ];
-    Specification::new("centred", InputSpec::ALEXNET_2012, layers).unwrap()
+    Specification::new("centered", InputSpec::ALEXNET_2012, layers).unwrap()
 }
 
 fn buffers(network: &Network) -> Vec<f32> {
@@ -21,9 +21,9 @@ fn buffers(network: &Network) -> Vec<f32> {
 
 #[test]
 fn buffers_are_written_in_training_and_read_in_testing_but_not_trained() {
-    let network = Network::new(centred(), 5, CPU).unwrap();
+    let network = Network::new(centered(), 5, CPU).unwrap();
     let names: Vec<&str> = network.parameters().iter().map(|p| p.spec.name.as_str()).collect();
-    assert_eq!(names[2..5], ["centre.shift", "centre.running_mean", "centre.batches"]);
+    assert_eq!(names[2..5], ["center.shift", "center.running_mean", "center.batches"]);
     assert_eq!((network.spec().parameter_count(), network.vars().len()), (8 * 3 + 3 + 3 + 3 * 2 + 2, 5));
     let x = tensor(&uniform("buffers", 0, 4 * 8), &[4, 2, 2, 2]);
     let seen = network.features(&x, &["first"]).unwrap().swap_remove(0);
@@ -39,10 +39,10 @@ fn buffers_are_written_in_training_and_read_in_testing_but_not_trained() {
     assert_close("running mean", &buffers(&network)[..3], &expected, 1e-6);
     assert_eq!(buffers(&network)[3], 1.0);
     // Testing subtracts it; Candle's way is the same.
-    let tested = values(&network.features(&x, &["centre"]).unwrap()[0]);
+    let tested = values(&network.features(&x, &["center"]).unwrap()[0]);
     let shifted: Vec<f32> = values(&seen).iter().enumerate().map(|(i, v)| v + 0.5 - expected[i % 3]).collect();
     assert_close("testing", &tested, &shifted, 1e-6);
-    let other = Network::new(centred(), 5, CPU).unwrap();
+    let other = Network::new(centered(), 5, CPU).unwrap();
     let module = other.forward_t(&x, true).unwrap();
     assert_close("by autograd", &buffers(&other), &buffers(&network), 1e-6);
     let tracked = softmax_cross_entropy(&module, &Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu).unwrap()).unwrap();
@@ -54,7 +54,7 @@ fn buffers_are_written_in_training_and_read_in_testing_but_not_trained() {
 
 #[test]
 fn buffers_cannot_be_trained() {
-    let mut network = Network::new(centred(), 5, CPU).unwrap();
+    let mut network = Network::new(centered(), 5, CPU).unwrap();
     network.train_only(|_, parameter| parameter.role == Role::Buffer);
     let x = tensor(&uniform("buffers", 0, 4 * 8), &[4, 2, 2, 2]);
     let mut tape = Tape::new();

@@ -4,7 +4,7 @@ use super::*;
 
 /// The network with everything in it and a classifier beside its main one.
 fn two_headed(loss_weight: f32) -> Specification {
-    let mut layers = branched(0.4, DropoutScaling::AtTraining).layers().to_vec();
+    let mut layers = branched(0.4, DropoutScaling::Inverted).layers().to_vec();
     let aside = [
         Layer::new("small", AvgPool2d(Pool2dParams::new(3, 3))).reads(["joined"]),
         Layer::new("aside", Flatten),

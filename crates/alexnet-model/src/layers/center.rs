@@ -11,9 +11,9 @@ use crate::tape::Mode;
 /// A kind with buffers, for tests: `x + shift` in training, which moves the running mean by a tenth towards the batch's, and
 /// `x + shift − mean` in testing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Centre;
+pub struct Center;
 
-impl Centre {
+impl Center {
     fn result(&self, pass: &Forward<'_>) -> Result<Tensor> {
         let (x, &[shift, mean, batches]) = (&pass.inputs[0], &pass.parameters[..]) else { unreachable!() };
         let y = x.broadcast_add(shift)?;
@@ -27,15 +27,15 @@ impl Centre {
     }
 }
 
-impl LayerOps for Centre {
+impl LayerOps for Center {
     fn name(&self) -> &'static str {
-        "centre"
+        "center"
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
         match inputs {
             [shape @ Shape::Vector(_)] => Ok(*shape),
-            _ => Err(format!("centre reads a vector, not {inputs:?}")),
+            _ => Err(format!("center reads a vector, not {inputs:?}")),
         }
     }
 

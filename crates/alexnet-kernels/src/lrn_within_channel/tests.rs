@@ -2,7 +2,7 @@ use super::*;
 use crate::cases::*;
 use candle_core::Var;
 
-fn run(x: &[f32], grad_y: &[f32], dims: [usize; 4], params: &LrnSameMapParams) -> (Vec<f32>, Vec<f32>) {
+fn run(x: &[f32], grad_y: &[f32], dims: [usize; 4], params: &LrnWithinChannelParams) -> (Vec<f32>, Vec<f32>) {
     let [n, c, h, w] = dims;
     let last = |v: &[f32]| tensor(&nhwc(v, dims), &[n, h, w, c]);
     let full = || tensor(&vec![f32::NAN; x.len()], &[n, h, w, c]);
@@ -15,16 +15,16 @@ fn run(x: &[f32], grad_y: &[f32], dims: [usize; 4], params: &LrnSameMapParams) -
 #[test]
 fn agrees_with_pytorch_in_every_way() -> Result<()> {
     let golden = golden();
-    for case in cases("lrn_same_map") {
+    for case in cases("lrn_within_channel") {
         let (name, dims @ [_, _, h, w]) = (case.name(), case.sizes::<4>("x"));
-        let averaged = LrnSameMapParams::averaged(case.size("size"), case.number("alpha"), case.number("beta"));
-        let params = LrnSameMapParams { k: case.number("k"), ..averaged };
+        let averaged = LrnWithinChannelParams::averaged(case.size("size"), case.number("alpha"), case.number("beta"));
+        let params = LrnWithinChannelParams { k: case.number("k"), ..averaged };
         let len = dims.iter().product();
         let (x, grad_y) = (case.scaled(0, len), case.grad_y(len));
 
         let (y, grad_x) = (reference::forward(&x, h, w, &params), reference::backward(&x, &grad_y, h, w, &params));
-        golden.assert(&format!("lrn_same_map/{name}/y"), &y, 1e-6);
-        golden.assert(&format!("lrn_same_map/{name}/grad_x"), &grad_x, 1e-6);
+        golden.assert(&format!("lrn_within_channel/{name}/y"), &y, 1e-6);
+        golden.assert(&format!("lrn_within_channel/{name}/grad_x"), &grad_x, 1e-6);
 
         for_each_backend(|backend| {
             let actual = run(&x, &grad_y, dims, &params);
@@ -46,9 +46,9 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
 
         let var = Var::from_tensor(&tensor(&x, &dims))?;
         for (layout, x) in layouts(&var)? {
-            let normalised = lrn_same_map(&x, &params)?;
-            assert_close(&format!("{name}, {layout}: y"), &values(&normalised), &y, 2e-6);
-            let grads = (normalised * tensor(&grad_y, &dims))?.sum_all()?.backward()?;
+            let normalized = lrn_within_channel(&x, &params)?;
+            assert_close(&format!("{name}, {layout}: y"), &values(&normalized), &y, 2e-6);
+            let grads = (normalized * tensor(&grad_y, &dims))?.sum_all()?.backward()?;
             assert_close(&format!("{name}, {layout}: grad_x"), &values(grads.get(&var).unwrap()), &grad_x, 5e-6);
         }
     }
@@ -57,7 +57,7 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
 
 #[test]
 fn even_windows_agree_with_finite_differences() {
-    let (dims @ [_, c, h, w], params) = ([2, 3, 5, 6], LrnSameMapParams::averaged(4, 3.0, 0.75));
+    let (dims @ [_, c, h, w], params) = ([2, 3, 5, 6], LrnWithinChannelParams::averaged(4, 3.0, 0.75));
     let (x, grad_y) = (uniform("even", 0, 2 * c * h * w), uniform("even", 1, 2 * c * h * w));
     let (y, grad_x) = run(&x, &grad_y, dims, &params);
     assert_close("y", &y, &reference::forward(&x, h, w, &params), 2e-6);
@@ -70,7 +70,7 @@ fn even_windows_agree_with_finite_differences() {
 
 #[test]
 fn wrong_calls_say_what_is_wrong() {
-    let params = LrnSameMapParams { size: 0, ..LrnSameMapParams::ALEXNET_2012 };
-    let message = lrn_same_map(&zeros(&[1, 2, 3, 3]), &params).unwrap_err().to_string();
+    let params = LrnWithinChannelParams { size: 0, ..LrnWithinChannelParams::ALEXNET_2012 };
+    let message = lrn_within_channel(&zeros(&[1, 2, 3, 3]), &params).unwrap_err().to_string();
     assert!(message.contains("size ≥ 1") && message.contains("size 0"), "{message}");
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result};
 
-use super::{LrnSameMapParams, OP};
+use super::{LrnWithinChannelParams, OP};
 use crate::cuda::{Address, Queue, arguments, common_real, in_vectors};
 
 type Dims = (usize, usize, usize, usize);
@@ -10,33 +10,33 @@ type Dims = (usize, usize, usize, usize);
 pub(super) fn forward(
     queue: &dyn Queue,
     (_, h, w, c): Dims,
-    params: &LrnSameMapParams,
+    params: &LrnWithinChannelParams,
     x: Address,
     y: Address,
 ) -> Result<()> {
     let (real, count) = (common_real(OP, [("x", x), ("y", y)])?, x.count(OP)?);
-    let LrnSameMapParams { size, k, alpha, beta } = *params;
+    let LrnWithinChannelParams { size, k, alpha, beta } = *params;
     let vector = in_vectors(c, [x, y]);
     let arguments = arguments![x, y, count, h, w, c, size, k, alpha, beta, vector];
-    queue.for_vectors(real, "lrn_same_map_forward", count, vector, arguments)
+    queue.for_vectors(real, "lrn_within_channel_forward", count, vector, arguments)
 }
 
 pub(super) fn backward(
     queue: &dyn Queue,
     (_, h, w, c): Dims,
-    params: &LrnSameMapParams,
+    params: &LrnWithinChannelParams,
     x: Address,
     grad_y: Address,
     grad_x: Address,
 ) -> Result<()> {
     let real = common_real(OP, [("x", x), ("grad_y", grad_y), ("grad_x", grad_x)])?;
-    let (count, LrnSameMapParams { size, k, alpha, beta }) = (x.count(OP)?, *params);
+    let (count, LrnWithinChannelParams { size, k, alpha, beta }) = (x.count(OP)?, *params);
     queue.with_scratch(x.len * size_of::<f32>(), &mut |terms| {
         let terms = Address { at: terms, len: x.len, dtype: DType::F32 };
         let vector = in_vectors(c, [x, grad_y, grad_x, terms]);
         let arguments = arguments![x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta, vector];
-        queue.for_vectors(real, "lrn_same_map_terms", count, vector, arguments)?;
+        queue.for_vectors(real, "lrn_within_channel_terms", count, vector, arguments)?;
         let arguments = arguments![x, terms, grad_x, count, h, w, c, size, alpha, beta, vector];
-        queue.for_vectors(real, "lrn_same_map_backward", count, vector, arguments)
+        queue.for_vectors(real, "lrn_within_channel_backward", count, vector, arguments)
     })
 }

@@ -1,4 +1,4 @@
-// Response normalisation within each channel of channels-last images, over squares of pixels. A thread has N channels of a
+// Response normalization within each channel of channels-last images, over squares of pixels. A thread has N channels of a
 // pixel; with `vector`, channels are whole vectors.
 
 // Where a thread's channels are: the first of them in the image's first pixel, and the square around its pixel.
@@ -44,12 +44,12 @@ __device__ void same_map_forward(
     }
 }
 
-KERNEL(lrn_same_map_forward)(
+KERNEL(lrn_within_channel_forward)(
     const real* x, real* y, u32 count, int h, int w, int c, int size, float k, float alpha, float beta, u32 vector) {
     if (vector) same_map_forward<VECTOR>(x, y, count, h, w, c, size, k, alpha, beta);
     else same_map_forward<1>(x, y, count, h, w, c, size, k, alpha, beta);
 }
-EXPORT(lrn_same_map_forward)
+EXPORT(lrn_within_channel_forward)
 
 template <int N>
 __device__ void same_map_terms(
@@ -71,13 +71,13 @@ __device__ void same_map_terms(
 }
 
 // First half of backward: grad_y*D^-beta into `grad_x`, and g*y/D into `terms`.
-KERNEL(lrn_same_map_terms)(
+KERNEL(lrn_within_channel_terms)(
     const real* x, const real* grad_y, real* grad_x, float* terms, u32 count, int h, int w, int c, int size, float k,
     float alpha, float beta, u32 vector) {
     if (vector) same_map_terms<VECTOR>(x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta);
     else same_map_terms<1>(x, grad_y, grad_x, terms, count, h, w, c, size, k, alpha, beta);
 }
-EXPORT(lrn_same_map_terms)
+EXPORT(lrn_within_channel_terms)
 
 template <int N>
 __device__ void same_map_backward(
@@ -104,10 +104,10 @@ __device__ void same_map_backward(
 }
 
 // Second half: the terms of all squares that hold a pixel, which lie in its mirrored square.
-KERNEL(lrn_same_map_backward)(
+KERNEL(lrn_within_channel_backward)(
     const real* x, const float* terms, real* grad_x, u32 count, int h, int w, int c, int size, float alpha, float beta,
     u32 vector) {
     if (vector) same_map_backward<VECTOR>(x, terms, grad_x, count, h, w, c, size, alpha, beta);
     else same_map_backward<1>(x, terms, grad_x, count, h, w, c, size, alpha, beta);
 }
-EXPORT(lrn_same_map_backward)
+EXPORT(lrn_within_channel_backward)

@@ -1,6 +1,6 @@
 //! The specification as plain loops over channels-first planes, in `f64`.
 
-use super::LrnSameMapParams;
+use super::LrnWithinChannelParams;
 
 /// The pixels of the window of (i, j) inside a plane of `h` by `w`.
 fn window(i: usize, j: usize, h: usize, w: usize, size: usize) -> impl Iterator<Item = usize> {
@@ -10,24 +10,24 @@ fn window(i: usize, j: usize, h: usize, w: usize, size: usize) -> impl Iterator<
     range(i, h).flat_map(move |row| columns.clone().map(move |column| row * w + column))
 }
 
-fn denominators(x: &[f32], h: usize, w: usize, params: &LrnSameMapParams) -> Vec<f64> {
+fn denominators(x: &[f32], h: usize, w: usize, params: &LrnWithinChannelParams) -> Vec<f64> {
     let square = |at: usize| f64::from(x[at]).powi(2);
     let sums = (0..h * w).map(|at| window(at / w, at % w, h, w, params.size).map(square).sum::<f64>());
     sums.map(|sum| f64::from(params.k) + f64::from(params.alpha) * sum).collect()
 }
 
 /// y for planes of `h` by `w`.
-pub fn forward(x: &[f32], h: usize, w: usize, params: &LrnSameMapParams) -> Vec<f32> {
+pub fn forward(x: &[f32], h: usize, w: usize, params: &LrnWithinChannelParams) -> Vec<f32> {
     let planes = x.chunks_exact(h * w);
-    let normalised = planes.flat_map(|x| {
+    let normalized = planes.flat_map(|x| {
         let d = denominators(x, h, w, params);
         x.iter().zip(d).map(|(&x, d)| (f64::from(x) * d.powf(-f64::from(params.beta))) as f32).collect::<Vec<_>>()
     });
-    normalised.collect()
+    normalized.collect()
 }
 
 /// The gradient of x.
-pub fn backward(x: &[f32], grad_y: &[f32], h: usize, w: usize, params: &LrnSameMapParams) -> Vec<f32> {
+pub fn backward(x: &[f32], grad_y: &[f32], h: usize, w: usize, params: &LrnWithinChannelParams) -> Vec<f32> {
     let (alpha, beta) = (f64::from(params.alpha), f64::from(params.beta));
     let mut out = Vec::with_capacity(x.len());
     for (x, g) in x.chunks_exact(h * w).zip(grad_y.chunks_exact(h * w)) {

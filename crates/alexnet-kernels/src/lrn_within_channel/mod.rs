@@ -1,4 +1,4 @@
-//! Response normalisation within one channel, over a square of neighbouring pixels.
+//! Response normalization within one channel, over a square of neighboring pixels.
 
 mod cpu;
 mod cuda;
@@ -14,11 +14,11 @@ use crate::error::{self, Error};
 use crate::layout;
 use crate::tensor::{self, read, write};
 
-const OP: &str = "lrn_same_map";
+const OP: &str = "lrn_within_channel";
 
-/// The four numbers of a normalisation x / (k + alpha·Σ x²)^beta over a `size`×`size` window of one channel.
+/// The four numbers of a normalization x / (k + alpha·Σ x²)^beta over a `size`×`size` window of one channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LrnSameMapParams {
+pub struct LrnWithinChannelParams {
     /// Height and width of a window; at least 1.
     pub size: usize,
     /// The constant k; above 0.
@@ -29,7 +29,7 @@ pub struct LrnSameMapParams {
     pub beta: f32,
 }
 
-impl LrnSameMapParams {
+impl LrnWithinChannelParams {
     /// The 2012 code and cuda-convnet2 (`rnorm`): the written scale is divided by the window's nominal area, and k is 1.
     pub const fn averaged(size: usize, alpha: f32, beta: f32) -> Self {
         Self { size, k: 1.0, alpha: alpha / (size * size) as f32, beta }
@@ -56,7 +56,7 @@ impl LrnSameMapParams {
     }
 }
 
-/// Response normalisation of an image batch within each channel; differentiable.
+/// Response normalization of an image batch within each channel; differentiable.
 ///
 /// y\[i, j\] = x\[i, j\] / D\[i, j\]^beta with D\[i, j\] = k + alpha · Σ x\[u, v\]², u from i − ⌊size/2⌋ to
 /// i + ⌈size/2⌉ − 1 and v likewise, pixels beyond the image counting as zero.
@@ -70,26 +70,26 @@ impl LrnSameMapParams {
 /// cuda-convnet's `NormLayerParser` (`rnorm`); Caffe's `WITHIN_CHANNEL` is the same formula.
 ///
 /// ```
-/// use alexnet_kernels::lrn_same_map::{LrnSameMapParams, lrn_same_map};
+/// use alexnet_kernels::lrn_within_channel::{LrnWithinChannelParams, lrn_within_channel};
 /// use candle_core::{Device, Tensor};
 ///
 /// let x = Tensor::new(&[[[[3f32]]]], &Device::Cpu)?;
-/// let y = lrn_same_map(&x, &LrnSameMapParams::averaged(3, 9., 0.5))?;
+/// let y = lrn_within_channel(&x, &LrnWithinChannelParams::averaged(3, 9., 0.5))?;
 /// let y = y.flatten_all()?.to_vec1::<f32>()?[0];
 /// assert!((y - 3. / 10f32.sqrt()).abs() < 1e-6); // D = 1 + 9/9·3²
 /// # Ok::<(), candle_core::Error>(())
 /// ```
-pub fn lrn_same_map(x: &Tensor, params: &LrnSameMapParams) -> Result<Tensor> {
+pub fn lrn_within_channel(x: &Tensor, params: &LrnWithinChannelParams) -> Result<Tensor> {
     let (x, format) = layout::to_nhwc(OP, x)?;
     layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
 }
 
-/// As [`lrn_same_map`], on contiguous channels-last tensors, into a tensor that is there already: `x` and `y`, which is
+/// As [`lrn_within_channel`], on contiguous channels-last tensors, into a tensor that is there already: `x` and `y`, which is
 /// overwritten, are `[n, h, w, c]`.
 ///
 /// # Errors
-/// As [`lrn_same_map`]; a tensor is not contiguous, or `y` shares its storage with `x`.
-pub fn forward_into(x: &Tensor, params: &LrnSameMapParams, y: &Tensor) -> Result<()> {
+/// As [`lrn_within_channel`]; a tensor is not contiguous, or `y` shares its storage with `x`.
+pub fn forward_into(x: &Tensor, params: &LrnWithinChannelParams, y: &Tensor) -> Result<()> {
     let params = &params.check(x.dims())?;
     tensor::same_shape(OP, x, &[("y", y)])?;
     tensor::distinct(OP, &[Some(x)], &[Some(y)])?;
@@ -112,7 +112,7 @@ pub fn forward_into(x: &Tensor, params: &LrnSameMapParams, y: &Tensor) -> Result
 ///
 /// # Errors
 /// As [`forward_into`].
-pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnSameMapParams, grad_x: &Tensor) -> Result<()> {
+pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnWithinChannelParams, grad_x: &Tensor) -> Result<()> {
     let params = &params.check(x.dims())?;
     tensor::same_shape(OP, x, &[("grad_y", grad_y), ("grad_x", grad_x)])?;
     tensor::distinct(OP, &[Some(x), Some(grad_y)], &[Some(grad_x)])?;
@@ -134,7 +134,7 @@ pub fn backward_into(x: &Tensor, grad_y: &Tensor, params: &LrnSameMapParams, gra
 }
 
 /// The custom operation, on contiguous channels-last tensors.
-struct Op(LrnSameMapParams);
+struct Op(LrnWithinChannelParams);
 
 impl CustomOp1 for Op {
     fn name(&self) -> &'static str {

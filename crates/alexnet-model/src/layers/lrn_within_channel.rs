@@ -1,17 +1,17 @@
-use alexnet_kernels::lrn_same_map::{self, LrnSameMapParams};
+use alexnet_kernels::lrn_within_channel::{self, LrnWithinChannelParams};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps, one_map, sizes};
 use crate::shape::Shape;
 
-/// Response normalisation within each channel.
+/// Response normalization within each channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LrnSameMap(#[serde(with = "Numbers")] pub LrnSameMapParams);
+pub struct LrnWithinChannel(#[serde(with = "Numbers")] pub LrnWithinChannelParams);
 
-/// [`LrnSameMapParams`] as TOML and JSON have them.
+/// [`LrnWithinChannelParams`] as TOML and JSON have them.
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "LrnSameMapParams", deny_unknown_fields)]
+#[serde(remote = "LrnWithinChannelParams", deny_unknown_fields)]
 struct Numbers {
     size: usize,
     k: f32,
@@ -19,9 +19,9 @@ struct Numbers {
     beta: f32,
 }
 
-impl LayerOps for LrnSameMap {
+impl LayerOps for LrnWithinChannel {
     fn name(&self) -> &'static str {
-        "lrn_same_map"
+        "lrn_within_channel"
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
@@ -34,14 +34,14 @@ impl LayerOps for LrnSameMap {
     }
 
     fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()> {
-        lrn_same_map::forward_into(&pass.inputs[0], &self.0, y)
+        lrn_within_channel::forward_into(&pass.inputs[0], &self.0, y)
     }
 
     fn backward(&self, pass: &Backward<'_>, grads: &Gradients<'_>) -> Result<()> {
-        grads.write_x(|grad_x| lrn_same_map::backward_into(pass.x(), pass.grad_y, &self.0, grad_x))
+        grads.write_x(|grad_x| lrn_within_channel::backward_into(pass.x(), pass.grad_y, &self.0, grad_x))
     }
 
     fn autograd(&self, pass: &Forward<'_>) -> Result<Tensor> {
-        lrn_same_map::lrn_same_map(&pass.inputs[0], &self.0)
+        lrn_within_channel::lrn_within_channel(&pass.inputs[0], &self.0)
     }
 }

@@ -1,14 +1,14 @@
 //! The fast path: sums over a square are sums over its rows of sums over its columns, for all channels of a pixel at
 //! once.
 
-use super::LrnSameMapParams;
+use super::LrnWithinChannelParams;
 use crate::parallel::{self, Shared};
 use crate::scratch;
 
 /// y, or with `grad_y` the gradient of x.
 pub(super) fn run(
     (n, h, w, c): (usize, usize, usize, usize),
-    params: &LrnSameMapParams,
+    params: &LrnWithinChannelParams,
     x: &[f32],
     grad_y: Option<&[f32]>,
     out: &mut [f32],
