@@ -52,7 +52,7 @@ pub enum Mean {
 #[serde(rename_all = "snake_case")]
 pub enum MeanAlignment {
     /// Its center, never flipped, wherever the view was cut (2012, `convdata`).
-    #[serde(alias = "center")]
+    #[serde(alias = "centre")]
     Center,
     /// The part the view was cut from, flipped where the view is (Caffe, `data_transformer.cpp`).
     AtCrop,

@@ -337,12 +337,12 @@ fn old_spellings_are_read() {
     let now = serde_json::to_string(&preprocess).unwrap();
     let old = now.replace("center", "centr");
     assert!(now.contains("\"centering\":\"down\"") && now.contains("\"alignment\":\"center\""), "{now}");
-    let old = old.replace("\"centr\"", "\"center\"");
-    assert!(old.contains("\"centring\"") && old.contains("\"center\""), "{old}");
+    let old = old.replace("\"centr\"", "\"centre\"");
+    assert!(old.contains("\"centring\"") && old.contains("\"centre\""), "{old}");
     assert_eq!(serde_json::from_str::<Preprocess>(&old).unwrap(), preprocess);
 
     let augment = Augment { color_noise: Some(ColorNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
-    let old = serde_json::to_string(&augment).unwrap().replace("color_", "color_");
-    assert!(old.contains("color_noise") && old.contains("color_jitter"), "{old}");
+    let old = serde_json::to_string(&augment).unwrap().replace("color_", "colour_");
+    assert!(old.contains("colour_noise") && old.contains("colour_jitter"), "{old}");
     assert_eq!(serde_json::from_str::<Augment>(&old).unwrap(), augment);
 }

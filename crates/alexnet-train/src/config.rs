@@ -90,10 +90,10 @@ pub struct DataConfig {
     /// Half of the images mirrored.
     pub flip: bool,
     /// The paper's color noise: standard deviation in units of the set's own. 0.1 in 2012; 0 is none.
-    #[serde(alias = "color_noise")]
+    #[serde(alias = "colour_noise")]
     pub color_noise: f32,
     /// How many epochs have it, where not all have. In 2012 the last quarter had none.
-    #[serde(default, alias = "color_noise_epochs", skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "colour_noise_epochs", skip_serializing_if = "Option::is_none")]
     pub color_noise_epochs: Option<u32>,
     /// α of the beta distribution by which neighbors in a batch are blended, with their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +106,7 @@ pub struct DataConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_resized_crop: Option<RandomResizedCrop>,
     /// Random brightness, contrast, saturation and hue.
-    #[serde(default, alias = "color_jitter", skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "colour_jitter", skip_serializing_if = "Option::is_none")]
     pub color_jitter: Option<ColorJitter>,
     /// Rectangles taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]

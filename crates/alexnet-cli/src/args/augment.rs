@@ -14,11 +14,11 @@ pub struct AugmentArgs {
 
     /// Strength of the paper's color noise, in units of the set's own standard deviations; 0 is none [default: 0.1,
     /// torchvision's 0].
-    #[arg(long, alias = "color-noise", value_name = "STRENGTH")]
+    #[arg(long, alias = "colour-noise", value_name = "STRENGTH")]
     color_noise: Option<f32>,
 
     /// Random brightness, contrast, saturation and hue, by so much at the most, such as 0.4,0.4,0.4,0.1 [default: none].
-    #[arg(long, alias = "color-jitter", value_name = "B,C,S,H", value_parser = color_jitter)]
+    #[arg(long, alias = "colour-jitter", value_name = "B,C,S,H", value_parser = color_jitter)]
     color_jitter: Option<ColorJitter>,
 
     /// How many of the images lose a rectangle, 0 to 1 [default: 0].
@@ -42,7 +42,7 @@ pub struct AugmentArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CropKind {
     /// The center, as in evaluation.
-    #[value(alias = "center")]
+    #[value(alias = "centre")]
     Center,
     /// A random place in the image's central square: the paper's.
     Square,
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn old_spellings_are_understood() {
         let line = "--crop center --color-noise 0.2 --color-jitter 0.1,0,0,0";
-        let old = line.replace("color", "color").replace("center", "center");
+        let old = line.replace("color", "colour").replace("center", "centre");
         assert_ne!(applied(line, "alexnet"), TrainConfig::recipe("alexnet", "photos".into()));
         assert_eq!(applied(&old, "alexnet"), applied(line, "alexnet"));
     }

@@ -37,10 +37,10 @@ pub struct Augment {
     /// Exchange left and right of every second image, on average.
     pub flip: bool,
     /// Change the colors along the training set's principal components.
-    #[serde(alias = "color_noise")]
+    #[serde(alias = "colour_noise")]
     pub color_noise: Option<ColorNoise>,
     /// Change brightness, contrast, saturation and hue.
-    #[serde(alias = "color_jitter")]
+    #[serde(alias = "colour_jitter")]
     pub color_jitter: Option<ColorJitter>,
     /// Take a rectangle away.
     pub erasing: Option<RandomErasing>,

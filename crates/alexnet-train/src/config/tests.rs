@@ -26,8 +26,8 @@ fn old_keys_are_read() {
     let mut config = TrainConfig::recipe("alexnet", "data".into());
     config.data.color_noise_epochs = Some(3);
     config.data.color_jitter = Some(ColorJitter { hue: 0.1, ..Default::default() });
-    let old = config.to_toml().replace("color", "color");
-    assert_eq!(old.matches("color_").count(), 3, "{old}");
+    let old = config.to_toml().replace("color", "colour");
+    assert_eq!(old.matches("colour_").count(), 3, "{old}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     std::fs::write(&path, old).unwrap();
