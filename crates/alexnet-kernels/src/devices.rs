@@ -56,15 +56,6 @@ pub fn cuda_device(ordinal: usize) -> Result<Device, Error> {
     Ok(opened)
 }
 
-/// Whether `f32` products and convolutions on GPUs may take tensor cores, which read eleven bits of each factor (TF32).
-/// They may not unless this was called. For the whole process.
-pub fn allow_tf32(allowed: bool) {
-    #[cfg(feature = "cuda")]
-    candle_core::cuda_backend::set_gemm_reduced_precision_f32(allowed);
-    #[cfg(not(feature = "cuda"))]
-    let _ = allowed;
-}
-
 /// Whether convolutions on GPUs go by cuDNN where this build has it (the feature `cudnn`), which they do unless this was
 /// called, or by this crate's own kernels and cuBLAS. For the whole process.
 pub fn use_cudnn(used: bool) {
@@ -72,15 +63,6 @@ pub fn use_cudnn(used: bool) {
     crate::cuda::cudnn::enable(used);
     #[cfg(not(feature = "cudnn"))]
     let _ = used;
-}
-
-/// Whether cuDNN may take algorithms that add up in another order each time. They may not unless this was called; they can
-/// be faster. For the whole process.
-pub fn allow_nondeterministic(allowed: bool) {
-    #[cfg(feature = "cudnn")]
-    crate::cuda::cudnn::allow_any_algorithm(allowed);
-    #[cfg(not(feature = "cudnn"))]
-    let _ = allowed;
 }
 
 fn gpu<T>(what: String) -> Result<T, Error> {

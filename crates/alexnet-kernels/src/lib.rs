@@ -20,6 +20,7 @@ mod error;
 mod extreme;
 mod gemm;
 pub mod global_avg_pool2d;
+mod gpu_math;
 mod layout;
 pub mod linear;
 pub mod locally_connected2d;
@@ -48,10 +49,11 @@ pub use conv2d::conv2d;
 #[doc(hidden)]
 pub use cuda::host::with_host_kernels;
 pub use devices::{
-    CudaDeviceInfo, allow_nondeterministic, allow_tf32, cuda_device, cuda_devices, takes_bf16, use_cudnn,
+    CudaDeviceInfo, cuda_device, cuda_devices, takes_bf16, use_cudnn,
 };
 pub use dropout::dropout;
 pub use error::Error;
+pub use gpu_math::GpuMath;
 pub use layout::{MemoryFormat, channels_first_into, channels_last, channels_last_into};
 pub use linear::linear;
 pub use lrn::lrn;

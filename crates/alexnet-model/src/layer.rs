@@ -17,7 +17,7 @@ pub struct Layer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
     /// Applied to every value of the result. The 2012 files attach it the same way (`neuron=`).
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "unit")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "names")]
     pub activation: Option<Activation>,
     /// The device it lives on, an index into those the network was given.
     #[serde(default, skip_serializing_if = "is_first")]
@@ -28,51 +28,56 @@ fn is_first(device: &usize) -> bool {
     *device == 0
 }
 
-/// Units by their names.
-mod unit {
+/// Activations by their names: `"relu"`, or a table where there are numbers, `{ bounded_relu = { a = 6.0 } }`.
+mod names {
     use alexnet_kernels::activation::Activation;
-    use serde::de::Error as _;
-    use serde::ser::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    const UNITS: [(&str, Activation); 4] = [
-        ("relu", Activation::Relu),
-        ("tanh", Activation::Tanh),
-        ("sigmoid", Activation::Sigmoid),
-        ("softplus", Activation::Softplus),
-    ];
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Activation", rename_all = "snake_case", deny_unknown_fields)]
+    #[non_exhaustive]
+    enum Named {
+        Relu,
+        Tanh,
+        Sigmoid,
+        Softplus,
+        Abs,
+        Square,
+        Sqrt,
+        ScaledTanh { a: f32, b: f32 },
+        BoundedRelu { a: f32 },
+        Linear { a: f32, b: f32 },
+    }
 
-    pub(super) fn serialize<S: Serializer>(unit: &Option<Activation>, serializer: S) -> Result<S::Ok, S::Error> {
-        let name = UNITS.iter().find(|(_, known)| Some(*known) == *unit);
-        serializer.serialize_str(name.ok_or_else(|| S::Error::custom(format!("{unit:?} has no name yet")))?.0)
+    #[derive(Serialize, Deserialize)]
+    struct Wrapped(#[serde(with = "Named")] Activation);
+
+    pub(super) fn serialize<S: Serializer>(activation: &Option<Activation>, serializer: S) -> Result<S::Ok, S::Error> {
+        activation.map(Wrapped).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Activation>, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let unit = UNITS.iter().find(|(known, _)| *known == name);
-        let names = || UNITS.map(|(name, _)| name).join(", ");
-        let unknown = || D::Error::custom(format!("activation must be one of {}, but is {name:?}", names()));
-        unit.map(|(_, unit)| Some(*unit)).ok_or_else(unknown)
+        Ok(Some(Wrapped::deserialize(deserializer)?.0))
     }
 }
 
 impl Layer {
-    /// A layer that reads the one before it, without a unit, on the first device.
+    /// A layer on the first device that reads the layer before it and has no activation.
     pub fn new(name: impl Into<String>, kind: impl Into<LayerKind>) -> Self {
         Self { name: name.into(), kind: kind.into(), inputs: Vec::new(), activation: None, device: 0 }
     }
 
-    /// The same, reading these layers.
+    /// Sets the layers that it reads.
     pub fn reads<const N: usize>(self, inputs: [&str; N]) -> Self {
         Self { inputs: inputs.map(String::from).to_vec(), ..self }
     }
 
-    /// The same with a unit.
+    /// Sets the activation.
     pub fn with(self, activation: Activation) -> Self {
         Self { activation: Some(activation), ..self }
     }
 
-    /// The same on another device.
+    /// Sets the device.
     pub fn on(self, device: usize) -> Self {
         Self { device, ..self }
     }

@@ -19,7 +19,8 @@ pub use init::Init;
 pub use input_spec::{ChannelOrder, InputSpec, Mean, PixelRange, Preparation};
 pub use layer::Layer;
 pub use layers::{
-    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnWithinChannel, MaxPool2d,
+    Add, AvgPool2d, BatchNorm2d, Concat, ContrastNorm, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Input, LayerKind,
+    Linear, LocallyConnected2d, Lrn, LrnWithinChannel, MaxPool2d,
 };
 pub use network::{Gradient, Inference, Network, Parameter};
 pub use precision::Precision;

@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use alexnet_kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -185,6 +186,7 @@ impl Specification {
             return Err(wrong(format!("{} reads one layer, not {}", ops.name(), shapes.len())));
         }
         let shape = ops.shape(&shapes).map_err(wrong)?;
+        layer.activation.map_or(Ok(()), Activation::check).map_err(|error| wrong(error.to_string()))?;
         if shape.elements() > MAX_VALUES {
             return Err(wrong(format!(
                 "a layer gives at most {MAX_VALUES} values for an image, but this one {shape:?}"

@@ -29,8 +29,8 @@ pub struct Tape {
     free: HashMap<(usize, DType, DeviceLocation), Vec<Tensor>>,
     /// The result of each layer that is still needed.
     pub(crate) values: Vec<Option<Tensor>>,
-    /// What a kind of layer saves for backward beside its result, such as where the maxima were.
-    pub(crate) saved: Vec<Option<Tensor>>,
+    /// What each layer saves for backward beside its result, such as the positions of maxima.
+    pub(crate) saved: Vec<Vec<Tensor>>,
     /// The layers whose results were handed out: these tensors are the caller's.
     pub(crate) outputs: Vec<usize>,
     pub(crate) mode: Option<Mode>,
@@ -53,11 +53,12 @@ impl Tape {
         for &output in &self.outputs {
             self.values[output] = None;
         }
-        for tensor in self.values.drain(..).chain(self.saved.drain(..)).flatten().collect::<Vec<_>>() {
+        let values = self.values.drain(..).flatten();
+        for tensor in values.chain(self.saved.drain(..).flatten()).collect::<Vec<_>>() {
             self.give(tensor);
         }
         self.values.resize(layers, None);
-        self.saved.resize(layers, None);
+        self.saved.resize(layers, Vec::new());
         self.outputs = outputs.to_vec();
         self.mode = Some(mode);
     }

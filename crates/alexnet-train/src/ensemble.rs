@@ -142,7 +142,8 @@ mod tests {
                     let pixels = pipeline.load(&sample.location.path(), views).unwrap();
                     let [c, h, w] = network.spec().input_size();
                     let images = Tensor::from_vec(pixels, (views.count(), c, h, w), &Device::Cpu).unwrap();
-                    let row = probabilities(&network.inference().forward(&images).unwrap(), views.count()).unwrap();
+                    let row =
+                        probabilities(&network.inference().unwrap().forward(&images).unwrap(), views.count()).unwrap();
                     mean.iter_mut().zip(&row[0]).for_each(|(mean, value)| *mean += value / 2.0);
                 }
                 loss -= f64::from(mean[sample.label as usize]).ln() / samples.len() as f64;

@@ -63,7 +63,11 @@ impl Activation {
         matches!(self, Self::Abs | Self::Square)
     }
 
-    fn check(self) -> std::result::Result<(), Error> {
+    /// Checks the numbers of the kinds that have some.
+    ///
+    /// # Errors
+    /// A number out of its range.
+    pub fn check(self) -> std::result::Result<(), Error> {
         // Written so that a NaN fails.
         let rule = match self {
             Self::ScaledTanh { a, b } if !(a != 0.0 && a.is_finite() && b.is_finite()) => {

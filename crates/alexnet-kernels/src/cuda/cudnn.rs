@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::cuda_backend::cudarc::cudnn::{CudnnError, result, sys};
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtrMut};
-use candle_core::cuda_backend::{DeviceId, WrapErr, gemm_reduced_precision_f32};
+use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::{CudaDevice, Error, Result};
 
 use super::{Convolution, Pass, Real, Sizes};
@@ -85,8 +85,8 @@ impl Library {
             pass: convolution.pass,
             bf16: convolution.real == Real::Bf16,
             sizes: convolution.sizes,
-            tf32: gemm_reduced_precision_f32(),
-            any_algorithm: ANY_ALGORITHM.load(Ordering::Relaxed),
+            tf32: GpuMath::current().tf32,
+            any_algorithm: GpuMath::current().nondeterministic,
         };
         let handle = self.handle;
         if let Entry::Vacant(entry) = self.plans.entry(question) {

@@ -8,7 +8,7 @@ use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys as cublas_
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
 };
-use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr, gemm_reduced_precision_f32};
+use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor};
 
 use super::{Address, Argument, Gemm, Grid, Matrix, Named, Queue, Real, Stored};
@@ -234,7 +234,7 @@ impl Queue for Gpu {
         }
         let element = |real| if real == Real::F32 { CUDA_R_32F } else { CUDA_R_16BF };
         let operation = |matrix: Matrix| if matrix.transposed { CUBLAS_OP_T } else { CUBLAS_OP_N };
-        let reduced = real == Real::F32 && gemm_reduced_precision_f32();
+        let reduced = real == Real::F32 && GpuMath::current().tf32;
         let compute = if reduced { CUBLAS_COMPUTE_32F_FAST_TF32 } else { CUBLAS_COMPUTE_32F };
         let (alpha, beta) = (1f32, if accumulate { 1f32 } else { 0f32 });
         // A step of 0 is refused, even in a batch of one.

@@ -67,8 +67,23 @@ impl Conv2d {
         Conv2dParams { stride: self.stride, padding: self.padding, groups: self.groups }
     }
 
+    /// The shape of the result for the layer kind with this name.
+    pub(super) fn map_shape(&self, kind: &str, inputs: &[Shape]) -> std::result::Result<Shape, String> {
+        let ([c, h, w], groups) = (one_map(kind, inputs)?, self.groups);
+        let ([kh, kw], Padding { top, bottom, left, right }) = (self.kernel_size, self.padding);
+        let at_least_one = [("out_channels", self.out_channels), ("stride", self.stride), ("groups", groups)];
+        sizes(at_least_one, 1)?;
+        sizes([("kernel_size", kh), ("kernel_size", kw)], 1)?;
+        sizes([("padding", top), ("padding", bottom), ("padding", left), ("padding", right)], 0)?;
+        if !c.is_multiple_of(groups) || !self.out_channels.is_multiple_of(groups) {
+            return Err(format!("{groups} groups do not divide {c} and {} channels", self.out_channels));
+        }
+        let [oh, ow] = self.params().output_size([h, w], self.kernel_size).map_err(|e| e.to_string())?;
+        Ok(Shape::Map([self.out_channels, oh, ow]))
+    }
+
     /// `[out_channels, in_channels / groups, kh, kw]`.
-    fn weight_shape(&self, inputs: &[Shape]) -> [usize; 4] {
+    pub(super) fn weight_shape(&self, inputs: &[Shape]) -> [usize; 4] {
         let channels = match inputs {
             [Shape::Map([channels, ..])] => *channels,
             _ => 0,
@@ -111,17 +126,7 @@ impl LayerOps for Conv2d {
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
-        let ([c, h, w], groups) = (one_map(self.name(), inputs)?, self.groups);
-        let ([kh, kw], Padding { top, bottom, left, right }) = (self.kernel_size, self.padding);
-        let at_least_one = [("out_channels", self.out_channels), ("stride", self.stride), ("groups", groups)];
-        sizes(at_least_one, 1)?;
-        sizes([("kernel_size", kh), ("kernel_size", kw)], 1)?;
-        sizes([("padding", top), ("padding", bottom), ("padding", left), ("padding", right)], 0)?;
-        if !c.is_multiple_of(groups) || !self.out_channels.is_multiple_of(groups) {
-            return Err(format!("{groups} groups do not divide {c} and {} channels", self.out_channels));
-        }
-        let [oh, ow] = self.params().output_size([h, w], self.kernel_size).map_err(|e| e.to_string())?;
-        Ok(Shape::Map([self.out_channels, oh, ow]))
+        self.map_shape(self.name(), inputs)
     }
 
     fn parameters(&self, inputs: &[Shape]) -> Vec<LayerParameter> {

@@ -19,16 +19,16 @@ impl LayerOps for MaxPool2d {
     }
 
     /// Where the maxima were.
-    fn saved(&self, y: &[usize]) -> Option<(Vec<usize>, DType)> {
-        Some((y.to_vec(), max_pool2d::index_dtype(&self.0)))
+    fn saved(&self, y: &[usize]) -> Vec<(Vec<usize>, DType)> {
+        vec![(y.to_vec(), max_pool2d::index_dtype(&self.0))]
     }
 
     fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()> {
-        max_pool2d::forward_into(&pass.inputs[0], &self.0, y, pass.saved)
+        max_pool2d::forward_into(&pass.inputs[0], &self.0, y, pass.saved.first())
     }
 
     fn backward(&self, pass: &Backward<'_>, grads: &Gradients<'_>) -> Result<()> {
-        grads.write_x(|grad_x| max_pool2d::backward_into(pass.grad_y, pass.saved(), &self.0, grad_x))
+        grads.write_x(|grad_x| max_pool2d::backward_into(pass.grad_y, &pass.saved[0], &self.0, grad_x))
     }
 
     fn autograd(&self, pass: &Forward<'_>) -> Result<Tensor> {

@@ -1,34 +1,43 @@
 //! The kinds of layers, one file each: its numbers and initial values, the shape it gives, its parameters, its cost, and its
 //! way forward, backward and through Candle's autograd.
 //!
-//! `ARCHITECTURE.md` lists the steps for adding one. What is the same for all kinds, such as buffers, devices, units and the
-//! sums where paths meet, is in `network/`.
+//! `ARCHITECTURE.md` lists the steps for adding one. What is the same for all kinds, such as buffers, devices, activations
+//! and the sums where paths meet, is in `network/`.
 
 mod add;
 mod avg_pool2d;
+mod batch_norm2d;
 #[cfg(test)]
 mod center;
 mod concat;
+mod contrast_norm;
 mod conv2d;
 mod dropout;
 mod flatten;
+mod global_avg_pool2d;
 mod input;
 mod linear;
+mod locally_connected2d;
 mod lrn;
 mod lrn_within_channel;
 mod max_pool2d;
 
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
+pub use batch_norm2d::BatchNorm2d;
+pub(crate) use batch_norm2d::state as batch_norm_state;
 #[cfg(test)]
 #[allow(unreachable_pub)] // A public enum has it.
 pub use center::Center;
 pub use concat::Concat;
+pub use contrast_norm::ContrastNorm;
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use global_avg_pool2d::GlobalAvgPool2d;
 pub use input::Input;
 pub use linear::Linear;
+pub use locally_connected2d::LocallyConnected2d;
 pub use lrn::Lrn;
 pub use lrn_within_channel::LrnWithinChannel;
 pub use max_pool2d::MaxPool2d;
@@ -75,17 +84,25 @@ kinds! {
     Input,
     /// A convolution.
     Conv2d,
+    /// A convolution with a kernel of its own at each position.
+    LocallyConnected2d,
     /// A fully connected layer; a map of several pixels must be flattened first.
     Linear,
     /// The maximum of each window.
     MaxPool2d,
     /// The mean of each window.
     AvgPool2d,
+    /// The mean of each channel.
+    GlobalAvgPool2d,
+    /// Batch normalization of each channel.
+    BatchNorm2d,
     /// Local response normalization across channels.
     Lrn,
     /// Response normalization within each channel.
     #[serde(alias = "lrn_same_map")]
     LrnWithinChannel,
+    /// Contrast normalization within each channel.
+    ContrastNorm,
     /// A map as a vector.
     Flatten,
     /// Dropout in training, its expectation in testing.
@@ -136,9 +153,9 @@ pub(crate) trait LayerOps {
         false
     }
 
-    /// Shape and type of a tensor that forward in training fills for backward, where the result has the shape `y`.
-    fn saved(&self, _y: &[usize]) -> Option<(Vec<usize>, DType)> {
-        None
+    /// Shapes and types of the tensors that forward in training fills for backward, where the result has the shape `y`.
+    fn saved(&self, _y: &[usize]) -> Vec<(Vec<usize>, DType)> {
+        Vec::new()
     }
 
     /// Whether forward applies a ReLU itself where [`Forward::relu`] says so.
@@ -194,8 +211,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) prepared: Option<&'a PreparedWeight>,
     /// Whether a ReLU is to be applied.
     pub(crate) relu: bool,
-    /// [`LayerOps::saved`], in training where backward comes by.
-    pub(crate) saved: Option<&'a Tensor>,
+    /// Tensors for [`LayerOps::saved`]; empty where backward does not reach the layer.
+    pub(crate) saved: &'a [Tensor],
     pub(crate) mode: Mode,
     /// Index of the layer.
     pub(crate) layer: usize,
@@ -204,7 +221,7 @@ pub(crate) struct Forward<'a> {
 /// What a layer's gradients are computed from.
 #[derive(Debug)]
 pub(crate) struct Backward<'a> {
-    /// Of the result, before the unit.
+    /// Of the result, before the activation.
     pub(crate) grad_y: &'a Tensor,
     /// Which input's gradient is wanted.
     pub(crate) input: usize,
@@ -215,7 +232,7 @@ pub(crate) struct Backward<'a> {
     /// The values of its parameters.
     pub(crate) parameters: &'a [&'a Tensor],
     /// What forward saved.
-    pub(crate) saved: Option<&'a Tensor>,
+    pub(crate) saved: &'a [Tensor],
     pub(crate) mode: Mode,
     /// Index of the layer.
     pub(crate) layer: usize,
@@ -225,11 +242,6 @@ impl Backward<'_> {
     /// The input whose gradient is wanted.
     fn x(&self) -> &Tensor {
         self.x.expect("forward in training keeps what a kind that says so reads again")
-    }
-
-    /// What forward saved.
-    fn saved(&self) -> &Tensor {
-        self.saved.expect("forward in training saves what a kind says wherever a gradient comes by")
     }
 }
 

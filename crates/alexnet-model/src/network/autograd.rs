@@ -49,10 +49,10 @@ impl Network {
             // Gradients go to the variables, not to their copies.
             let parameters = &self.parameters[self.of_layer[layer].clone()];
             let parameters = parameters.iter().map(|parameter| parameter.var.as_tensor()).collect();
-            let pass = Forward { inputs, parameters, prepared: None, relu: false, saved: None, mode, layer };
+            let pass = Forward { inputs, parameters, prepared: None, relu: false, saved: &[], mode, layer };
             let y = entry.kind.ops().autograd(&pass)?;
             values[layer] = Some(match entry.activation {
-                Some(unit) => activation(&y, unit)?,
+                Some(kind) => activation(&y, kind)?,
                 None => y,
             });
         }

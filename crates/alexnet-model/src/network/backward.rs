@@ -102,15 +102,19 @@ impl Network {
             if let Some(grad_y) = grads[layer].take() {
                 // It comes to a layer where nothing is trained only where that is an output.
                 if self.has_gradient[layer] {
-                    if let (Some(unit), Some(y)) = (self.spec.layers()[layer].activation, &tape.values[layer]) {
-                        activation::backward_in_place(y, &grad_y, unit)?;
+                    match (self.spec.layers()[layer].activation, tape.saved[layer].last(), &tape.values[layer]) {
+                        (Some(kind), Some(argument), _) if kind.needs_input() => {
+                            activation::backward_from_input_in_place(argument, &grad_y, kind)?;
+                        }
+                        (Some(kind), _, Some(y)) => activation::backward_in_place(y, &grad_y, kind)?,
+                        _ => {}
                     }
                     let done = self.backward_layer(layer, &grad_y, mode, tape, &mut grads, receiver);
                     explained(self, done, layer, tape, mode)?;
                 }
                 tape.give(grad_y);
             }
-            let (value, saved) = (tape.values[layer].take(), tape.saved[layer].take());
+            let (value, saved) = (tape.values[layer].take(), std::mem::take(&mut tape.saved[layer]));
             // Outputs are the caller's.
             let value = value.filter(|_| !outputs.contains(&layer));
             value.into_iter().chain(saved).for_each(|done| tape.give(done));
@@ -153,7 +157,7 @@ impl Network {
                 x: x.as_ref(),
                 shapes: &shapes,
                 parameters: &values,
-                saved: saved.as_ref(),
+                saved: &saved,
                 mode,
                 layer,
             };

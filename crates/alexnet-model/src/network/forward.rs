@@ -81,6 +81,20 @@ impl Network {
         plan.last_reader[layer] > reader || kept || plan.outputs.contains(&layer)
     }
 
+    /// Shapes and types of the tensors that forward fills for backward beside the result, whose shape is `y`: those of the
+    /// layer's kind, and the argument of an activation that needs it.
+    pub(super) fn saved_by(&self, layer: usize, y: &[usize], mode: Mode) -> Vec<(Vec<usize>, DType)> {
+        if mode == Mode::Test || !self.has_gradient[layer] {
+            return Vec::new();
+        }
+        let entry = &self.spec.layers()[layer];
+        let mut saved = entry.kind.ops().saved(y);
+        if entry.activation.is_some_and(Activation::needs_input) {
+            saved.push((y.to_vec(), self.activations(layer)));
+        }
+        saved
+    }
+
     /// Writes the result of one layer into `y`.
     fn compute(
         &self,
@@ -102,19 +116,22 @@ impl Network {
             [] => vec![images.to_device(device)?],
             inputs => inputs.iter().map(input).collect::<candle_core::Result<_>>()?,
         };
-        let saved = match mode {
-            Mode::Train { .. } if self.has_gradient[layer] => ops.saved(y.dims()),
-            _ => None,
-        };
-        let saved = saved.map(|(dims, dtype)| tape.take(&dims, dtype, device)).transpose()?;
+        let saved = self.saved_by(layer, y.dims(), mode).into_iter();
+        let saved = saved.map(|(dims, dtype)| tape.take(&dims, dtype, device)).collect::<Result<Vec<_>>>()?;
+        // An activation that needs its argument in backward has it as the last of these.
+        let argument = saved.last().filter(|_| entry.activation.is_some_and(Activation::needs_input));
+        let own = &saved[..saved.len() - usize::from(argument.is_some())];
         let relu = entry.activation == Some(Activation::Relu) && ops.fuses_relu();
         let parameters = self.values_of(layer);
-        ops.forward(&Forward { inputs, parameters, prepared, relu, saved: saved.as_ref(), mode, layer }, y)?;
-        tape.saved[layer] = saved;
-        match entry.activation {
-            Some(unit) if !relu => Ok(activation::forward_in_place(y, unit)?),
-            _ => Ok(()),
+        let pass = Forward { inputs, parameters, prepared, relu, saved: own, mode, layer };
+        ops.forward(&pass, argument.unwrap_or(y))?;
+        match (entry.activation, argument) {
+            (Some(kind), Some(argument)) => activation::forward_into(argument, kind, y)?,
+            (Some(kind), None) if !relu => activation::forward_in_place(y, kind)?,
+            _ => {}
         }
+        tape.saved[layer] = saved;
+        Ok(())
     }
 
     /// The results of the layers with these names in testing: `[n, channels, height, width]` or `[n, features]`.

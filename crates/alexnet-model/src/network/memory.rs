@@ -37,24 +37,24 @@ impl Network {
     /// in training those of all outputs, their gradients and those of parameters. Parameters themselves, the solver's velocities
     /// and what libraries work in come on top. For networks on one device.
     pub fn pass_memory(&self, batch: usize, mode: Mode) -> usize {
-        let (mut pool, dtype, layers) = (Pool::default(), self.activations(0), self.spec.layers());
+        let (mut pool, dtype, layers) = (Pool::default(), self.activations(0), self.spec.layers().len());
         let plan = if mode == Mode::Test { self.main_plan() } else { self.whole_plan() };
         let count = |layer: usize| self.spec.shapes()[layer].elements() * batch;
-        let saved = |layer: usize| match mode {
-            Mode::Train { .. } if plan.runs[layer] && self.has_gradient[layer] => {
-                let saved = layers[layer].kind.ops().saved(&self.spec.shapes()[layer].batch(batch));
-                saved.map(|(dims, dtype)| (dims.iter().product(), dtype))
-            }
-            _ => None,
+        let saved = |layer: usize| {
+            let saved = match plan.runs[layer] {
+                true => self.saved_by(layer, &self.spec.shapes()[layer].batch(batch), mode),
+                false => Vec::new(),
+            };
+            saved.into_iter().map(|(dims, dtype)| (dims.iter().product(), dtype))
         };
-        let mut stored = vec![false; layers.len()];
-        for layer in (0..layers.len()).filter(|&layer| plan.runs[layer]) {
+        let mut stored = vec![false; layers];
+        for layer in (0..layers).filter(|&layer| plan.runs[layer]) {
             // Outputs are not the tape's.
             if !plan.outputs.contains(&layer) {
                 pool.take(count(layer), dtype);
                 stored[layer] = true;
             }
-            saved(layer).into_iter().for_each(|(count, dtype)| pool.take(count, dtype));
+            saved(layer).for_each(|(count, dtype)| pool.take(count, dtype));
             for &input in self.spec.inputs(layer) {
                 if !self.stays(input, layer, mode, &plan) && std::mem::take(&mut stored[input]) {
                     pool.give(count(input), dtype);
@@ -64,12 +64,12 @@ impl Network {
         if mode == Mode::Test {
             return pool.bytes;
         }
-        let mut has_grad = vec![false; layers.len()];
+        let mut has_grad = vec![false; layers];
         for &output in &plan.outputs {
             pool.take(count(output), dtype);
             has_grad[output] = true;
         }
-        for layer in (0..layers.len()).rev() {
+        for layer in (0..layers).rev() {
             if std::mem::take(&mut has_grad[layer]) {
                 let parameters: Vec<&ParameterSpec> =
                     self.trained_of(layer).map(|index| &self.parameters[index].spec).collect();
@@ -87,7 +87,7 @@ impl Network {
             if stored[layer] {
                 pool.give(count(layer), dtype);
             }
-            saved(layer).into_iter().for_each(|(count, dtype)| pool.give(count, dtype));
+            saved(layer).for_each(|(count, dtype)| pool.give(count, dtype));
         }
         pool.bytes
     }

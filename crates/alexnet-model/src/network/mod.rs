@@ -2,6 +2,7 @@
 
 mod autograd;
 mod backward;
+mod fold;
 mod forward;
 mod inference;
 mod memory;
@@ -138,7 +139,7 @@ impl Network {
             if !self.has_gradient[index] {
                 continue;
             }
-            self.kept[index] |= layer.activation.is_some();
+            self.kept[index] |= layer.activation.is_some_and(|activation| !activation.needs_input());
             let reads_again = layer.kind.ops().keeps_inputs();
             inputs.iter().for_each(|&input| self.kept[input] |= reads_again);
         }

@@ -1,4 +1,5 @@
-use alexnet_kernels::activation::Activation::{Relu, Tanh};
+use alexnet_kernels::activation::Activation::{Relu, Square, Tanh};
+use alexnet_kernels::contrast_norm::ContrastNormParams;
 use alexnet_kernels::dropout::DropoutScaling;
 use alexnet_kernels::lrn::LrnParams;
 use alexnet_kernels::lrn_within_channel::LrnWithinChannelParams;
@@ -12,7 +13,8 @@ use super::*;
 use crate::input_spec::InputSpec;
 use crate::layer::Layer;
 use crate::layers::{
-    Add, AvgPool2d, Concat, Conv2d, Dropout, Flatten, Input, LayerKind, Linear, Lrn, LrnWithinChannel, MaxPool2d,
+    Add, AvgPool2d, BatchNorm2d, Concat, ContrastNorm, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Input, LayerKind,
+    Linear, LocallyConnected2d, Lrn, LrnWithinChannel, MaxPool2d,
 };
 use crate::role::Role;
 use crate::tape::{Mode, Tape};
@@ -48,32 +50,37 @@ fn run(network: &Network, x: &Tensor, labels: &[u32], tape: &mut Tape) -> (f32, 
 }
 
 mod buffers;
+mod fold;
 mod frozen;
 mod outputs;
 mod pytorch;
 
-/// A network with everything in it: branches, a residual sum, concatenations of maps and of vectors, units other than
+/// A network with everything in it: branches, a residual sum, concatenations of maps and of vectors, activations other than
 /// ReLU, a layer read by three others.
 fn branched(dropout: f32, scaling: DropoutScaling) -> Specification {
     let conv = |out, kernel, padding| Conv2d::new(out, kernel, 0.3, 0.1).padding(padding);
     let dropout = Dropout { probability: dropout, scaling };
     let layers = vec![
         Layer::new("data", Input { channels: 3, size: [9, 8] }),
-        Layer::new("stem", conv(8, 3, 1)).with(Tanh),
+        Layer::new("stem", conv(8, 3, 1)),
+        Layer::new("stem_norm", BatchNorm2d::default()).with(Tanh),
         Layer::new("norm", Lrn(LrnParams::averaged(3, 1.0, 0.5, 0.75).with_groups(2))),
         Layer::new("left", conv(4, 1, 0)).with(Tanh),
         Layer::new("right", conv(6, 3, 1)).reads(["norm"]).with(Tanh),
         Layer::new("pooled", AvgPool2d(Pool2dParams::new(3, 1).with_padding(1))).reads(["norm"]),
-        Layer::new("joined", Concat).reads(["left", "right", "pooled"]),
+        Layer::new("local", LocallyConnected2d(conv(4, 3, 1).groups(2))).reads(["norm"]).with(Square),
+        Layer::new("joined", Concat).reads(["left", "right", "pooled", "local"]),
         Layer::new("normed", LrnWithinChannel(LrnWithinChannelParams::averaged(3, 0.5, 0.75))),
+        Layer::new("contrast", ContrastNorm(ContrastNormParams::averaged(3, 0.5, 0.75))),
         Layer::new("dropped", dropout),
-        Layer::new("residual", conv(18, 3, 1)),
+        Layer::new("residual", conv(22, 3, 1)),
         Layer::new("sum", Add).reads(["residual", "joined"]).with(Tanh),
         Layer::new("pool", MaxPool2d(Pool2dParams::new(3, 2).with_ceil())),
         Layer::new("flat", Flatten),
         Layer::new("hidden", Linear::new(7, 0.1, 0.0)).with(Relu),
         Layer::new("again", Linear::new(5, 0.1, 0.0)).reads(["flat"]).with(Tanh),
-        Layer::new("both", Concat).reads(["hidden", "again"]),
+        Layer::new("means", GlobalAvgPool2d).reads(["sum"]),
+        Layer::new("both", Concat).reads(["hidden", "again", "means"]),
         Layer::new("logits", Linear::new(4, 0.3, 0.0)),
     ];
     Specification::new("branched", InputSpec::ALEXNET_2012, layers).unwrap()
@@ -106,7 +113,7 @@ fn branches_sums_and_concatenations_agree_with_candles_autograd() {
                 Ok(())
             })
             .unwrap();
-        assert_eq!(seen, network.parameters().len());
+        assert_eq!(seen, network.vars().len());
     }
 }
 
@@ -290,7 +297,7 @@ fn a_device_without_memory_says_what_was_wanted() {
 #[test]
 fn prepared_weights_give_the_same_results() {
     let network = Network::new(crate::build("alexnet", 10).unwrap(), 7, CPU).unwrap();
-    let mut inference = network.inference();
+    let inference = network.inference().unwrap();
     // One image and several go different ways; each way is gone for the first time and again.
     for n in [1, 2, 1, 2] {
         let x = tensor(&uniform("prepared", n as u32, n * 3 * 224 * 224), &[n, 3, 224, 224]);

@@ -104,7 +104,7 @@ fn what_a_list_may_not_say_is_named() {
         ("padding = 1", "padding = 1\ndilation = 2", "unknown field `dilation`"),
         ("padding = 1", "padding = { top = 1 }", "padding is one number, or top, bottom, left and right"),
         ("kind = \"flatten\"", "kind = \"flaten\"", "unknown variant `flaten`"),
-        ("activation = \"relu\"", "activation = \"swish\"", "one of relu, tanh, sigmoid, softplus, but is \"swish\""),
+        ("activation = \"relu\"", "activation = \"swish\"", "unknown variant `swish`, expected one of `relu`, `tanh`"),
         ("kernel_size = 2", "kernel_size = -2", "-2"),
         ("[[layers]]\nname = \"fc\"", "[[layer]]\nname = \"fc\"", "unknown field `layer`"),
         (

@@ -108,7 +108,7 @@ pub fn feed(target: &Target, arch: &str, batch: usize, time: Duration) -> Result
 pub fn infer(target: &Target, arch: &str, batch: usize, time: Duration) -> Result<()> {
     let network = network(target, arch)?;
     let images = images(target, &network, batch)?;
-    let mut inference = network.inference();
+    let inference = network.inference()?;
     let all = target.seconds(time, || {
         inference.forward(&images)?;
         Ok(())

@@ -79,7 +79,7 @@ fn the_main_output_alone_is_what_it_is_without_others() {
     assert_eq!(tape.bytes(), network.pass_memory(3, Mode::Test));
     let all = network.forward_outputs(&x, Mode::Test, &mut Tape::new()).unwrap();
     assert_same_bits("main", &values(&main), &values(&all[0]));
-    assert_same_bits("inference", &values(&network.inference().forward(&x).unwrap()), &values(&main));
+    assert_same_bits("inference", &values(&network.inference().unwrap().forward(&x).unwrap()), &values(&main));
     assert!(values(&all[1]).iter().all(|value| value.is_nan()));
     assert_close("module", &values(&network.forward_t(&x, false).unwrap()), &values(&main), 1e-6);
     for layer in aside {

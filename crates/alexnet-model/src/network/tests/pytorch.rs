@@ -122,7 +122,8 @@ fn inference_in_bf16_stays_close_on_every_variant() {
         // More images than go row by row.
         // (Where the processor multiplies pairs of bf16, their inputs are rounded then, too.)
         let batches = [1, 9].map(|n| Tensor::cat(&vec![&image; n], 0).unwrap());
-        let logits = |network: &Network| batches.each_ref().map(|x| values(&network.inference().forward(x).unwrap()));
+        let logits =
+            |network: &Network| batches.each_ref().map(|x| values(&network.inference().unwrap().forward(x).unwrap()));
         let narrow = logits(&network);
         for logits in narrow.iter().flat_map(|logits| logits.chunks_exact(10)) {
             golden.assert(&format!("{}/logits", variant.name), logits, 2e-2);
