@@ -1,4 +1,4 @@
-//! `train`, `eval`, `predict` and `info`, from a folder of pictures to a prediction.
+//! `train`, `eval`, `predict` and `info`, from a folder of images to a prediction.
 
 use std::fs;
 
@@ -49,18 +49,18 @@ fn a_network_is_trained_measured_used_and_shown() {
     assert_eq!(trained[0]["run_dir"], "runs/alexnet-photos");
     assert_eq!(trained[0]["checkpoint"], "runs/alexnet-photos/model.safetensors");
 
-    // What a run leaves behind.
+    // The files of a run.
     let metrics = lines(&fs::read_to_string(run_dir.join("metrics.jsonl")).unwrap());
     assert_eq!(metrics.iter().filter(|line| line["kind"] == "epoch").count(), 2);
     for file in ["config.toml", "plot.svg", "checkpoint.safetensors", "model.safetensors", "model-last.safetensors"] {
         assert!(run_dir.join(file).is_file(), "{file}");
     }
-    // Its configuration runs again, into a folder of its own.
+    // Its configuration can be run again, with a new output folder.
     let again = json(here, &["train", "--config", "runs/alexnet-photos/config.toml", "--json"]);
     assert_eq!(again[0]["run_dir"], "runs/alexnet-photos-2");
     assert_eq!(again[0]["val_loss"], trained[0]["val_loss"], "the same configuration, the same numbers");
 
-    // The best model scores what training said.
+    // The best model has the score that training reported.
     let weights = "runs/alexnet-photos";
     let one = &json(here, &["eval", "--weights", weights, "--data", "photos", "--json"])[0];
     let mut found = keys(one);
@@ -73,7 +73,7 @@ fn a_network_is_trained_measured_used_and_shown() {
     assert_eq!(ten["views"], 10);
     fraction(&ten["top5"]);
 
-    // Together with itself it is what it is alone; another changes the mean.
+    // An ensemble of a model with itself scores the same as the model; another member changes the mean.
     let both = ["eval", "--weights", weights, "--weights", weights, "--data", "photos", "--json"];
     let both = &json(here, &both)[0];
     assert_eq!((&both["top1"], &both["top5"], &both["images"]), (&one["top1"], &one["top5"], &one["images"]));
@@ -87,7 +87,7 @@ fn a_network_is_trained_measured_used_and_shown() {
     let starts = ["runs/alexnet-photos (alexnet) on 10", "other (caffenet) on 10", "these 2 together on 10"];
     assert!(said.len() == 3 && said.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{said:?}");
 
-    // Predictions: one that is no image among good ones.
+    // Predictions: a file that is not an image, and a good one.
     fs::write(here.join("bad.jpg"), "not a picture").unwrap();
     let good = "photos/val/ring/";
     let name = fs::read_dir(here.join(good)).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
@@ -140,7 +140,7 @@ fn a_person_is_told_the_result_the_place_and_what_to_try() {
     for part in ["10 training and 10 validation images of 10 classes", "epoch 1/1", "top-1", "here/model.safetensors"] {
         assert!(said.contains(part), "{part} is not in\n{said}");
     }
-    // The command it names works as it stands.
+    // The printed command works without changes.
     let command = said.lines().find_map(|line| line.strip_prefix("try it  alexnet ")).expect("a command to try");
     let predicted = stdout(folder.path(), &command.split(' ').collect::<Vec<_>>());
     assert!(predicted.contains('%'), "{predicted}");

@@ -1,4 +1,4 @@
-//! A run that starts from the weights of another.
+//! A run that starts from the weights of another run.
 
 use std::fs;
 use std::path::Path;
@@ -18,8 +18,8 @@ fn values(network: &Network, name: &str) -> Vec<f32> {
     network.parameter(name).unwrap().var.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The set's mean image is not its own but that of the weights; what is frozen stays to the bit, what is not learns; the
-/// last layer is new, for other classes; and a run that is killed goes on without the weights' file.
+/// The mean image is that of the weights, not of the data set; frozen layers stay bit-identical, others learn; the last
+/// layer is new, for other classes; and a killed run resumes without the weights file.
 #[test]
 fn a_run_starts_from_another() {
     let folder = tempfile::tempdir().unwrap();
@@ -65,7 +65,7 @@ fn a_run_starts_from_another() {
     stdout(here, &["train", "--resume", "killed", "--weights", "start", "--freeze", "5"]);
     assert_same_result(&here.join("whole"), &here.join("killed"));
 
-    // The same classes: nothing starts anew. At a rate of next to nothing, the last layer is what it was.
+    // The same classes: no layer is initialized again. With a tiny learning rate, the last layer stays the same.
     let more = ["train", "--data", "few", "--weights", "whole", "--epochs", "1", "--learning-rate", "1e-12"];
     let said = stdout(here, &[&more[..], &["--output", "again"]].concat());
     assert!(said.contains("starting from whole/model.safetensors, of the same classes: all layers are kept"), "{said}");

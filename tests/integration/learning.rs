@@ -1,4 +1,4 @@
-//! Networks learn: what no gradient check can promise.
+//! Networks learn, which gradient checks alone do not show.
 
 use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_data::{Dataset, Sample};
@@ -7,14 +7,14 @@ use alexnet_model::{Mode, Network, Tape, build};
 use alexnet_train::{Rates, RunData, Solver, TrainConfig};
 use candle_core::{DType, Device, Tensor};
 
-/// Ten pictures, one of each class, learnt by heart with the recipe of 2012: dropout in training, none in testing.
+/// Overfits ten images, one of each class, with the recipe of 2012: dropout in training, none in testing.
 #[test]
 fn ten_pictures_are_learnt_by_heart() {
     let folder = tempfile::tempdir().unwrap();
     let config = ShapesConfig { seed: 1, train: 10, val: 10, size: 256 };
     shapes::prepare(folder.path(), &config, 2, &|_, _| {}).unwrap();
     let mut config = TrainConfig::recipe("alexnet", folder.path().into());
-    // Batches of ten are noisier than those of 128.
+    // Batches of ten are noisier than batches of 128.
     config.solver.learning_rate = 0.002;
     (config.data.random_crop, config.data.flip, config.data.color_noise) = (false, false, 0.0);
     let spec = build("alexnet", 10).unwrap();
@@ -51,11 +51,11 @@ fn ten_pictures_are_learnt_by_heart() {
             }
         }
     }
-    // Below 0.1 on average, and so more than 0.36 for each label: all ten are right.
+    // A mean below 0.1 is a sum below 1, so each label has a probability above exp(−1), 0.36.
     assert!(after < 0.1, "the loss was {before} and is still {after}");
 }
 
-/// The set that `train` draws without `--data` is the one that is described.
+/// The data set that `train` generates without `--data` has the documented size.
 #[test]
 fn the_built_in_set_has_its_sizes() {
     let config = ShapesConfig::default();

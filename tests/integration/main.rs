@@ -1,8 +1,8 @@
-//! What holds across the crates: the command line as a person or a program uses it, runs that are killed and go on,
-//! networks that learn, weights that travel.
+//! Tests across the crates: the command line with output for people and for programs, runs that are killed and resumed,
+//! networks that learn, weights loaded with Candle.
 
-#![allow(unreachable_pub)] // A test has no outside.
-#![allow(clippy::unwrap_used, clippy::panic)] // Nor anyone to give an error to.
+#![allow(unreachable_pub)] // A test exports nothing.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
 
 mod command_line;
 mod fine_tuning;

@@ -1,4 +1,4 @@
-//! Networks that are no variants, from a list of layers to a prediction.
+//! Networks other than the built-in variants, from a list of layers to a prediction.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ fn a_network_of_ones_own_is_trained_and_used_without_its_list() {
     let resumed = ["train", "--resume", weights, "--json"];
     assert_eq!(json(here, &resumed)[0]["val_loss"], trained["val_loss"]);
 
-    // It may go on as the start of another run, and a network of another shape may not.
+    // Another run can start from its weights, but not with a network of another shape.
     fs::write(here.join("net.toml"), &small).unwrap();
     let tune =
         ["train", "--data", "photos", "--epochs", "1", "--weights", weights, "--arch-file", "net.toml", "--json"];

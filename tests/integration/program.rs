@@ -11,12 +11,12 @@ use serde_json::Value;
 pub fn alexnet() -> Command {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     let path = PATH.get_or_init(|| {
-        // Cargo promises a package the path of its own programs only, so this one is built where the tests were.
+        // Cargo provides the path only of a package's own programs, so this one is built into the tests' target folder.
         let test = std::env::current_exe().expect("this test has a path");
-        let folder = test.parent().and_then(Path::parent).expect("tests lie in {target}/{profile}/deps");
+        let folder = test.parent().and_then(Path::parent).expect("tests are in {target}/{profile}/deps");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--package", "alexnet-cli", "--target-dir"]);
-        cargo.arg(folder.parent().expect("profiles lie in the target folder"));
+        cargo.arg(folder.parent().expect("profiles are in the target folder"));
         if folder.ends_with("release") {
             cargo.arg("--release");
         }
@@ -25,7 +25,7 @@ pub fn alexnet() -> Command {
         folder.join("alexnet")
     });
     let mut command = Command::new(path);
-    // What the tests run under is not to change what the program says.
+    // The environment of the tests must not change the program's output.
     command.env_remove("CARGO").env("RUST_BACKTRACE", "1");
     command
 }
@@ -35,7 +35,7 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Output {
     alexnet().args(arguments).current_dir(folder).output().expect("the program starts")
 }
 
-/// Runs it, expects success, and returns what stands on standard output.
+/// Runs it, expects success, and returns its standard output.
 pub fn stdout(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments);
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -43,12 +43,12 @@ pub fn stdout(folder: &Path, arguments: &[&str]) -> String {
     stdout
 }
 
-/// As [`stdout`], where every line is JSON.
+/// As [`stdout`], with every line parsed as JSON.
 pub fn json(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     lines(&stdout(folder, arguments))
 }
 
-/// Every line as JSON.
+/// Parses every line as JSON.
 pub fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
 }
@@ -57,7 +57,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Ten classes of figures below `folder`: so many training pictures, ten for validation.
+/// Ten classes of shapes below `folder`: `train` training images and ten for validation.
 pub fn pictures(folder: &Path, train: u32) {
     let config = ShapesConfig { seed: 5, train, val: 10, size: 64 };
     shapes::prepare(folder, &config, 2, &|_, _| {}).expect("the pictures are drawn");

@@ -1,4 +1,4 @@
-//! A run that is killed, at any moment, and goes on ends with the bits of one that never stopped.
+//! A run that is killed at any moment and resumed is bit-identical to an uninterrupted run.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::program::{alexnet, lines, pictures, run, stdout, text};
 
-/// Two epochs of six steps, a checkpoint after every second one.
+/// Two epochs of six steps, a checkpoint after every second step.
 const TRAIN: [&str; 12] = [
     "train",
     "--data",
@@ -29,7 +29,7 @@ pub fn start(folder: &Path, arguments: &[&str]) -> Child {
     command.spawn().expect("the program starts")
 }
 
-/// Waits until `condition` holds; the child must not end before.
+/// Waits until `condition` holds; the child must not exit before.
 pub fn wait_for(child: &mut Child, what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -41,10 +41,10 @@ pub fn wait_for(child: &mut Child, what: &str, condition: impl Fn() -> bool) {
 
 pub fn kill(mut child: Child) {
     child.kill().expect("SIGKILL is sent");
-    assert!(!child.wait().unwrap().success(), "it was killed, not done");
+    assert!(!child.wait().unwrap().success(), "the process exited before it was killed");
 }
 
-/// What two finished runs must share to the bit.
+/// Asserts that two finished runs are bit-identical, except for times.
 pub fn assert_same_result(a: &Path, b: &Path) {
     for file in ["model-last.safetensors", "model.safetensors"] {
         assert!(fs::read(a.join(file)).unwrap() == fs::read(b.join(file)).unwrap(), "{file} differs");
@@ -73,17 +73,17 @@ fn killed_at_any_moment() {
     let (checkpoint, partial) =
         (run_dir.join("checkpoint.safetensors"), run_dir.join("checkpoint.safetensors.partial"));
     let written = || fs::metadata(&checkpoint).and_then(|file| file.modified()).ok();
-    // Before there is anything but the configuration.
+    // When only the configuration exists.
     let mut child = start(here, &[&TRAIN[..], &["killed"]].concat());
     wait_for(&mut child, "a run directory", || run_dir.join("config.toml").exists());
     kill(child);
     assert!(!checkpoint.exists());
-    // In the middle of writing the first checkpoint.
+    // While the first checkpoint is written.
     let resume = ["train", "--resume", "killed"];
     let mut child = start(here, &resume);
     wait_for(&mut child, "the start of a checkpoint", || partial.exists());
     kill(child);
-    // Just after the second, in the steps between.
+    // Shortly after a checkpoint, during the next steps.
     for _ in 0..2 {
         let mut child = start(here, &resume);
         let before = written();
@@ -91,7 +91,7 @@ fn killed_at_any_moment() {
         std::thread::sleep(Duration::from_millis(300));
         kill(child);
     }
-    // In the middle of writing one that replaces another.
+    // While a checkpoint is written that replaces another.
     let mut child = start(here, &resume);
     let before = written();
     wait_for(&mut child, "another checkpoint", || written() != before && partial.exists());
@@ -102,12 +102,12 @@ fn killed_at_any_moment() {
     left.sort();
     let expected = ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "model-last.safetensors"];
     assert_eq!(left, [&expected[..], &["model.safetensors", "plot.svg"]].concat(), "nothing else is left behind");
-    // Once more changes nothing.
+    // Resuming again changes nothing.
     stdout(here, &resume);
     assert_same_result(&here.join("whole"), &run_dir);
 }
 
-/// Between an epoch's last step, whose batch is smaller than the others, and its validation.
+/// Killed between an epoch's last step, which has a smaller batch, and its validation.
 #[test]
 fn killed_at_the_end_of_an_epoch() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +127,8 @@ fn killed_at_the_end_of_an_epoch() {
     assert_same_result(&here.join("whole"), &run_dir);
 }
 
-/// Ctrl-C: the step is finished, everything saved, and the way on told. The rest may run on another number of threads.
+/// Ctrl-C: the step is finished, everything is saved, and the resume command printed. The resumed run may use another number
+/// of threads.
 #[test]
 #[cfg(unix)]
 fn stopped_by_a_signal() {

@@ -1,4 +1,4 @@
-//! From the archives to a trained network.
+//! From ImageNet's archives to a trained network.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn a_network_is_trained_and_measured_on_shards() {
     let metrics = lines(&fs::read_to_string(here.join(run).join("metrics.jsonl")).unwrap());
     let wait = metrics.last().unwrap()["data_wait"].as_f64().unwrap();
     assert!((0.0..1.0).contains(&wait), "{wait}");
-    // The mean image came with the set: none was computed and kept beside it.
+    // The data set contains the mean image: none was computed and cached in its folder.
     let hidden = |name: &str| name.starts_with('.');
     let names: Vec<_> = fs::read_dir(here.join("set")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| hidden(&name.to_string_lossy())), "{names:?}");
@@ -31,7 +31,7 @@ fn a_network_is_trained_and_measured_on_shards() {
     assert_eq!(measured["images"], 10);
     assert_eq!(measured["top1"], trained["val_top1"]);
 
-    // An image in a shard, by the path that messages call it.
+    // An image in a shard, by the path that messages use.
     let set = Dataset::open(&here.join("set")).unwrap();
     let image = set.val.unwrap().samples[3].location.path();
     let image = image.to_str().unwrap();

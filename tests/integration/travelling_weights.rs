@@ -1,4 +1,4 @@
-//! Our files in Candle's hands, and Candle's in ours.
+//! Our weights files, loaded with Candle.
 
 use alexnet_model::{Mode, Model, Network, Tape, build};
 use alexnet_testing::{assert_close, uniform};
@@ -10,7 +10,7 @@ fn images(n: usize) -> Tensor {
     Tensor::from_vec(values, (n, 3, 224, 224), &Device::Cpu).unwrap()
 }
 
-/// torchvision's network as anyone writes it in Candle, from our file: the same logits.
+/// torchvision's network, written in plain Candle and loaded from our file, has the same logits.
 #[test]
 fn candle_reads_our_torchvision_weights() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Every wrong input gets one clear sentence that names the thing and the rule.
+//! Every wrong input gives one clear sentence with the cause and the rule.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::program::{alexnet, pictures, run, stdout, text};
 
-/// Runs it, expects `code` and one sentence with all `parts` in it.
+/// Runs the program, expects `code` and one sentence that contains all `parts`.
 fn refused(folder: &Path, arguments: &[&str], code: i32, parts: &[&str]) {
     let output = run(folder, arguments);
     let said = text(&output.stderr);
@@ -104,12 +104,12 @@ fn weights_that_do_not_fit() {
     let both = ["predict", image, "--weights", "run", "--weights", "two"];
     refused(here, &both, 1, &["two knows 2 classes (cats, dogs), but run 10", "have to know the same"]);
 
-    // A file cut off in the middle.
+    // A truncated file.
     let whole = fs::read(here.join("run/model.safetensors")).unwrap();
     fs::write(here.join("cut.safetensors"), &whole[..whole.len() / 2]).unwrap();
     refused(here, &["info", "--weights", "cut.safetensors"], 1, &["cut.safetensors", "not a safetensors file"]);
 
-    // Weights that a run cannot start from. It leaves nothing.
+    // Weights from which a run cannot start. It leaves no files.
     let tune = |more: &[&str], parts: &[&str]| {
         let train = ["train", "--data", "photos", "--output", "tuned", "--weights"];
         refused(here, &[&train[..], more].concat(), 1, parts);
@@ -125,7 +125,7 @@ fn weights_that_do_not_fit() {
     let bare = candle_core::safetensors::load(here.join("run/model.safetensors"), &candle_core::Device::Cpu).unwrap();
     candle_core::safetensors::save(&bare, here.join("bare.safetensors")).unwrap();
     tune(&["run/checkpoint.safetensors"], &["run/checkpoint.safetensors", "its model is model.safetensors"]);
-    // Of two, one that does not say what it is, nor what its classes are called.
+    // Two members, one of them without architecture and class names.
     let both =
         ["--weights", "run", "--weights", "bare.safetensors", "--arch", "alexnet-torchvision", "--data", "photos"];
     assert!(stdout(here, &[&["eval"], &both[..]].concat()).contains("these 2 together"));
@@ -134,12 +134,12 @@ fn weights_that_do_not_fit() {
     let three =
         ["--weights", "bare.safetensors", "--weights", "run", "--weights", "two", "--arch", "alexnet-torchvision"];
     refused(here, &[&["predict", image], &three[..]].concat(), 1, &["two knows 2 classes", "but run 10"]);
-    // What is wrong with the second is said before the first is measured.
+    // An error in the second is reported before the first is evaluated.
     let both = ["eval", "--weights", "run", "--weights", "nothing", "--data", "photos"];
     refused(here, &both, 1, &["nothing: there is no such file or run"]);
     tune(&["bare.safetensors"], &["bare.safetensors", "does not say which architecture", "--arch"]);
 
-    // Runs that cannot go on, or begin.
+    // Runs that cannot be resumed or started.
     refused(here, &["train", "--resume", "run", "--epochs", "5"], 1, &["run was started with epochs = 1", "with 5"]);
     refused(here, &["train", "--resume", "photos"], 1, &["photos holds no run", "config.toml"]);
     refused(here, &["train", "--data", "photos", "--output", "run"], 1, &["run exists and is not empty"]);
@@ -155,7 +155,7 @@ fn wrong_usage() {
     refused(here, &["train", "--epochs", "many"], 2, &["--epochs", "many"]);
     refused(here, &["predict"], 2, &["IMAGE", "--weights"]);
     refused(here, &["fly"], 2, &["fly"]);
-    // With or without support for GPUs, no machine has so many.
+    // With or without GPU support, no machine has this many GPUs.
     refused(here, &["train", "--device", "cuda:999"], 1, &["GPU"]);
     refused(here, &["train", "--precision", "bf16"], 1, &["precision", "bf16", "the CPU trains in f32"]);
     refused(here, &["train", "--device", "gpu"], 2, &["cpu, cuda or cuda:N", "gpu"]);
@@ -170,7 +170,7 @@ fn wrong_usage() {
     refused(here, &["train", "--config", "bad.toml"], 1, &["bad.toml: line 1: invalid type: integer `3`"]);
 }
 
-/// A learning rate that blows up, and what the run keeps.
+/// A learning rate that makes the loss diverge, and the files that the run keeps.
 #[test]
 fn a_loss_that_is_no_number() {
     let folder = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ fn a_loss_that_is_no_number() {
     for part in ["the loss became", "in step", "learning rate 1000000", "try a tenth"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
-    // The last good checkpoint stays, and its weights are numbers.
+    // The last good checkpoint is kept, and its weights are finite.
     let path = here.join("run/checkpoint.safetensors");
     let tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
     assert_eq!(tensors.len(), 2 * 16, "weights and velocities");
@@ -194,7 +194,7 @@ fn a_loss_that_is_no_number() {
     assert!(!here.join("run/model.safetensors").exists());
 }
 
-/// A file system of 200 MB of its own, in a namespace of its own, that the run fills.
+/// A separate file system of 200 MB, in its own namespace, that the run fills.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_is_full() {
@@ -213,7 +213,7 @@ fn a_disk_that_is_full() {
         let required =
             std::env::var("ALEXNET_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name == "unshare"));
         assert!(!required, "this machine cannot mount a file system for the test");
-        eprintln!("SKIPPED: a full disk needs a mount of its own, which this machine does not allow");
+        eprintln!("SKIPPED: the test of a full disk needs a separate mount, which this machine does not allow");
         return;
     }
     let program = alexnet().get_program().to_str().unwrap().to_owned();

@@ -1,10 +1,10 @@
-"""PyTorch's side of `cargo xtask bench cpu --vs-torch` and of the GPU kit: the same networks, the same work, the same
-output.
+"""PyTorch counterpart for `cargo xtask bench cpu --vs-torch` and for the GPU kit: the same networks, work and output
+format.
 
     python xtask/bench/twin.py train|infer ARCH BATCH SECONDS [--threads N] [--compile] [--channels-last]
         [--device cuda] [--precision f32|tf32|bf16]
 
-Dropout is off in all but torchvision's network, which spares PyTorch a little work.
+Dropout is off in all networks except torchvision's, which saves PyTorch a little work.
 """
 
 import argparse
@@ -48,16 +48,16 @@ def main():
         network, images = network.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     half = args.precision == "bf16"
     if half and args.work == "infer":
-        # Faster than autocast, which converts the weights in every pass.
+        # Faster than autocast, which converts the weights in each pass.
         network, images = network.bfloat16(), images.bfloat16()
         if args.device == "cpu":
-            # Which has no bf16 for what response normalization is made of.
+            # The CPU does not support bf16 in the operations of response normalization.
             lrn = networks.lrn
             networks.lrn = lambda x, *sizes: lrn(x.float(), *sizes).to(x.dtype)
     call = torch.compile(network) if args.compile else network
     labels = torch.arange(args.batch, device=args.device) * 7 % CLASSES
     mixed = torch.autocast(args.device, torch.bfloat16, enabled=half and args.work == "train")
-    # `foreach` updates all parameters in a few calls: PyTorch's fastest on the CPU.
+    # `foreach` updates all parameters in a few calls; the fastest setting on the CPU.
     solver = torch.optim.SGD(network.parameters(), lr=1e-8, momentum=0.9, weight_decay=5e-4, foreach=True)
 
     def train():
@@ -83,7 +83,7 @@ def main():
 
     for _ in range(2 if args.device == "cpu" else 5):
         several(1)
-    # On a GPU, work is queued for 20 ms at a time, and the time is that of its share.
+    # On a GPU, about 20 ms of steps are queued per timing; the result is the time per step.
     runs = 1 if args.device == "cpu" else max(1, min(1000, math.ceil(0.02 / several(1))))
     times, start = [], time.perf_counter()
     while len(times) < 3 or time.perf_counter() - start < args.seconds:

@@ -1,8 +1,8 @@
-"""Python's side of `cargo xtask bench data --vs-torch`: the same files, the same work, the same output.
+"""Python counterpart for `cargo xtask bench data --vs-torch`: the same files, work and output format.
 
     python xtask/bench/twin_data.py load DATA WORKERS SECONDS      torchvision's ImageFolder and PyTorch's DataLoader
     python xtask/bench/twin_data.py resized DATA WORKERS SECONDS   the same with RandomResizedCrop
-    python xtask/bench/twin_data.py prepare DATA WORKERS OUTPUT    Pillow, a process per worker, to files of 256 pixels
+    python xtask/bench/twin_data.py prepare DATA WORKERS OUTPUT    Pillow, one process per worker, to files of 256 pixels
 """
 
 import json
@@ -31,7 +31,7 @@ def load(work, data, workers, seconds):
     ])
     train = pathlib.Path(data) / "train"
     images = datasets.ImageFolder(train if train.is_dir() else data, transform)
-    # Workers that outlive the epoch are PyTorch's fastest.
+    # Persistent workers are PyTorch's fastest setting.
     loader = torch.utils.data.DataLoader(
         images, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
@@ -73,7 +73,7 @@ def main():
     work, data, workers, last = sys.argv[1:]
     workers = int(workers)
     images, seconds = prepare(data, workers, last) if work == "prepare" else load(work, data, workers, float(last))
-    # Of this process and its largest child.
+    # Peak of this process plus that of its largest child.
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(json.dumps({
         "work": work, "workers": workers, "images": images, "seconds": seconds, "images_per_second": images / seconds,

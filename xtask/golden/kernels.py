@@ -1,9 +1,9 @@
-"""What PyTorch says, in float64, to the cases of crates/alexnet-kernels/golden/cases.json.
+"""PyTorch's results, in float64, for the cases of crates/alexnet-kernels/golden/cases.json.
 
     python xtask/golden/kernels.py [FILE ...]        # kernels with torch 2.11, more_kernels with torch 2.15
 
-Without arguments it writes both files. Sums depend on the machine in their last digits, so that an operation is added to the
-second file and leaves the bytes of the first alone.
+Without arguments, it writes both files. The last digits of sums depend on the machine, so new operations are added to the
+second file, and the bytes of the first stay unchanged.
 """
 
 import json
@@ -25,7 +25,7 @@ def leaf(name, index, shape, scale=1.0):
 
 
 def put(golden, op, case, y, inputs):
-    """y and the gradients of the inputs for the upstream gradient number 9."""
+    """Stores y and the gradients of the inputs, with input number 9 as the upstream gradient."""
     grad_y = torch.from_numpy(uniform(case["name"], 9, y.shape))
     grads = torch.autograd.grad(y, list(inputs.values()), grad_y)
     golden.put(f"{op}/{case['name']}/y", y)
@@ -45,7 +45,7 @@ def conv2d(golden, case):
 
 
 def quantized(name, case):
-    """Few different values, so that windows hold equal maxima."""
+    """Few different values, so that windows contain equal maxima."""
     x = torch.from_numpy(uniform(name, 0, case["x"]))
     if "levels" in case:
         x = torch.floor(x * case["levels"]) / case["levels"]
@@ -93,7 +93,7 @@ def bias_relu(golden, case):
 def activation(golden, case):
     functions = {"relu": F.relu, "tanh": torch.tanh, "logistic": torch.sigmoid, "softrelu": F.softplus}
     x = leaf(case["name"], 0, case["x"], case["scale"])
-    # softplus turns linear above 20 by default; the 2012 unit does not.
+    # By default, softplus is linear above 20; the 2012 activation is not.
     y = F.softplus(x, threshold=1e9) if case["name"] == "softrelu" else functions[case["name"]](x)
     put(golden, "activation", case, y, {"x": x})
 
@@ -105,7 +105,7 @@ def softmax_cross_entropy(golden, case):
     losses = F.cross_entropy(logits, labels, reduction="none")
     golden.put(f"softmax_cross_entropy/{name}/losses", losses)
     golden.put(f"softmax_cross_entropy/{name}/grad_logits", torch.autograd.grad(losses.mean(), logits)[0])
-    # Labels mixed with their neighbors', and smoothed.
+    # Labels mixed with those of neighboring rows, and smoothed.
     target = F.one_hot(labels, case["classes"]).to(logits.dtype)
     mixed = F.cross_entropy(logits, 0.3 * target + 0.7 * target.roll(1, 0), reduction="none", label_smoothing=0.1)
     golden.put(f"softmax_cross_entropy/{name}/mixed_losses", mixed)
@@ -114,7 +114,7 @@ def softmax_cross_entropy(golden, case):
 
 def batch_norm2d(golden, case):
     name, channels = case["name"], case["x"][1]
-    # Rounded as the tests round it: near 1000 that is more than they allow.
+    # Rounded to float32 as in the tests: near 1000, the rounding exceeds their tolerance.
     x = np.float32(uniform(name, 0, case["x"])) * np.float32(case["scale"]) + np.float32(case["offset"])
     x = torch.from_numpy(x).double().requires_grad_()
     weight, bias = leaf(name, 1, (channels,)), leaf(name, 2, (channels,))

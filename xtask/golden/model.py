@@ -1,5 +1,5 @@
-"""What PyTorch says, in float64, to whole networks: logits and all gradients of each variant, and the losses of ten
-training steps of `alexnet`, with dropout off, from weights and images that Rust makes alike.
+"""PyTorch's results, in float64, for whole networks: logits and all gradients of each variant, and the losses of ten
+training steps of `alexnet`, with dropout off. The Rust tests generate the same weights and images.
 
     python xtask/golden/model.py        # with torch 2.11 and torchvision 0.26; about five minutes on two cores
 """
@@ -18,13 +18,13 @@ FILE = pathlib.Path(__file__).parents[2] / "crates/alexnet-model/golden/networks
 CLASSES = 10
 
 
-# Images of the scale of pixels minus their mean, so that the normalizations are felt; the last layer's weights are small
-# enough for logits of the order 1.
+# Images on the scale of pixels minus their mean, so that the normalizations have an effect; the last layer's weights are
+# small enough for logits of order 1.
 SCALE = 64
 
 
 def fill(network, arch):
-    """Weights uniform with standard deviation sqrt(2 / fan_in), so that activations keep their scale; biases 0.5."""
+    """Uniform weights with standard deviation sqrt(2 / fan_in), so that activations keep their scale; biases 0.5."""
     parameters = list(network.named_parameters())
     last = parameters[-2][0]
     with torch.no_grad():
@@ -34,7 +34,7 @@ def fill(network, arch):
             else:
                 bound = (6 / parameter[0].numel()) ** 0.5 / (SCALE if name == last else 1)
                 values = uniform(f"{arch}/{name}", 0, parameter.shape) * bound
-                # What Rust computes in float32.
+                # Rounded to float32, as in Rust.
                 parameter.copy_(torch.from_numpy(values).float().double())
 
 
@@ -54,7 +54,7 @@ def error(a, b):
 
 
 def takes_other_branches(network, x, exact):
-    """Whether weights that differ by a few roundings take another branch: a ReLU or a maximum that is nearly a tie."""
+    """Whether weights that differ by a few roundings change a branch: a ReLU near 0 or a maximum that is nearly a tie."""
     generator = torch.Generator().manual_seed(0)
     saved = {name: value.clone() for name, value in network.state_dict().items()}
     for _ in range(3):
@@ -64,7 +64,7 @@ def takes_other_branches(network, x, exact):
                 parameter.mul_(1 + 1e-6 * noise)
         other = gradients(network, x)
         network.load_state_dict(saved)
-        # Without another branch the largest error of all is about 5e-5.
+        # Without a changed branch, the largest error is about 5e-5.
         if error(other, exact) > 3e-4:
             return True
     return False
@@ -74,7 +74,7 @@ golden = Golden()
 for arch, (build, size) in NETWORKS.items():
     network = build(CLASSES).double()
     fill(network, arch)
-    # The first image that is clear of all branches.
+    # The first image that is not close to any branch.
     for index in range(100):
         x = images(arch, index, 1, size)
         exact = gradients(network, x)
@@ -87,7 +87,7 @@ for arch, (build, size) in NETWORKS.items():
     for name, value in exact.items():
         golden.put(f"{arch}/{name}", value)
 
-# Ten steps of the 2012 rule: v <- 0.9 v - decay rate w - rate g, w <- w + v; biases at twice the rate, without decay.
+# Ten steps of the 2012 update rule: v <- 0.9 v - decay rate w - rate g, w <- w + v; biases at twice the rate, without decay.
 arch, n, rate, decay = "alexnet", 4, 5e-7, 0.0005
 network = NETWORKS[arch][0](CLASSES).double()
 fill(network, arch)

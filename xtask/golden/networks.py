@@ -1,4 +1,4 @@
-"""PyTorch twins of the variants, written from the same sources, with the same parameter names."""
+"""PyTorch counterparts of the variants, written from the same sources, with the same parameter names."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ def lrn(x, size, alpha, beta, k, groups):
 
 
 def lrn_within_channel(x, size, scale, power):
-    """Response normalization within each map, scale divided by size squared, zeros beyond the image."""
+    """Response normalization within each channel, scale divided by size squared, zeros outside the image."""
     mean = F.avg_pool2d(x * x, size, 1, size // 2, count_include_pad=True)
     return x / (1 + scale * mean) ** power
 
@@ -21,7 +21,7 @@ def pool(x):
 
 
 class Towers(nn.Module):
-    """What the networks of two towers share: 96-256-384-384-256-4096-4096."""
+    """Common layers of the two-tower networks: 96-256-384-384-256-4096-4096."""
 
     sixth = False
 
@@ -46,7 +46,7 @@ class Towers(nn.Module):
 
 
 class AlexNet(Towers):
-    """Config #145 of 2012: the first normalization before the ReLU, a second one within maps in stage 2."""
+    """Config #145 of 2012: the first normalization before the ReLU, a second one within channels in stage 2."""
 
     def forward(self, x):
         x = self.conv1(F.pad(x, (0, 3, 0, 3)))
@@ -117,7 +117,7 @@ class AlexNetOwt(nn.Module):
 def torchvision_alexnet(classes):
     from torchvision.models import alexnet
 
-    # eval: dropout off.
+    # eval(): dropout off.
     return alexnet(num_classes=classes).eval()
 
 

@@ -1,4 +1,4 @@
-"""The inputs of the tests, as crates/alexnet-testing/src/values.rs makes them."""
+"""Generates the inputs of the tests, like crates/alexnet-testing/src/values.rs."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Golden files, as crates/alexnet-testing/src/golden.rs reads them."""
+"""Writes golden files in the format read by crates/alexnet-testing/src/golden.rs."""
 
 import json
 import struct
@@ -12,7 +12,7 @@ SUMS = 2
 
 
 class Golden:
-    """Collects float64 tensors; large ones as samples and inner products with known random vectors."""
+    """Collects float64 tensors; large ones are stored as samples and inner products with known random vectors."""
 
     def __init__(self):
         self.tensors = {}

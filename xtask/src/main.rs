@@ -1,6 +1,6 @@
-//! Chores of the workspace, called as `cargo xtask <chore>`. Nothing depends on this crate.
+//! Tasks of the workspace, called as `cargo xtask <task>`. No crate depends on this one.
 
-#![allow(unreachable_pub)] // A binary has no outside.
+#![allow(unreachable_pub)] // A binary exports nothing.
 
 mod bench;
 mod golden;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Chores of the AlexNet workspace.
+/// Tasks of the AlexNet workspace.
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -23,13 +23,13 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Check the rules of the house: who may depend on whom, the files of an operation, what a published crate has.
+    /// Check the project rules: dependencies between crates, the files of an operation, the metadata of published crates.
     Tidy,
-    /// Measure speed, alone or beside PyTorch.
+    /// Measure speed, alone or in comparison with PyTorch.
     Bench(bench::BenchArgs),
     PrepareImagenet(prepare_imagenet::PrepareArgs),
     GpuKit(gpu_kit::KitArgs),
-    /// Make the golden files anew: what PyTorch, torchvision, Pillow and OpenCV say.
+    /// Regenerate the golden files: results of PyTorch, torchvision, Pillow and OpenCV.
     Golden(golden::GoldenArgs),
 }
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The library's errors name their causes themselves.
+            // The library's errors already contain the text of their causes.
             let mut text = String::new();
             for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
                 if !text.ends_with(&cause) {
@@ -57,8 +57,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The top of the workspace.
+/// The root folder of the workspace.
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("this crate lies one below the top").to_owned()
+    here.parent().expect("this crate is one level below the root").to_owned()
 }

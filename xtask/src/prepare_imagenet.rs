@@ -1,4 +1,4 @@
-//! `cargo xtask prepare-imagenet`: ImageNet, or any folder of photographs, as shards.
+//! `cargo xtask prepare-imagenet`: converts ImageNet, or any folder of photographs, to shards.
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
@@ -13,31 +13,32 @@ use clap::{Args, ValueEnum};
 
 use crate::hub::{Hub, Wanted};
 
-/// Make shards of ImageNet's archives, or of folders of photographs.
+/// Convert ImageNet's archives, or folders of photographs, to shards.
 ///
-/// The input is a folder with ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz as they are
-/// handed out; nothing is unpacked. Or it is a folder of class folders, with or without `train` and `val`, or of Parquet
-/// files; --from-hub downloads such files first. The output is what `alexnet train --data` reads. Interrupted, even by a power cut, the same command goes on where it was.
+/// The input is a folder with the original ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and
+/// ILSVRC2012_devkit_t12.tar.gz; nothing is unpacked. It may also be a folder of class folders, with or without `train` and
+/// `val`, or of Parquet files; --from-hub downloads such files first. The output is a data set for `alexnet train --data`.
+/// After an interruption, even a power cut, the same command continues where it stopped.
 #[derive(Args)]
 pub struct PrepareArgs {
-    /// Folder of the archives, of class folders, or of Parquet files
+    /// Folder with the archives, class folders, or Parquet files
     #[arg(long, value_name = "DIR", required_unless_present_any = ["sample", "from_hub"])]
     input: Option<PathBuf>,
-    /// Folder to write: train and val with shards, labels.txt, manifest.json, mean.npy, bad-images.txt
+    /// Output folder: train and val with shards, labels.txt, manifest.json, mean.npy, bad-images.txt
     #[arg(long, value_name = "DIR", required_unless_present = "sample")]
     output: Option<PathBuf>,
-    /// Download a data set of the Hugging Face Hub, such as ILSVRC/imagenet-1k, to data/hub unless --input says otherwise; for
-    /// one whose terms must be accepted, HF_TOKEN is needed
+    /// Download a data set from the Hugging Face Hub, such as ILSVRC/imagenet-1k, to --input [default: data/hub]. Data sets
+    /// whose terms must be accepted require HF_TOKEN
     #[arg(long, value_name = "OWNER/NAME", conflicts_with = "sample")]
     from_hub: Option<String>,
-    /// Its branch, tag or commit [default: main, or the Hub's conversion to Parquet]
+    /// Branch, tag or commit of the data set [default: main, or the Hub's conversion to Parquet]
     #[arg(long, value_name = "REVISION", requires = "from_hub")]
     hub_revision: Option<String>,
-    /// Which of several data sets in it, such as the 160px of frgfm/imagenette
+    /// Name of one of several data sets in the repository, such as 160px in frgfm/imagenette
     #[arg(long, value_name = "NAME", requires = "from_hub")]
     hub_config: Option<String>,
-    /// Draw a miniature of the archives first: 500 pictures of ten classes, in data/imagenet-sample/archives unless --input
-    /// says otherwise
+    /// First generate a miniature of the archives, 500 pictures of ten classes, in --input [default:
+    /// data/imagenet-sample/archives]
     #[arg(long)]
     sample: bool,
     /// Shorter side of the stored images, in pixels
@@ -46,22 +47,22 @@ pub struct PrepareArgs {
     /// Store only the central square, as the paper describes
     #[arg(long)]
     crop: bool,
-    /// Interpolation: area is what the 2012 code's successor used
+    /// Interpolation; the successor of the 2012 code used area
     #[arg(long, value_enum, default_value_t = Filter::Area)]
     filter: Filter,
-    /// How the resized images are stored
+    /// Storage format of the resized images
     #[arg(long, value_enum, default_value_t = Format::Jpeg)]
     format: Format,
     /// Quality of the stored JPEG files, 1 to 100 [default: 95]
     #[arg(long, value_name = "QUALITY")]
     quality: Option<u8>,
-    /// Store the files as they are; size and filter then matter to mean image and colors alone
+    /// Store the files unchanged; size and filter then affect only mean image and colors
     #[arg(long, conflicts_with_all = ["crop", "format", "quality"])]
     keep_originals: bool,
     /// Images read for each shard
     #[arg(long, value_name = "N", default_value_t = IMAGES_PER_SHARD)]
     images_per_shard: u32,
-    /// Do not compare the archives' MD5 sums with the published ones, or with those in a file MD5SUMS beside them
+    /// Do not compare the archives' MD5 sums with the published ones, or with those in a file MD5SUMS next to them
     #[arg(long)]
     no_verify: bool,
     /// Threads [default: all cores]
@@ -73,7 +74,7 @@ pub struct PrepareArgs {
 enum Format {
     /// Compressed: about 42 kB an image
     Jpeg,
-    /// Bytes that need no decoding, as PPM: about 260 kB an image, 197 kB with --crop
+    /// Uncompressed, as PPM, which needs no decoding: about 260 kB an image, 197 kB with --crop
     Raw,
 }
 
@@ -83,7 +84,7 @@ enum Filter {
     Area,
     /// Lanczos with three lobes
     Lanczos,
-    /// Triangle as wide as the reduction demands, as torchvision
+    /// Triangle scaled to the reduction, as in torchvision
     Bilinear,
 }
 
@@ -98,15 +99,16 @@ pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = args.threads.unwrap_or(cores);
     if workers == 0 {
-        bail!("--threads is 0, but it must be at least 1");
+        bail!("--threads must be at least 1, but is 0");
     }
     if args.sample {
         let drawn = Miniature::default().write(&input, workers)?;
-        let what = if drawn { "a miniature of ImageNet is drawn" } else { "nothing is drawn, archives are there" };
+        let what =
+            if drawn { "generated a miniature of ImageNet" } else { "archives already exist, nothing generated" };
         eprintln!("{what}: {}", input.display());
     }
     if args.format == Format::Raw && args.quality.is_some() {
-        bail!("--quality is for JPEG files, and --format is raw");
+        bail!("--quality is only for --format jpeg, but --format is raw");
     }
     if let Some(repository) = &args.from_hub {
         let (revision, config) = (args.hub_revision.clone(), args.hub_config.clone());
@@ -137,7 +139,7 @@ pub fn run(root: &Path, args: &PrepareArgs) -> Result<()> {
     tell(&output, &reports, start.elapsed())
 }
 
-/// Where a data set of the Hub is kept.
+/// Folder name of a downloaded data set.
 fn hub_folder(repository: &str, config: Option<&str>) -> String {
     let mut name = repository.replace('/', "--");
     if let Some(config) = config {
@@ -175,7 +177,7 @@ fn tell(output: &Path, reports: &[SplitReport], time: Duration) -> Result<()> {
         bad += listed_count;
     }
     if bad > 0 {
-        text += &format!("what could not be used is listed in {}\n", output.join(BAD_IMAGES).display());
+        text += &format!("images that could not be used are listed in {}\n", output.join(BAD_IMAGES).display());
     }
     let images: u64 = reports.iter().map(|report| report.read - report.resumed).sum();
     let seconds = time.as_secs_f64();
@@ -194,11 +196,11 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// The progress on standard error: one line that is written over on a terminal, a line now and then elsewhere.
+/// The progress on standard error: on a terminal, one line that is overwritten; elsewhere, a new line every 30 s.
 struct Line {
     terminal: bool,
     last: Option<Instant>,
-    /// When this split began here, and the images and bytes it had then.
+    /// The current split, when it started in this process, and its images and bytes at that time.
     start: Option<(String, Instant, u64, u64)>,
 }
 

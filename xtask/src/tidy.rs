@@ -1,6 +1,6 @@
-//! `cargo xtask tidy`: the rules of the house that no compiler checks.
+//! `cargo xtask tidy`: the project rules that the compiler does not check.
 //!
-//! Each rule is a function from what `cargo metadata` and the files say to a list of complaints.
+//! Each rule is a function from the output of `cargo metadata` and the files to a list of complaints.
 
 mod circles;
 mod edges;
@@ -14,7 +14,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-/// What `cargo metadata` says of a package of this workspace.
+/// A package of this workspace, from `cargo metadata`.
 #[derive(Deserialize)]
 struct Package {
     name: String,
@@ -24,7 +24,7 @@ struct Package {
     keywords: Vec<String>,
     categories: Vec<String>,
     manifest_path: std::path::PathBuf,
-    /// `None`: it may be published anywhere. Empty: nowhere.
+    /// `None`: publishable to any registry. Empty: not publishable.
     publish: Option<Vec<String>>,
     dependencies: Vec<Dependency>,
 }
@@ -32,9 +32,9 @@ struct Package {
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
-    /// `None` for a normal one, else `dev` or `build`.
+    /// `None` for a normal dependency, otherwise `dev` or `build`.
     kind: Option<String>,
-    /// `*` where the manifest names only a path.
+    /// `*` if the manifest contains only a path.
     req: String,
     path: Option<std::path::PathBuf>,
 }
@@ -72,7 +72,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
         eprintln!("{complaint}");
     }
     if !complaints.is_empty() {
-        bail!("{} rule(s) of the house broken; ARCHITECTURE.md says why they are there", complaints.len());
+        bail!("{} project rule(s) broken; ARCHITECTURE.md explains the reasons for them", complaints.len());
     }
     println!("tidy: {} packages in order", packages.len());
     Ok(())

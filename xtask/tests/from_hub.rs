@@ -1,5 +1,5 @@
-//! From the Hub to shards, with the real program and a server that speaks the Hub's protocol. What can go wrong on the way
-//! is in `src/hub/tests.rs`.
+//! From the Hub to shards, with the real program and a server that implements the Hub's protocol. Failures are tested in
+//! `src/hub/tests.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
-/// Serves one Parquet file as both splits of `owner/pets`, to whoever has the token; counts the files sent.
+/// Serves one Parquet file as both splits of `owner/pets` to clients with the token; counts the files sent.
 fn serve() -> (String, Arc<AtomicUsize>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/alexnet-data/tests/fixtures/plain.parquet");
     let file = fs::read(path).unwrap();
@@ -42,7 +42,7 @@ fn serve() -> (String, Arc<AtomicUsize>) {
                 _ => (404, Vec::new()),
             };
             let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-            // The client may have gone.
+            // The client may have disconnected.
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
         }
     });
@@ -68,7 +68,10 @@ fn a_data_set_of_the_hub_becomes_shards() {
     let refused = prepare(&endpoint, "wrong", folder.path());
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused.stderr);
-    assert!(said.contains("the Hub asks who wants owner/pets (status 401)") && said.contains("HF_TOKEN"), "{said}");
+    assert!(
+        said.contains("the Hub requires a login for owner/pets (status 401)") && said.contains("HF_TOKEN"),
+        "{said}"
+    );
 
     let done = prepare(&endpoint, "secret", folder.path());
     assert!(done.status.success(), "{}", text(&done.stderr));

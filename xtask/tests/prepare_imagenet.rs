@@ -1,4 +1,4 @@
-//! The command as it is used, and killed.
+//! The real command, including runs that are killed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -51,13 +51,13 @@ fn a_killed_preparation_goes_on_and_ends_with_the_same_bytes() {
     loop {
         let mut child = command(&input, &killed).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(pause));
-        // SIGKILL; where it came too late, the run is complete.
+        // SIGKILL; if it came too late, the run is complete.
         let _ = child.kill();
         if child.wait().unwrap().success() {
             break;
         }
         kills += 1;
-        // At first before anything is written, then between and within shards.
+        // The first kills come before anything is written, later ones between and within shards.
         pause += 40;
     }
     assert!(kills >= 3, "killed {kills} times");

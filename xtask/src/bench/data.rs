@@ -1,4 +1,4 @@
-//! `cargo xtask bench data`: how fast images are loaded and prepared, beside torchvision and Pillow.
+//! `cargo xtask bench data`: speed of loading and preparing images, compared with torchvision and Pillow.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use super::report::spread;
 
 #[derive(Args)]
 pub struct DataArgs {
-    /// A folder of class folders with JPEG files, photographs best [default: the built-in shapes].
+    /// A folder of class folders with JPEG files, preferably photographs [default: the built-in shapes].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -29,7 +29,7 @@ struct Results {
     work: Vec<Compared>,
     /// Loading and resized crops on one thread.
     one_thread: Vec<Value>,
-    /// Raw shards to batches, and what memory allows, in turn.
+    /// Loading of raw shards and the memory-bandwidth limit, measured interleaved.
     raw: Vec<[Value; 2]>,
 }
 
@@ -40,7 +40,7 @@ struct Compared {
     python: Vec<Value>,
 }
 
-/// The programs and the files they work on.
+/// The programs and their input and output files.
 struct Bench<'a> {
     comparison: &'a Comparison,
     program: PathBuf,
@@ -53,7 +53,7 @@ pub fn run(root: &Path, args: &DataArgs) -> Result<()> {
     let comparison = &args.comparison;
     let threads = comparison.threads()?;
     if comparison.rounds == 0 {
-        bail!("--rounds is 0, but it must be at least 1");
+        bail!("--rounds must be at least 1, but is 0");
     }
     if let Some(data) = args.data.as_ref().filter(|data| !data.is_dir()) {
         bail!("there is no folder {}", data.display());
@@ -108,7 +108,7 @@ impl Bench<'_> {
         json_lines(&output(&mut command)?)?.into_iter().next().context("bench_data prints nothing")
     }
 
-    /// Loads what the images are as raw shards, in turn with a loop that moves as many bytes.
+    /// Converts the images to raw shards and loads these, interleaved with a loop that moves as many bytes.
     fn raw(&self, workers: usize) -> Result<Vec<[Value; 2]>> {
         self.ours("raw", workers, 0)?;
         let shards = self.scratch.path().join("ours-0");
@@ -139,7 +139,7 @@ impl Bench<'_> {
             let result = match best {
                 Some(workers) => self.python(work, workers, round)?,
                 None => {
-                    // With none, PyTorch loads on the thread that trains.
+                    // With 0 workers, PyTorch would load in the training process.
                     let mut tried = Vec::new();
                     for workers in [threads.div_ceil(2), threads, 2 * threads] {
                         tried.push((workers, self.python(work, workers, round)?));
@@ -159,10 +159,10 @@ impl Bench<'_> {
 fn table(results: &Results) -> String {
     let machine = &results.machine;
     let mut text = format!(
-        "Processor: {}; {} threads. {}; commit {}. Images of {}.\n\n",
+        "CPU: {}; {} threads. {}; commit {}. Images of {}.\n\n",
         machine.processor, machine.threads, machine.rustc, machine.commit, results.data
     );
-    text += "| work | images/s | Python, at its best | ratio | n | memory, MiB | Python's |\n|---|---|---|---|---|---|---|\n";
+    text += "| work | images/s | Python, fastest setting | ratio | n | memory, MiB | Python's |\n|---|---|---|---|---|---|---|\n";
     for Compared { work, ours, python } in &results.work {
         let rates = |results: &[Value]| spread(results.iter().map(rate).collect(), 0);
         let ratios: Vec<f64> = ours.iter().zip(python).map(|(ours, python)| rate(ours) / rate(python)).collect();
@@ -190,7 +190,7 @@ fn table(results: &Results) -> String {
     if !results.raw.is_empty() {
         let rates = |side: usize| spread(results.raw.iter().map(|pair| rate(&pair[side])).collect(), 0);
         let shares = results.raw.iter().map(|[load, memory]| 100.0 * rate(load) / rate(memory)).collect();
-        text += &format!("\nRaw shards: {} images/s; memory alone allows {}; ", rates(0), rates(1));
+        text += &format!("\nRaw shards: {} images/s; limit of the memory bandwidth {}; ", rates(0), rates(1));
         text += &format!("{} %, n = {}.\n", spread(shares, 0), results.raw.len());
     }
     text
@@ -223,7 +223,7 @@ mod tests {
             "| load | 350 (300–400) | 150 (100–200) (2 workers) | **2.50 (2.00–3.00)** | 2 | 10 | 10 |",
             "| prepare | 50 | – | – | 1 | 10 | – |",
             "load on one thread: 200 images/s; on 2: 1.75 (1.50–2.00) times as many",
-            "Raw shards: 300 images/s; memory alone allows 400; 75 %, n = 1.",
+            "Raw shards: 300 images/s; limit of the memory bandwidth 400; 75 %, n = 1.",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -1,9 +1,9 @@
-//! `cargo xtask bench cpu`: how fast, how far from what the machine can do, and how far from PyTorch. `cargo xtask bench
-//! check` fails where a kernel has become slow, `bench data` measures loading and preparing.
+//! `cargo xtask bench cpu`: speed of layers and networks, compared with the machine's peak and with PyTorch. `cargo xtask
+//! bench check` fails if a kernel has become slow; `bench data` measures loading and preparing images.
 //!
-//! Every number is measured by a process of its own: `bench_compute` of `alexnet-train`, and `xtask/bench/twin.py` for
-//! PyTorch, which does the same work. The two run in turn, round by round, and a ratio is taken within a round, so that
-//! a machine that slows down slows both.
+//! Every number is measured in a separate process: `bench_compute` of `alexnet-train`, and `xtask/bench/twin.py` for
+//! PyTorch, which does the same work. The two run interleaved, round by round, and each ratio is taken within a round, so
+//! that a machine that slows down affects both.
 
 mod data;
 mod process;
@@ -26,18 +26,18 @@ pub struct BenchArgs {
 
 #[derive(Subcommand)]
 enum What {
-    /// Layers and whole networks on the processor.
+    /// Layers and whole networks on the CPU.
     Cpu(CpuArgs),
     /// Loading and preparing images.
     Data(data::DataArgs),
-    /// Are the kernels as near to the processor's peak as they should be? Ratios, whatever else the machine does.
+    /// Check that the kernels reach their expected share of the CPU's peak: ratios, independent of the machine's load.
     Check,
 }
 
-/// How we are compared with others.
+/// Options of the comparisons.
 #[derive(Args)]
 struct Comparison {
-    /// Measure PyTorch's side as well, in turn with us, at its best setting.
+    /// Also measure PyTorch, interleaved, at its fastest setting.
     #[arg(long)]
     vs_torch: bool,
 
@@ -49,7 +49,7 @@ struct Comparison {
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
 
-    /// Seconds of each measurement, or as long as three repetitions or an epoch take.
+    /// Minimum seconds of each measurement; at least three repetitions or one epoch.
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     seconds: f64,
 
@@ -65,7 +65,7 @@ struct Comparison {
 impl Comparison {
     fn threads(&self) -> anyhow::Result<usize> {
         match self.threads {
-            Some(0) => bail!("--threads is 0, but it must be at least 1"),
+            Some(0) => bail!("--threads must be at least 1, but is 0"),
             Some(threads) => Ok(threads),
             None => Ok(std::thread::available_parallelism()?.get()),
         }
@@ -77,12 +77,12 @@ struct CpuArgs {
     #[command(flatten)]
     comparison: Comparison,
 
-    /// Only what contains this: `layers`, `train`, `infer`, `scaling`, or a network's name.
+    /// Run only the work whose name contains this: `layers`, `train`, `infer`, `scaling`, or a network's name.
     #[arg(value_name = "FILTER", default_value = "")]
     filter: String,
 }
 
-/// Work that is compared. On the processor `bf16` is for inference; against PyTorch's training in it we train in `f32`.
+/// The work that is compared. On the CPU, `bf16` is for inference; PyTorch's training in `bf16` is compared with our `f32`.
 const WORK: [Work; 12] = [
     Work::new("train", "alexnet-paper", 128),
     Work::new("train", "alexnet", 128),
@@ -98,7 +98,7 @@ const WORK: [Work; 12] = [
     Work::new("infer", "alexnet-paper", 32).with("bf16", "bf16"),
 ];
 
-/// What is done, with which network, with how many images at once, and what with: here and by PyTorch.
+/// The kind of work, the network, the batch size, and the precision, ours and PyTorch's.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Work {
     work: &'static str,
@@ -128,18 +128,18 @@ impl Work {
 /// The network whose layers are shown one by one.
 const LAYERS_OF: (&str, usize) = ("alexnet-paper", 128);
 
-/// Cost per image as the batch grows.
+/// Batch sizes at which the cost per image is measured.
 const BATCHES: [usize; 6] = [1, 4, 16, 64, 128, 256];
 
 /// Everything measured.
 #[derive(Serialize)]
 struct Results {
     machine: process::Machine,
-    /// Of the processor, one line of `bench_compute peak` per number of threads.
+    /// The CPU's peak: one line of `bench_compute peak` per number of threads.
     peak: Vec<Value>,
     layers: Vec<Value>,
     work: Vec<Compared>,
-    /// Training `alexnet-paper`: a line of `bench_compute train` per batch, and one for a single thread.
+    /// Training `alexnet-paper`: one line of `bench_compute train` per batch size, and one for a single thread.
     batches: Vec<Value>,
     one_thread: Option<Value>,
 }
@@ -159,7 +159,7 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
         What::Cpu(args) => args,
         What::Data(args) => return data::run(root, args),
         What::Check => {
-            // As the tests are built, so that nothing is built twice.
+            // With the same options as the tests, so that nothing is built twice.
             print!("{}", Ours::build(root, 1, &["--workspace"])?.check()?);
             return Ok(());
         }
@@ -170,7 +170,7 @@ pub fn run(root: &Path, args: &BenchArgs) -> anyhow::Result<()> {
     let work = WORK.map(|work| work.name());
     if comparison.rounds == 0 || !work.iter().map(String::as_str).chain(["layers", "scaling"]).any(wanted) {
         bail!(
-            "{} rounds of what contains {:?} are nothing; there are layers, {}, scaling",
+            "--rounds must be at least 1 and FILTER part of a name, but they are {} and {:?}; names: layers, {}, scaling",
             comparison.rounds,
             args.filter,
             work.join(", ")

@@ -1,4 +1,4 @@
-//! The programs that measure, and the machine they run on.
+//! The measuring programs, and the description of the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::Work;
 
-/// Our side.
+/// This project's program.
 pub struct Ours {
     program: PathBuf,
     threads: usize,
 }
 
 impl Ours {
-    /// Builds it with what cargo is told beside.
+    /// Builds the program with additional options for cargo.
     pub fn build(root: &Path, threads: usize, options: &[&str]) -> anyhow::Result<Self> {
         Ok(Self { program: build_example(root, "bench_compute", options)?, threads })
     }
@@ -39,7 +39,7 @@ impl Ours {
         lines.into_iter().next().context("bench_compute peak prints nothing")
     }
 
-    /// Whether the kernels are as near to the peak as they should be, on one thread.
+    /// Checks that the kernels reach their expected share of the peak, on one thread.
     pub fn check(&self) -> anyhow::Result<String> {
         output(self.command(1).arg("check"))
     }
@@ -53,14 +53,14 @@ impl Ours {
     }
 }
 
-/// PyTorch's side.
+/// PyTorch's program.
 pub struct Torch {
     python: PathBuf,
     script: PathBuf,
     threads: usize,
 }
 
-/// What PyTorch lets one choose.
+/// Settings of PyTorch.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Setting {
     pub compile: bool,
@@ -83,7 +83,7 @@ impl Torch {
         json_lines(&output(&mut command)?)?.into_iter().next().context("twin.py prints nothing")
     }
 
-    /// The fastest setting, and what it gave.
+    /// The fastest setting and its result.
     pub fn best(&self, work: &Work, seconds: f64) -> anyhow::Result<(Setting, Value)> {
         let mut best: Option<(Setting, Value)> = None;
         for (compile, channels_last) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -102,7 +102,7 @@ pub fn rate(result: &Value) -> f64 {
     result["images_per_second"].as_f64().unwrap_or(f64::NAN)
 }
 
-/// Where the numbers were measured.
+/// The machine, compiler and commit of the measurements.
 #[derive(Serialize)]
 pub struct Machine {
     pub processor: String,
@@ -135,17 +135,17 @@ impl Machine {
     }
 }
 
-/// Builds an example with what cargo is told beside.
+/// Builds an example with additional options for cargo.
 pub fn build_example(root: &Path, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--example", name]).args(options);
-    // Cargo says in JSON where it has put what it built.
+    // Cargo reports the path of the built program in JSON.
     cargo.args(["--message-format", "json-render-diagnostics"]).current_dir(root);
     let program = json_lines(&output(&mut cargo)?)?
         .into_iter()
         .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    program.with_context(|| format!("cargo does not say where {name} is"))
+    program.with_context(|| format!("cargo does not report the path of {name}"))
 }
 
 pub fn output(command: &mut Command) -> anyhow::Result<String> {

@@ -21,7 +21,7 @@ fn write(text: &mut String, results: &Results) -> std::fmt::Result {
         .iter()
         .map(|peak| format!("{:.0} GFLOP/s on {} ({})", number(&peak["gflops"]), peak["threads"], word(&peak["isa"])))
         .collect();
-    writeln!(text, "Processor: {}; {} threads; fp32 peak {}.", machine.processor, machine.threads, peaks.join(", "))?;
+    writeln!(text, "CPU: {}; {} threads; fp32 peak {}.", machine.processor, machine.threads, peaks.join(", "))?;
     let torch = results.work.iter().flat_map(|work| &work.torch).next().map(|torch| word(&torch["torch"]));
     let torch = torch.map_or(String::new(), |version| format!(", PyTorch {version}"));
     writeln!(text, "{}{torch}; commit {}.", machine.rustc, machine.commit)?;
@@ -39,7 +39,7 @@ fn write(text: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 fn networks(text: &mut String, work: &[Compared]) -> std::fmt::Result {
-    writeln!(text, "\n| work | images/s | PyTorch, at its best | ratio | n | memory, MiB | PyTorch's |")?;
+    writeln!(text, "\n| work | images/s | PyTorch, fastest setting | ratio | n | memory, MiB | PyTorch's |")?;
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for compared in work {
         let Compared { work: Work { work, arch, batch, precision }, ours, torch, setting } = compared;
@@ -73,19 +73,23 @@ fn networks(text: &mut String, work: &[Compared]) -> std::fmt::Result {
             memory(torch)
         )?;
     }
-    writeln!(text, "\nMedian (lowest–highest) of n rounds; a ratio is taken within a round.")?;
+    writeln!(text, "\nMedian (lowest–highest) of n rounds; each ratio is taken within a round.")?;
     if work.iter().any(|compared| compared.work.precision[0] == "bf16") {
         writeln!(
             text,
-            "In bf16, ours keeps the fully connected layers' weights, and multiplies them where the processor can and there \
-             are more than eight images; PyTorch computes all it can in it."
+            "In bf16, this project stores the weights of fully connected layers in bf16, and also multiplies them in bf16 \
+             on CPUs that support it with more than eight images; PyTorch computes as much as possible in bf16."
         )?;
     }
     Ok(())
 }
 
 fn layers(text: &mut String, layers: &[Value], peak: f64) -> std::fmt::Result {
-    writeln!(text, "\nLayers of `{}`, batch {}: ms, and for products GFLOP/s (% of peak).", LAYERS_OF.0, LAYERS_OF.1)?;
+    writeln!(
+        text,
+        "\nLayers of `{}`, batch {}: ms, and GFLOP/s (% of peak) for convolutions and fully connected layers.",
+        LAYERS_OF.0, LAYERS_OF.1
+    )?;
     writeln!(text, "\n| layer | forward | gradient of the input | gradient of the weights |\n|---|---|---|---|")?;
     for layer in layers {
         let cell = |what: &str| {
@@ -110,7 +114,7 @@ fn layers(text: &mut String, layers: &[Value], peak: f64) -> std::fmt::Result {
 }
 
 fn scaling(text: &mut String, results: &Results) -> std::fmt::Result {
-    writeln!(text, "\nTraining `{}` as the batch grows:", LAYERS_OF.0)?;
+    writeln!(text, "\nTraining `{}` at different batch sizes:", LAYERS_OF.0)?;
     writeln!(text, "\n| batch | ms per image | images/s |\n|---|---|---|")?;
     for line in &results.batches {
         writeln!(text, "| {} | {:.1} | {:.1} |", line["batch"], 1e3 / rate(line), rate(line))?;

@@ -1,4 +1,4 @@
-//! One file: in pieces where the connection breaks, checked before it has its name.
+//! Download of one file: resumed after a broken connection, checked before it gets its final name.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -14,22 +14,22 @@ use super::{Hub, RemoteFile};
 
 const ATTEMPTS: u32 = 5;
 const CONNECT: Duration = Duration::from_secs(30);
-/// Without a byte for so long, a connection is taken for dead.
+/// A connection without data for this long is treated as broken.
 const SILENCE: Duration = Duration::from_secs(60);
-/// The longest that a server may make us wait.
+/// Maximum pause that a server can request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Why an attempt failed.
 pub(super) enum Failure {
-    /// The next one may not; after this pause, where the server says so.
+    /// Temporary: retry, after this pause if the server specifies one.
     Transient(Error, Option<Duration>),
-    /// So will the next one.
+    /// Permanent: a retry would fail too.
     Final(Error),
-    /// Not without having got further: it does not count.
+    /// Failed after receiving more data: the count of attempts restarts.
     Progressed(Error),
 }
 
-/// What the Hub has no page for.
+/// The Hub answered with status 404.
 #[derive(Debug)]
 pub(super) struct NotThere(String);
 
@@ -47,7 +47,7 @@ impl Failure {
     }
 }
 
-/// Tries until it works, five times at the most, with growing pauses between.
+/// Retries until it succeeds, at most five times, with increasing pauses.
 pub(super) fn retried<T>(pause: Duration, mut work: impl FnMut() -> Result<T, Failure>) -> Result<T> {
     let mut attempt = 1;
     loop {
@@ -55,7 +55,7 @@ pub(super) fn retried<T>(pause: Duration, mut work: impl FnMut() -> Result<T, Fa
             Ok(value) => return Ok(value),
             Err(Failure::Final(error)) => return Err(error),
             Err(Failure::Progressed(error)) => {
-                eprintln!("{error:#}; again");
+                eprintln!("{error:#}; retrying");
                 std::thread::sleep(pause);
                 attempt = 1;
             }
@@ -64,7 +64,7 @@ pub(super) fn retried<T>(pause: Duration, mut work: impl FnMut() -> Result<T, Fa
             }
             Err(Failure::Transient(error, wanted)) => {
                 let pause = wanted.unwrap_or(pause * 2u32.pow(attempt - 1)).min(LONGEST_PAUSE);
-                eprintln!("{error:#}; again in {:.0} s", pause.as_secs_f64());
+                eprintln!("{error:#}; retrying in {:.0} s", pause.as_secs_f64());
                 std::thread::sleep(pause);
                 attempt += 1;
             }
@@ -75,13 +75,13 @@ pub(super) fn retried<T>(pause: Duration, mut work: impl FnMut() -> Result<T, Fa
 type Request = ureq::RequestBuilder<ureq::typestate::WithoutBody>;
 type Answer = ureq::http::Response<ureq::Body>;
 
-/// Sends a request, for what comes after the first `have` bytes where some are there.
+/// Sends a request; with `have`, for the part after the first `have` bytes.
 pub(super) fn call(request: Request, have: Option<u64>) -> Result<Answer, Failure> {
     let mut request = request.header("Accept-Encoding", "identity");
     if let Some(have) = have {
         request = request.header("Range", format!("bytes={have}-"));
     }
-    // A proxy cannot reach this machine.
+    // A proxy cannot reach this host.
     let host = request.uri_ref().and_then(|uri| uri.host()).unwrap_or_default().to_owned();
     let mut config = request.config().http_status_as_error(false);
     config = config.timeout_connect(Some(CONNECT)).timeout_per_read(Some(SILENCE));
@@ -95,7 +95,7 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     answer.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// What is wrong with an answer that is not what was asked for, in a sentence that says what to do.
+/// Returns an error for an answer without success, with a message that contains the remedy.
 pub(super) fn require_ok(answer: &mut Answer, repository: &str) -> Result<(), Failure> {
     let status = answer.status();
     if status.is_success() {
@@ -112,15 +112,15 @@ pub(super) fn require_ok(answer: &mut Answer, repository: &str) -> Result<(), Fa
     let code = status.as_u16();
     let error = match code {
         401 | 403 if gated || code == 403 => anyhow!(
-            "the Hub refuses {repository} (status {code}{said}); accept its terms on its page there, and put the token \
-             of an account that has into HF_TOKEN"
+            "the Hub refuses access to {repository} (status {code}{said}); accept its terms on its page on the Hub, and set \
+             HF_TOKEN to a token of that account"
         ),
         401 => anyhow!(
-            "the Hub asks who wants {repository} (status 401{said}); put a valid token into HF_TOKEN, or correct the \
-             name: a data set that is not there is answered like this, too"
+            "the Hub requires a login for {repository} (status 401{said}); set HF_TOKEN to a valid token, or correct the \
+             name: the Hub gives the same answer for data sets that do not exist"
         ),
         404 => Error::new(NotThere(format!(
-            "the Hub has no {repository}, or not this revision or file of it (status 404{said})"
+            "the Hub has no {repository}, or it has no such revision or file (status 404{said})"
         ))),
         _ => anyhow!("the Hub answers with status {code}{said}"),
     };
@@ -132,7 +132,7 @@ pub(super) fn require_ok(answer: &mut Answer, repository: &str) -> Result<(), Fa
 }
 
 impl Hub {
-    /// Downloads a file, unless it is there; `progress` is told the bytes of it so far.
+    /// Downloads a file, unless it exists; `progress` is called with the bytes so far.
     pub(super) fn fetch_file(
         &self,
         repo: &ApiRepo,
@@ -147,7 +147,7 @@ impl Hub {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         }
-        // Named by its sum: half of an older version is not the beginning of this one.
+        // The name contains the checksum: part of an older version is not the beginning of this one.
         let version: String = file.sha256.chars().take(12).collect();
         let partial = path.with_extension(format!("{version}.partial"));
         let url = repo.url(&encoded(&file.name));
@@ -159,11 +159,11 @@ impl Hub {
                 return Ok(());
             }
             fs::remove_file(&partial).map_err(|error| Failure::Final(disk(error, &partial)))?;
-            let error = anyhow!("its SHA-256 is {found}, the Hub says {}", file.sha256);
-            // Once may be an accident on the way.
+            let error = anyhow!("its SHA-256 is {found}, but the Hub lists {}", file.sha256);
+            // The first time may be a transmission error.
             match wrong.replace(found) {
                 None => Err(Failure::transient(error)),
-                Some(_) => Err(Failure::Final(error.context("what arrives is not what the Hub lists"))),
+                Some(_) => Err(Failure::Final(error.context("the file differs from the one that the Hub lists"))),
             }
         })?;
         fs::rename(&partial, &path).map_err(|error| disk(error, &path))?;
@@ -171,7 +171,7 @@ impl Hub {
     }
 }
 
-/// Brings `partial` to the file's size.
+/// Downloads until `partial` has the file's size.
 fn receive(
     repo: &ApiRepo,
     url: &str,
@@ -193,16 +193,16 @@ fn receive(
     let mut answer = call(repo.info_request().uri(url), (have > 0).then_some(have))?;
     if answer.status().as_u16() == 416 && have > 0 {
         output.set_len(0).map_err(on_disk)?;
-        return Err(Failure::transient(anyhow!("the server has no bytes from {have} on")));
+        return Err(Failure::transient(anyhow!("the server has no data from byte {have} on")));
     }
     require_ok(&mut answer, &file.name)?;
     if answer.status().as_u16() == 206 {
         let range = header(&answer, "content-range").unwrap_or_default().to_owned();
         if !range.starts_with(&format!("bytes {have}-")) {
-            return Err(Failure::Final(anyhow!("asked for the bytes from {have} on, the server sends `{range}`")));
+            return Err(Failure::Final(anyhow!("requested the bytes from {have} on, but the server sends `{range}`")));
         }
     } else if have > 0 {
-        // The server begins anew.
+        // The server restarts from the beginning.
         output.set_len(0).map_err(on_disk)?;
         have = 0;
     }
@@ -221,7 +221,10 @@ fn receive(
         output.write_all(&buffer[..count]).map_err(on_disk)?;
         have += count as u64;
         if have > file.size {
-            return Err(Failure::Final(anyhow!("more than the {} bytes that the Hub lists arrive", file.size)));
+            return Err(Failure::Final(anyhow!(
+                "the server sends more than the {} bytes that the Hub lists",
+                file.size
+            )));
         }
         progress(have);
     }
@@ -235,7 +238,7 @@ fn broken(error: Error, further: bool) -> Failure {
     if further { Failure::Progressed(error) } else { Failure::transient(error) }
 }
 
-/// A path in a URL: everything but what may stand there as it is becomes `%xx`.
+/// Percent-encodes a path for a URL.
 fn encoded(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()

@@ -1,9 +1,9 @@
-//! Data sets from the Hugging Face Hub: their Parquet files, downloaded so that nothing is fetched twice and nothing wrong
-//! is kept.
+//! Downloads the Parquet files of data sets from the Hugging Face Hub, so that no file is fetched twice and no wrong file is
+//! kept.
 //!
-//! `hf-hub` knows where the Hub is (`HF_ENDPOINT`), who we are and how to ask. The download itself is ours: the crate
-//! appends a whole answer to half a file where a server does not resume, never looks at a checksum, and drops what the
-//! Hub says about an error.
+//! `hf-hub` provides the Hub's address (`HF_ENDPOINT`), the token and the requests. The download is implemented here,
+//! because that crate appends a whole answer to a partial file if a server does not resume, never verifies a checksum, and
+//! drops the Hub's error messages.
 
 mod download;
 mod store;
@@ -21,28 +21,28 @@ use serde::Deserialize;
 
 use download::{Failure, NotThere};
 
-/// Where the Hub keeps the Parquet form of data sets that are something else.
+/// Revision in which the Hub stores the Parquet conversion of data sets in other formats.
 const CONVERTED: &str = "refs/convert/parquet";
 
-/// What is asked for.
+/// The requested data set.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// `owner/name`.
     pub repository: String,
-    /// A branch, tag or commit; by default `main`, and the Hub's conversion where that has no Parquet files.
+    /// A branch, tag or commit; by default `main`, or the Hub's conversion if `main` has no Parquet files.
     pub revision: Option<String>,
-    /// Which of several data sets in the repository.
+    /// Name of one of several data sets in the repository.
     pub config: Option<String>,
 }
 
 /// The Hub.
 pub struct Hub {
     api: Api,
-    /// Before the second attempt; it doubles with each.
+    /// Pause before the second attempt; it doubles with each further one.
     pause: Duration,
 }
 
-/// What the Hub says about a repository.
+/// The Hub's description of a repository.
 #[derive(Debug, Deserialize)]
 struct Info {
     sha: String,
@@ -63,7 +63,7 @@ struct Lfs {
     size: Option<u64>,
 }
 
-/// A file to be had.
+/// A file on the Hub.
 #[derive(Clone, Debug)]
 struct RemoteFile {
     name: String,
@@ -72,7 +72,7 @@ struct RemoteFile {
 }
 
 impl Hub {
-    /// As the environment says: `HF_ENDPOINT`, `HF_TOKEN` or the token that `hf auth login` stored.
+    /// Configured by the environment: `HF_ENDPOINT`, `HF_TOKEN` or the token stored by `hf auth login`.
     pub fn from_env() -> Result<Self> {
         let mut builder = ApiBuilder::from_env().with_progress(false);
         if let Some(token) = std::env::var("HF_TOKEN").ok().filter(|token| !token.trim().is_empty()) {
@@ -86,15 +86,15 @@ impl Hub {
 
     fn new(builder: ApiBuilder, pause: Duration) -> Result<Self> {
         let builder = builder.with_user_agent("alexnet-xtask", env!("CARGO_PKG_VERSION"));
-        Ok(Self { api: builder.build().context("cannot talk to the Hub")?, pause })
+        Ok(Self { api: builder.build().context("cannot set up access to the Hub")?, pause })
     }
 
-    /// Downloads the Parquet files of a data set to `folder`, but for those that are there already.
-    /// `progress(bytes, of all)` is called meanwhile.
+    /// Downloads the Parquet files of a data set to `folder`, except those that already exist.
+    /// `progress(bytes, total bytes)` is called during the download.
     pub fn fetch(&self, wanted: &Wanted, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
         let well_formed = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ' ']);
         if wanted.repository.split('/').count() != 2 || !wanted.repository.split('/').all(well_formed) {
-            bail!("`{}` is not the name of a data set on the Hub, as ILSVRC/imagenet-1k is", wanted.repository);
+            bail!("`{}` is not the name of a data set on the Hub, such as ILSVRC/imagenet-1k", wanted.repository);
         }
         let (repo, files) = self.find(wanted)?;
         let total: u64 = files.iter().map(|file| file.size).sum();
@@ -112,7 +112,7 @@ impl Hub {
         Ok(())
     }
 
-    /// The files of the data set, at the commit that the revision is now.
+    /// The files of the data set, at the current commit of the revision.
     fn find(&self, wanted: &Wanted) -> Result<(ApiRepo, Vec<RemoteFile>)> {
         let revisions = match &wanted.revision {
             Some(revision) => vec![revision.as_str()],
@@ -153,7 +153,7 @@ impl Hub {
             let body = answer.body_mut().with_config().limit(256 << 20);
             body.read_json::<Info>().map_err(|error| match error {
                 error if error.to_string().contains("json") => {
-                    Failure::Final(anyhow::anyhow!("the Hub's answer about {repository} is not understood: {error}"))
+                    Failure::Final(anyhow::anyhow!("cannot parse the Hub's answer about {repository}: {error}"))
                 }
                 error => Failure::transient(error),
             })
@@ -174,9 +174,9 @@ fn remote_file(info: &Info, path: &Path) -> Result<RemoteFile> {
     }
     let lfs = sibling.lfs.as_ref();
     let size = lfs.and_then(|lfs| lfs.size).or(sibling.size);
-    let size = size.with_context(|| format!("the Hub does not say how large {name} is"))?;
+    let size = size.with_context(|| format!("the Hub does not list the size of {name}"))?;
     let sha256 = lfs.and_then(|lfs| lfs.sha256.as_deref());
-    let sha256 = sha256.with_context(|| format!("the Hub lists no SHA-256 of {name}, by which it could be checked"))?;
+    let sha256 = sha256.with_context(|| format!("the Hub lists no SHA-256 of {name} to check it"))?;
     let sha256 = sha256.strip_prefix("sha256:").unwrap_or(sha256).to_ascii_lowercase();
     Ok(RemoteFile { name, size, sha256 })
 }

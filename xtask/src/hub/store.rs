@@ -1,4 +1,4 @@
-//! The folder that files are downloaded to, and what it knows of them.
+//! The download folder and its record of complete files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::RemoteFile;
 
-/// What was downloaded: names and sums.
+/// The record of downloaded files: names and checksums.
 const RECORD: &str = "hub.json";
 
-/// A folder of downloads, which belongs to this process as long as this lives.
+/// A download folder, locked by this process until the value is dropped.
 pub(super) struct Store {
     pub(super) folder: PathBuf,
-    /// The sum of each complete file.
+    /// The SHA-256 of each complete file.
     sums: BTreeMap<String, String>,
     _lock: File,
 }
@@ -29,12 +29,12 @@ impl Store {
         let lock = lock.map_err(|error| disk(error, &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => bail!("another process downloads to {}", folder.display()),
+            Err(fs::TryLockError::WouldBlock) => bail!("another process is downloading to {}", folder.display()),
             Err(fs::TryLockError::Error(error)) => return Err(disk(error, &lock_path)),
         }
         let path = folder.join(RECORD);
         let sums = match fs::read(&path) {
-            // What it no longer says is found out from the files.
+            // If the record is damaged, `recover` checks the files instead.
             Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
@@ -42,8 +42,8 @@ impl Store {
         Ok(Self { folder: folder.to_owned(), sums, _lock: lock })
     }
 
-    /// Removes what was downloaded of another version and is not in this one: it would be taken for a part of the set.
-    /// Parquet files that nobody downloaded are not ours to remove.
+    /// Removes downloaded files of another version that are not in this one: they would be treated as part of the data set.
+    /// Parquet files of other origin are not removed, but are an error.
     pub(super) fn keep_only(&mut self, files: &[RemoteFile]) -> Result<()> {
         let wanted = |name: &str| files.iter().any(|file| file.name == name);
         let old: Vec<String> = self.sums.keys().filter(|name| !wanted(name)).cloned().collect();
@@ -59,12 +59,12 @@ impl Store {
         parquet_files(&self.folder, &mut found).map_err(|error| disk(error, &self.folder))?;
         let names: Vec<PathBuf> = files.iter().map(|file| self.folder.join(&file.name)).collect();
         match found.into_iter().find(|path| !names.contains(path)) {
-            Some(other) => bail!("{} is not of this data set; download to another folder (--input)", other.display()),
+            Some(other) => bail!("{} does not belong to this data set; use another --input folder", other.display()),
             None => Ok(()),
         }
     }
 
-    /// Whether the file is there, but not recorded: a process that ended between the two.
+    /// Whether the file exists but is not recorded, because a process ended between the two; records it.
     pub(super) fn recover(&mut self, file: &RemoteFile) -> Result<bool> {
         let path = self.folder.join(&file.name);
         if !fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.size) {
@@ -77,7 +77,7 @@ impl Store {
         Ok(found == file.sha256)
     }
 
-    /// Whether the file is there, whole and in this version.
+    /// Whether the file exists, complete and in this version.
     pub(super) fn has(&self, file: &RemoteFile) -> bool {
         let size = fs::metadata(self.folder.join(&file.name)).map(|metadata| metadata.len());
         size.is_ok_and(|size| size == file.size) && self.sums.get(&file.name) == Some(&file.sha256)
@@ -103,10 +103,10 @@ impl Store {
     pub(super) fn require_space(&self, files: &[RemoteFile]) -> Result<()> {
         let needed: u64 = files.iter().filter(|file| !self.has(file)).map(|file| file.size).sum();
         let free = fs4::available_space(&self.folder)
-            .with_context(|| format!("cannot tell how much room {} has", self.folder.display()))?;
+            .with_context(|| format!("cannot determine the free space of {}", self.folder.display()))?;
         if needed > free {
             let (needed, free) = (needed as f64 / 1e9, free as f64 / 1e9);
-            bail!("{}: {needed:.1} GB will be downloaded, and {free:.1} GB are free", self.folder.display());
+            bail!("{}: the download needs {needed:.1} GB, but {free:.1} GB are free", self.folder.display());
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Against a server of our own that speaks the Hub's protocol.
+//! Tests with a local server that implements the Hub's protocol.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 
-/// What the server says to one request.
+/// The server's answer to one request.
 #[derive(Clone)]
 struct Reply {
     status: u16,
@@ -28,7 +28,7 @@ impl Reply {
     }
 }
 
-/// A request: its first line, and what matters of its headers.
+/// A request: its path and the relevant headers.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Request {
     path: String,
@@ -38,7 +38,7 @@ struct Request {
 
 type Answers = Box<dyn FnMut(&Request) -> Reply + Send>;
 
-/// Answers until the test ends, and keeps what it was asked.
+/// Answers until the test ends, and records the requests.
 struct Server {
     endpoint: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -60,7 +60,7 @@ impl Server {
         Self { endpoint, requests }
     }
 
-    /// The Hub with this file in `owner/set`, and replies that come first when the file is asked for.
+    /// The Hub with this file in `owner/set`; requests for the file first get the replies in `first`.
     fn with_file(content: &[u8], sha256: &str, first: Vec<Reply>) -> Self {
         let (content, listed, mut first) = (content.to_vec(), listing(content.len(), sha256), VecDeque::from(first));
         Self::start(Box::new(move |request| match request.path.as_str() {
@@ -109,11 +109,11 @@ fn send(mut stream: TcpStream, reply: &Reply) {
         head += &format!("{name}: {value}\r\n");
     }
     let body = &reply.body[..reply.body.len().min(reply.cut)];
-    // The client may have gone.
+    // The client may have disconnected.
     let _ = stream.write_all(format!("{head}\r\n").as_bytes()).and_then(|()| stream.write_all(body));
 }
 
-/// What the Hub answers to a request for a file, or for the rest of one.
+/// The Hub's answer to a request for a file, or for the rest of one.
 fn part(content: &[u8], request: &Request) -> Reply {
     let start = request.range.as_ref().map(|range| {
         range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')).unwrap().parse::<usize>().unwrap()
@@ -156,7 +156,7 @@ fn message(server: &Server, folder: &Path) -> String {
     format!("{:#}", fetch(server, folder).unwrap_err())
 }
 
-/// Everything in the folder but the record of what is complete.
+/// The files in `data`, that is, everything except the record.
 fn left(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder.join("data")) else { return Vec::new() };
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -173,7 +173,7 @@ fn a_file_is_downloaded_once_and_with_our_token() {
     assert!(server.requests.lock().unwrap().iter().all(|request| request.token.as_deref() == Some("Bearer secret")));
     fetch(&server, folder.path()).unwrap();
     assert_eq!(server.ranges(), [None]);
-    // Without the record, the file itself tells.
+    // Without the record, the file's checksum is used.
     std::fs::remove_file(folder.path().join("hub.json")).unwrap();
     fetch(&server, folder.path()).unwrap();
     assert_eq!(server.ranges(), [None]);
@@ -193,7 +193,7 @@ fn a_cut_connection_goes_on_where_it_was() {
     assert_eq!(server.ranges(), [None, Some("bytes=1000-".into())]);
     assert_eq!(left(folder.path()), ["train-0.parquet"]);
 
-    // Five times: what has come stays for the next run.
+    // Five failures: the received part is kept for the next run.
     let folder = tempfile::tempdir().unwrap();
     let dead = Reply { cut: 0, ..Reply::new(206, content()).with("Content-Range", "bytes 1000-399999/400000") };
     let server = Server::with_file(&content(), &sum(&content()), [vec![cut(1000)], vec![dead; 5]].concat());
@@ -205,7 +205,7 @@ fn a_cut_connection_goes_on_where_it_was() {
     assert_eq!(std::fs::read(folder.path().join("data/train-0.parquet")).unwrap(), content());
 }
 
-/// A server that cannot resume sends everything again; one that sends another part is not believed.
+/// If a server cannot resume, it sends everything again; a different range is an error.
 #[test]
 fn the_rest_is_only_appended_where_it_belongs() {
     let folder = tempfile::tempdir().unwrap();
@@ -218,7 +218,7 @@ fn the_rest_is_only_appended_where_it_belongs() {
     let other = Reply::new(206, content()).with("Content-Range", "bytes 0-399999/400000");
     let server = Server::with_file(&content(), &sum(&content()), vec![cut.clone(), other]);
     let text = message(&server, folder.path());
-    assert!(text.contains("asked for the bytes from 1000 on, the server sends `bytes 0-399999/400000`"), "{text}");
+    assert!(text.contains("requested the bytes from 1000 on, but the server sends `bytes 0-399999/400000`"), "{text}");
 
     let folder = tempfile::tempdir().unwrap();
     let server = Server::with_file(&content(), &sum(&content()), vec![cut, Reply::new(416, "")]);
@@ -231,18 +231,21 @@ fn a_wrong_checksum_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut damaged = content();
     damaged[5] ^= 1;
-    // Once is an accident.
+    // The first time may be a transmission error.
     let server = Server::with_file(&content(), &sum(&content()), vec![Reply::new(200, damaged.clone())]);
     fetch(&server, folder.path()).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let server = Server::with_file(&damaged, &sum(&content()), vec![]);
     let text = message(&server, folder.path());
-    assert!(text.contains(&format!("its SHA-256 is {}, the Hub says {}", sum(&damaged), sum(&content()))), "{text}");
+    assert!(
+        text.contains(&format!("its SHA-256 is {}, but the Hub lists {}", sum(&damaged), sum(&content()))),
+        "{text}"
+    );
     assert_eq!((server.ranges().len(), left(folder.path())), (2, vec![]));
 }
 
-/// What another version had and this one has not would be trained on; what somebody else put there is not ours.
+/// Files that only another version has are removed, because they would be trained on; files from elsewhere are not removed.
 #[test]
 fn files_of_other_versions_do_not_stay() {
     let folder = tempfile::tempdir().unwrap();
@@ -258,7 +261,7 @@ fn files_of_other_versions_do_not_stay() {
     fetch(&server, folder.path()).unwrap();
     assert_eq!(left(folder.path()), ["train-0.parquet"]);
     std::fs::write(folder.path().join("data/train-7.parquet"), "mine").unwrap();
-    assert!(message(&server, folder.path()).contains("train-7.parquet is not of this data set"));
+    assert!(message(&server, folder.path()).contains("train-7.parquet does not belong to this data set"));
 }
 
 #[test]
@@ -269,7 +272,7 @@ fn refusals_say_what_to_do() {
     let text = message(&once(gated), folder.path());
     assert!(text.contains("status 401: Access is restricted); accept its terms"), "{text}");
     let text = message(&once(Reply::new(401, r#"{"error":"Invalid credentials"}"#)), folder.path());
-    assert!(text.contains("status 401: Invalid credentials); put a valid token into HF_TOKEN"), "{text}");
+    assert!(text.contains("status 401: Invalid credentials); set HF_TOKEN to a valid token"), "{text}");
     let text = message(&once(Reply::new(403, "no")), folder.path());
     assert!(text.contains("status 403); accept its terms") && text.contains("HF_TOKEN"), "{text}");
     let text = message(&once(Reply::new(404, "")), folder.path());
@@ -301,7 +304,7 @@ fn a_busy_hub_is_asked_again() {
     assert_eq!(server.ranges().len(), 5);
 }
 
-/// `frgfm/imagenette`: the Parquet files are in another revision, in several sizes.
+/// As for `frgfm/imagenette`: the Parquet files are in another revision, in several sizes.
 #[test]
 fn the_conversion_is_found_and_sizes_are_offered() {
     let (one, all) = (content(), sum(&content()));

@@ -1,7 +1,7 @@
-//! The files of a crate have an order: none needs another that needs it.
+//! The dependencies between the files of a crate must not be circular.
 //!
-//! A file needs those that it imports from or names in a path, found at what they are re-exported from. That a folder's
-//! `mod.rs` needs the files below it and they what is in it is no circle.
+//! A file depends on the files from which it imports or whose items it uses by path; re-exports are resolved to the defining
+//! file. Dependencies in both directions between a folder's `mod.rs` and the files below it are not a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,14 +12,14 @@ use anyhow::Context;
 use super::Package;
 use super::paths::{Paths, paths};
 
-/// Circles that stay, as the crate, two files, the reason.
+/// Allowed circles: the crate, two files, the reason.
 const KNOWN: [(&str, [&str; 2], &str); 1] = [(
     "alexnet-kernels",
     ["conv2d::cpu", "conv2d::weight_gradient"],
-    "the fast path hands the gradient of the weights its work, and has the frame of the image that it reads",
+    "the fast path calls the gradient of the weights, which reads the image through the fast path's `input_frame`",
 )];
 
-/// A module by the names on the way to it; none of them: the crate.
+/// The path of a module as names; empty for the crate root.
 type Module = Vec<String>;
 
 pub fn complaints(packages: &[Package]) -> anyhow::Result<Vec<String>> {
@@ -33,13 +33,17 @@ pub fn complaints(packages: &[Package]) -> anyhow::Result<Vec<String>> {
         read(&source, &source, &mut modules)?;
         for circle in circles(&modules, &package.name) {
             let names: Vec<_> = circle.iter().map(|module| module.join("::")).collect();
-            complaints.push(format!("{}: files in a circle: {}", package.name, names.join(" -> ")));
+            complaints.push(format!(
+                "{}: the dependencies of files must not be circular: {}",
+                package.name,
+                names.join(" -> ")
+            ));
         }
     }
     Ok(complaints)
 }
 
-/// Reads the files below `folder`, without tests.
+/// Reads the files below `folder`, except tests.
 fn read(source: &Path, folder: &Path, modules: &mut BTreeMap<Module, Paths>) -> anyhow::Result<()> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let entries: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
@@ -59,7 +63,7 @@ fn read(source: &Path, folder: &Path, modules: &mut BTreeMap<Module, Paths>) -> 
     Ok(())
 }
 
-/// The circles of a crate's modules, each from one of them back to it.
+/// The circles between a crate's modules, each with the same module first and last.
 fn circles(modules: &BTreeMap<Module, Paths>, package: &str) -> Vec<Vec<Module>> {
     let known = |from: &Module, to: &Module| {
         let names = [from.join("::"), to.join("::")];
@@ -69,7 +73,7 @@ fn circles(modules: &BTreeMap<Module, Paths>, package: &str) -> Vec<Vec<Module>>
     for (module, paths) in modules {
         let imports = paths.imports.iter().map(|(path, _)| path);
         let needs = imports.chain(&paths.others).filter_map(|path| resolve(modules, module, path, 0));
-        // What a module takes from those that it is in, is between parent and child.
+        // Imports from the modules that contain this one are between child and parent.
         let needs = needs.filter(|other| !module.starts_with(other) && !known(module, other));
         edges.insert(module, needs.collect());
     }
@@ -80,7 +84,7 @@ fn circles(modules: &BTreeMap<Module, Paths>, package: &str) -> Vec<Vec<Module>>
     found
 }
 
-/// Goes where `module` leads, from `way`, until it comes back to what is on its way.
+/// Depth-first search from `module`, which was reached through `way`; records a circle when it returns to a module in `way`.
 fn follow<'a>(
     edges: &'a BTreeMap<&Module, BTreeSet<Module>>,
     module: &'a Module,
@@ -100,7 +104,7 @@ fn follow<'a>(
     }
 }
 
-/// The module that what `path` names in `from` is defined in; none where that is another crate.
+/// The module that defines the item `path`, as written in `from`; `None` if it is in another crate.
 fn resolve(modules: &BTreeMap<Module, Paths>, from: &Module, path: &[String], depth: usize) -> Option<Module> {
     let child = |module: &Module, name: &String| {
         let child: Module = module.iter().chain([name]).cloned().collect();
@@ -154,7 +158,7 @@ mod tests {
         let lib = ("", "mod a; mod b; mod c; pub use b::B; pub use c::d::D;");
         let files =
             [lib, ("a", "use crate::{B, D}; use std::fs;"), ("b", "use crate::c::E;"), ("c", "mod d; use d::D;")];
-        // A child takes from its parent, and its parent from it.
+        // A child imports from its parent, and the parent from the child.
         let child = ("c::d", "use super::E;");
         assert_eq!(found(&[&files[..], &[child]].concat()), Vec::<String>::new());
     }
@@ -164,13 +168,13 @@ mod tests {
         let lib = ("", "mod a; mod b; mod c; pub use a::A; pub use b::B; pub use c::d::D;");
         assert_eq!(found(&[lib, ("a", "use crate::B;"), ("b", "fn f() -> crate::A {}")]), ["a b a"]);
         assert_eq!(found(&[lib, ("a", "use super::b; fn f() { b::g() }"), ("b", "use crate::a;")]), ["a b a"]);
-        // By way of a re-export, through a child and back to its parent.
+        // Through a re-export, from a child back to its parent.
         let through = [lib, ("a", "use crate::c::E;"), ("c", "mod d; use d::D;"), ("c::d", "use crate::A;")];
         assert_eq!(found(&through), ["a c c::d a"]);
         // Between two children of one parent.
         let children = [lib, ("c", "mod d; mod e;"), ("c::d", "use super::e::E;"), ("c::e", "use super::d::D;")];
         assert_eq!(found(&children), ["c::d c::e c::d"]);
-        // What only tests need is no circle.
+        // Dependencies of tests do not count.
         let tests = [lib, ("a", "use crate::B;"), ("b", "#[cfg(test)] mod tests { use crate::A; }")];
         assert_eq!(found(&tests), Vec::<String>::new());
     }

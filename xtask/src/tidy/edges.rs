@@ -1,8 +1,9 @@
-//! Who may depend on whom.
+//! The allowed dependencies between crates.
 
 use super::Package;
 
-/// What each crate may import of this workspace, in code that is published or run. Tests may use `alexnet-testing` too.
+/// The crates of this workspace that each crate may import, in code that is published or run. Tests may also use
+/// `alexnet-testing`.
 const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("alexnet-random", &[]),
     ("alexnet-kernels", &["alexnet-random"]),
@@ -18,27 +19,27 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ),
 ];
 
-/// Crates that know no tensor library.
+/// Crates that must not depend on a tensor library.
 const WITHOUT_CANDLE: [&str; 4] = ["alexnet-random", "alexnet-data", "alexnet-testing", "xtask"];
 
 pub fn complaints(packages: &[Package]) -> Vec<String> {
     let mut complaints = Vec::new();
     for package in packages {
         let Some((_, may_import)) = MAY_IMPORT.iter().find(|(name, _)| *name == package.name) else {
-            complaints.push(format!("{}: xtask/src/tidy/edges.rs does not say what it may import", package.name));
+            complaints.push(format!("{}: xtask/src/tidy/edges.rs does not list what it may import", package.name));
             continue;
         };
         for dependency in &package.dependencies {
             let (name, dev) = (dependency.name.as_str(), dependency.kind.as_deref() == Some("dev"));
             let ours = dependency.path.is_some();
-            // A crate's tests may ask for all of its own features.
+            // A crate's tests may enable all of the crate's features.
             let for_tests = dev && (name == "alexnet-testing" || name == package.name);
             if ours && !may_import.contains(&name) && !for_tests {
                 let list = if may_import.is_empty() { "nothing".into() } else { may_import.join(", ") };
-                complaints.push(format!("{}: imports {name}, may import {list}", package.name));
+                complaints.push(format!("{}: may import {list}, but imports {name}", package.name));
             }
             if name.starts_with("candle") && WITHOUT_CANDLE.contains(&package.name.as_str()) {
-                complaints.push(format!("{}: imports {name}, but is to know no tensor library", package.name));
+                complaints.push(format!("{}: must not depend on a tensor library, but imports {name}", package.name));
             }
         }
     }

@@ -1,24 +1,24 @@
-//! Which files there are, and what may stand in them.
+//! Rules for file names, required files and file contents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// Every operation, a folder of the kernels crate with a kernel for GPUs, has these.
+/// Required files of an operation, which is a folder of the kernels crate with a GPU kernel.
 const OF_AN_OPERATION: [&str; 5] = ["mod.rs", "reference.rs", "cpu.rs", "cuda.rs", "tests.rs"];
 
-/// Kernels for GPUs that are no operations: the list of all, and the change of memory format, which Candle's `permute` is
-/// the oracle of.
+/// CUDA sources that are not operations: the list of all kernels, and the change of memory format, whose reference is
+/// Candle's `permute`.
 const NO_OPERATIONS: [&str; 2] = ["cuda/kernels.cu", "layout.cu"];
 
-/// Names that say nothing.
+/// File names without meaning.
 const EMPTY_NAMES: [&str; 4] = ["utils.rs", "helpers.rs", "common.rs", "manager.rs"];
 
-/// Where unsafe may be used.
+/// Files that may allow unsafe code.
 const UNSAFE: [&str; 2] = ["crates/alexnet-kernels/src/lib.rs", "crates/alexnet-data/src/sources/shards/mapping.rs"];
 
-/// Lines: think again. Files of tests may be longer.
+/// Maximum number of lines.
 const LONGEST: usize = 400;
 
 pub fn complaints(root: &Path) -> anyhow::Result<Vec<String>> {
@@ -30,13 +30,13 @@ pub fn complaints(root: &Path) -> anyhow::Result<Vec<String>> {
     for path in sources.iter().filter(|path| !NO_OPERATIONS.iter().any(|other| path.ends_with(other))) {
         match path.parent().filter(|folder| *folder != kernels) {
             Some(folder) => operations.push(folder),
-            None => complaints.push(format!("{}: an operation is a folder with all its files", path.display())),
+            None => complaints.push(format!("{}: an operation must be a folder with all its files", path.display())),
         }
     }
     operations.dedup();
     for folder in operations {
         for file in OF_AN_OPERATION.iter().filter(|file| !folder.join(file).is_file()) {
-            complaints.push(format!("{}: an operation without {file}", folder.display()));
+            complaints.push(format!("{}: the operation has no {file}", folder.display()));
         }
     }
     let mut sources = Vec::new();
@@ -54,21 +54,21 @@ fn of_file(path: &Path, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut complain = |what: String| complaints.push(format!("{}: {what}", path.display()));
     if EMPTY_NAMES.iter().any(|name| path.ends_with(name)) {
-        complain("its name does not say what lives in it".into());
+        complain("the file name must describe the contents".into());
     }
     let lines = text.lines().count();
     if lines > LONGEST {
-        complain(format!("{lines} lines, {LONGEST} at the most"));
+        complain(format!("a file has at most {LONGEST} lines, but this one has {lines}"));
     }
-    // Put together here, so that this file does not find itself.
+    // Concatenated, so that this file does not match.
     let allowed = concat!("allow(", "unsafe_code)");
     if text.contains(allowed) && !UNSAFE.iter().any(|unsafe_code| path.ends_with(unsafe_code)) {
-        complain("unsafe may be used in the kernels, and to map a file".into());
+        complain("unsafe code is allowed only in the kernels, and to map a file".into());
     }
     complaints
 }
 
-/// All files with this extension below, generated ones left out.
+/// All files below `folder` with this extension, except in `target`.
 fn find(folder: &Path, extension: &str, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for path in entries(folder)? {
         if path.is_dir() && !path.ends_with("target") {
@@ -116,7 +116,10 @@ mod tests {
         fs::write(folder.parent().unwrap().join("add.cu"), "").unwrap();
         fs::write(folder.parent().unwrap().join("layout.cu"), "").unwrap();
         let found = complaints(root.path()).unwrap();
-        assert!(found.len() == 2 && found[0].ends_with("an operation is a folder with all its files"), "{found:?}");
-        assert!(found[1].ends_with("an operation without tests.rs"), "{found:?}");
+        assert!(
+            found.len() == 2 && found[0].ends_with("an operation must be a folder with all its files"),
+            "{found:?}"
+        );
+        assert!(found[1].ends_with("the operation has no tests.rs"), "{found:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a crate needs to be published.
+//! Requirements for publishing a crate.
 
 use super::Package;
 
@@ -7,33 +7,35 @@ pub fn complaints(packages: &[Package]) -> Vec<String> {
     for package in packages.iter().filter(|package| package.is_published()) {
         let mut complain = |what: &str| complaints.push(format!("{}: {what}", package.name));
         if package.description.as_ref().is_none_or(|text| text.trim().is_empty()) {
-            complain("has no description");
+            complain("must have a description");
         }
         if package.license.as_deref() != Some("MIT OR Apache-2.0") {
-            complain("its license is not MIT OR Apache-2.0");
+            complain("its license must be MIT OR Apache-2.0");
         }
         if package.readme.is_none() {
-            complain("has no readme");
+            complain("must have a readme");
         }
         if package.keywords.is_empty() || package.keywords.len() > 5 {
-            complain("has no keywords, or more than the registry's five");
+            complain("must have one to five keywords, the maximum of the registry");
         }
         if package.categories.is_empty() {
-            complain("has no categories");
+            complain("must have categories");
         }
         for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md"] {
             if !package.folder().join(file).is_file() {
-                complain(&format!("has no {file} of its own, so its package would have none"));
+                complain(&format!("must have its own {file}; otherwise its package has none"));
             }
         }
         for dependency in &package.dependencies {
             let (name, ours) = (&dependency.name, dependency.path.is_some());
             let (dev, unversioned) = (dependency.kind.as_deref() == Some("dev"), dependency.req == "*");
             if ours && dev && !unversioned {
-                complain(&format!("names a version of {name}; packaging strips a dev-dependency only without one"));
+                complain(&format!(
+                    "the dev-dependency {name} must have no version; packaging strips it only without one"
+                ));
             }
             if !dev && unversioned {
-                complain(&format!("names no version of {name}"));
+                complain(&format!("must specify a version of {name}"));
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Which paths a file of Rust names: as much of the grammar as that takes.
+//! The paths in a Rust file: a partial parser, sufficient to find them.
 
-/// The paths that a file names outside its tests.
+/// The paths in a file, outside its tests.
 #[derive(Debug, Default, PartialEq)]
 pub struct Paths {
-    /// Those of `use`, each with the name that it has afterwards.
+    /// Paths in `use`, each with the imported name.
     pub imports: Vec<(Vec<String>, String)>,
-    /// All others of more than one segment.
+    /// All other paths with more than one segment.
     pub others: Vec<Vec<String>>,
 }
 
@@ -35,7 +35,7 @@ pub fn paths(text: &str) -> Paths {
     found
 }
 
-/// Behind an attribute; where that says that what follows is for tests, behind that, too.
+/// The position after an attribute; if the attribute is `cfg(test)`, the position after the item it applies to.
 fn after_attribute(tokens: &[&str], at: usize) -> usize {
     let is_inner = tokens.get(at + 1) == Some(&"!");
     let end = after_brackets(tokens, at + 1 + usize::from(is_inner));
@@ -56,7 +56,7 @@ fn after_attribute(tokens: &[&str], at: usize) -> usize {
     at
 }
 
-/// Behind the bracket that closes the one at `at`; one token further where there is none.
+/// The position after the bracket that closes the one at `at`; `at + 1` if there is no bracket.
 fn after_brackets(tokens: &[&str], at: usize) -> usize {
     let mut depth = 0;
     for (number, token) in tokens.iter().enumerate().skip(at) {
@@ -72,7 +72,7 @@ fn after_brackets(tokens: &[&str], at: usize) -> usize {
     tokens.len()
 }
 
-/// Reads a tree of imports below `above`; returns where it ends.
+/// Reads a `use` tree below the path `above`; returns its end.
 fn import(tokens: &[&str], mut at: usize, above: &[String], imports: &mut Vec<(Vec<String>, String)>) -> usize {
     let (mut path, mut name) = (above.to_vec(), None);
     loop {
@@ -91,7 +91,7 @@ fn import(tokens: &[&str], mut at: usize, above: &[String], imports: &mut Vec<(V
             Some(&"self") if path.len() > above.len() || !above.is_empty() => {}
             Some(token) if is_name(token) => path.push((*token).to_owned()),
             Some(&"::" | &"*") => {}
-            // The end of this tree: `;`, `,` or the bracket around it.
+            // The end of this tree: `;`, `,` or the enclosing bracket.
             _ => break,
         }
         at += 1;
@@ -107,7 +107,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// Names, `::` and single characters, without comments and what stands in quotes.
+/// Names, `::` and single characters, without comments and quoted text.
 fn tokens(text: &str) -> Vec<&str> {
     let (mut tokens, mut rest) = (Vec::new(), text);
     while let Some(first) = rest.chars().next() {
@@ -136,7 +136,7 @@ fn tokens(text: &str) -> Vec<&str> {
     tokens
 }
 
-/// Bytes of the string at the beginning of `text`.
+/// Length in bytes of the string at the beginning of `text`.
 fn quoted(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -148,7 +148,7 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
-/// Bytes of the raw string at the beginning of `text`, if there is one.
+/// Length in bytes of the raw string at the beginning of `text`, if there is one.
 fn raw(text: &str) -> Option<usize> {
     let marks = text.strip_prefix("r").or_else(|| text.strip_prefix("br")).or_else(|| text.strip_prefix("cr"))?;
     let inner = marks.trim_start_matches('#');
@@ -158,7 +158,7 @@ fn raw(text: &str) -> Option<usize> {
     Some(inner.find(&end).map_or(text.len(), |at| start + at + end.len()))
 }
 
-/// Bytes of the character in quotes at the beginning of `text`, or of the quote alone where it begins a lifetime.
+/// Length in bytes of the quoted character at the beginning of `text`, or of the quote alone if it begins a lifetime.
 fn character(text: &str) -> usize {
     let inner = &text[1..];
     if let Some(escaped) = inner.strip_prefix('\\') {
