@@ -141,7 +141,7 @@ fn broken_archives_leave_nothing_and_say_what_is_wrong() {
     );
     assert!(!options.output.join("train").exists() && !options.output.join("manifest.json").exists());
     let open = Dataset::open(&options.output).unwrap_err().to_string();
-    assert!(open.contains("not finished"), "{open}");
+    assert!(open.contains("unfinished data set"), "{open}");
 
     // Cut off: inside a class, and where only the end is missing.
     for len in [good.len() / 2, good.len() / 2 / 512 * 512] {
