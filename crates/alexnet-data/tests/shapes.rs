@@ -131,7 +131,7 @@ fn nothing_else_is_overwritten() {
 fn settings_are_checked() {
     let temporary = tempfile::tempdir().unwrap();
     let message = |config: &ShapesConfig| write(temporary.path(), config).unwrap_err().to_string();
-    let expected = "train is 9, but there are 10 classes with at least 1 picture";
+    let expected = "train is 9, but it must be at least 10: 1 picture per class";
     assert_eq!(message(&ShapesConfig { train: 9, ..SMALL }), expected);
     assert!(message(&ShapesConfig { val: 0, ..SMALL }).starts_with("val is 0"));
     assert!(message(&ShapesConfig { size: 15, ..SMALL }).starts_with("size is 15"));
