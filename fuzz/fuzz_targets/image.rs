@@ -1,10 +1,10 @@
-//! Whatever the bytes, decoding an image ends with pixels or an error, within its limits.
+//! For any bytes, decoding an image gives pixels or an error, within the limits.
 
 #![no_main]
 
 use alexnet_data::{DecodeLimits, decode};
 
-// Small ones: what is looked for are the ways through the headers, not the time that large images take.
+// Small limits: the fuzzer should explore code paths, not spend its time on large images.
 const LIMITS: DecodeLimits = DecodeLimits { max_side: 2048, max_pixels: 1 << 20 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

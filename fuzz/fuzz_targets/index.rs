@@ -1,4 +1,4 @@
-//! Whatever the bytes, reading the indices of shards ends with a value or an error.
+//! For any bytes, parsing the index of a shard gives a value or an error.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever the bytes, reading MAT-files ends with a value or an error.
+//! For any bytes, reading a MAT-file gives a value or an error.
 
 #![no_main]
 

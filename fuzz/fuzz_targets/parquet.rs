@@ -1,11 +1,11 @@
-//! Whatever the bytes, reading Parquet files ends with a value or an error.
+//! For any bytes, reading a Parquet file gives a value or an error.
 
 #![no_main]
 
 use std::sync::Once;
 
-// The library panics on some damaged files, which our reader catches. The fuzzer's own hook would end the process before
-// that; a panic that nobody catches still does.
+// The library panics on some damaged files; our reader catches these panics. The fuzzer's panic hook would end the process
+// before that, so it is replaced; an uncaught panic still ends the process.
 static QUIET: Once = Once::new();
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Whatever the bytes, reading tar archives without an index ends with a value or an error.
+//! For any bytes, scanning a tar archive without an index gives a value or an error.
 
 #![no_main]
 

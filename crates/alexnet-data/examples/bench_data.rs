@@ -1,13 +1,13 @@
-//! How fast images are loaded and prepared; `cargo xtask bench data` runs it and Python's libraries in turn.
+//! Measures how fast images are loaded and prepared; `cargo xtask bench data` runs it interleaved with Python's libraries.
 //!
 //! ```text
-//! bench_data load    DATA WORKERS SECONDS    images to normalized batches: shorter side to 256, random 224, flip
+//! bench_data load    DATA WORKERS SECONDS    images to normalized batches: resize to 256, random crop of 224, flip
 //! bench_data resized DATA WORKERS SECONDS    the same with torchvision's RandomResizedCrop to 224
 //! bench_data prepare DATA WORKERS OUTPUT     class folders to shards of 256 pixels
-//! bench_data raw     DATA WORKERS OUTPUT     the same to raw shards of central squares
-//! bench_data memory  NONE WORKERS SECONDS    bytes in memory to floats in memory, in "images" of as many
+//! bench_data raw     DATA WORKERS OUTPUT     class folders to raw shards of center crops
+//! bench_data memory  NONE WORKERS SECONDS    bytes in memory to floats in memory, counted in "images" of the same size
 //! ```
-//! One line of JSON.
+//! Prints one line of JSON.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         [work @ ("prepare" | "raw"), data, workers, output] => {
             let raw = work == "raw";
             let options = PrepareOptions {
-                // As Pillow's twin: Lanczos.
+                // Lanczos, as in the Pillow counterpart.
                 filter: ResizeFilter::Lanczos3,
                 crop: raw,
                 format: if raw { StoredFormat::Raw } else { StoredFormat::Jpeg { quality: 95 } },
@@ -61,10 +61,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One epoch for the files to be in memory, then part of a long one.
+/// Runs one epoch to bring the files into the page cache, then measures part of a long one.
 fn load(data: &Path, augment: Augment, workers: usize, time: Duration) -> Result<(usize, f64)> {
     let samples = Dataset::open(data)?.train.samples;
-    // As long an epoch as that of a large data set, so that its start does not count.
+    // As long as an epoch of a large data set, so that the startup time is negligible.
     let repeated: Vec<_> = samples.iter().cycle().take(samples.len().max(1 << 18)).cloned().collect();
     let (all, samples): (Arc<[_]>, Arc<[_]>) = (repeated.into(), samples.into());
     let preprocess = Preprocess { source_size: 256, ..Preprocess::TORCHVISION };
@@ -75,7 +75,7 @@ fn load(data: &Path, augment: Augment, workers: usize, time: Duration) -> Result
         let (mut start, mut images, mut warm) = (Instant::now(), 0, 0);
         while let Some(batch) = loader.next() {
             let batch = batch?;
-            // The first batches come from memory that has never been written to.
+            // The first batches use memory that has never been written to; they are not measured.
             warm += 1;
             if warm <= 2 * workers {
                 start = Instant::now();
@@ -90,13 +90,13 @@ fn load(data: &Path, augment: Augment, workers: usize, time: Duration) -> Result
         }
         Ok((images, start.elapsed().as_secs_f64()))
     };
-    // Once to bring the files into memory.
+    // Once to bring the files into the page cache.
     run(samples, Duration::MAX)?;
     run(all, time)
 }
 
-/// What memory allows: as many bytes read and floats written as a raw image of 256 pixels and a view of 224 have, from and
-/// to arrays that no cache holds.
+/// The upper bound set by memory bandwidth: reads the bytes of a raw 256-pixel image and writes the floats of a 224-pixel
+/// view, from and to arrays larger than any cache.
 fn memory(workers: usize, time: Duration) -> (usize, f64) {
     const SQUARE: usize = 3 * 256 * 256;
     const VIEW: usize = 3 * 224 * 224;
@@ -124,7 +124,7 @@ fn memory(workers: usize, time: Duration) -> (usize, f64) {
     ((rate * seconds) as usize, seconds)
 }
 
-/// The most memory this process has held so far, in MiB, where the system tells.
+/// Peak memory of this process in MiB, if the system reports it.
 fn peak_memory() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! What to do with a file that is not the image it should be.
+//! Handling of samples that cannot be read or decoded.
 
 use std::path::PathBuf;
 
@@ -9,26 +9,26 @@ use crate::Error;
 /// A sample that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadSample {
-    /// Its index in the list of samples.
+    /// Index in the list of samples.
     pub index: u32,
-    /// Its file.
+    /// The file.
     pub path: PathBuf,
-    /// What is wrong, in a sentence that names the file.
+    /// The error message, including the file's path.
     pub reason: String,
 }
 
-/// What a loader does with a bad sample.
+/// The loader's reaction to a bad sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadSample {
-    /// Leave it out of its batch and list it there.
+    /// Leave it out of its batch and list it in [`Batch::bad`](crate::Batch::bad).
     Skip,
-    /// End with an error that names it.
+    /// End the epoch with an error that names the file.
     Fail,
 }
 
-/// Counts an epoch's bad samples and gives up when they are too many: a few damaged files do no harm, while many mean
-/// that the data set is not what it is taken for.
+/// Counts an epoch's bad samples and returns an error if there are too many: a few damaged files do no harm, while many
+/// suggest that the data set is not the intended one.
 ///
 /// ```
 /// use alexnet_data::{BadSample, BadSampleBudget};
@@ -51,12 +51,12 @@ impl BadSampleBudget {
         Self { count: 0, total, limit }
     }
 
-    /// Allows 1 % of `total`, rounded down: in a set of fewer than 100 samples, none.
+    /// Allows 1 % of `total`, rounded down: none for fewer than 100 samples.
     pub fn one_percent(total: usize) -> Self {
         Self::new(total, total / 100)
     }
 
-    /// The same with `count` bad images counted already: an epoch that goes on after an interruption.
+    /// Starts with `count` bad samples already counted, for an epoch resumed after an interruption.
     pub fn resumed(self, count: usize) -> Self {
         Self { count, ..self }
     }

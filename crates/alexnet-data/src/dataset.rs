@@ -1,16 +1,16 @@
-//! A data set, whatever the format it was read from.
+//! A data set, independent of its storage format.
 
 use crate::{Labels, PreparedStatistics, Split};
 
-/// A data set: training images, and validation images where the folder has them.
+/// A data set: training images, and validation images if there are any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// Images to learn from.
+    /// Training images.
     pub train: Split,
-    /// Images to measure with, of the same classes.
+    /// Validation images, of the same classes.
     pub val: Option<Split>,
     /// The classes.
     pub labels: Labels,
-    /// Statistics of the training images, where the set was prepared with some.
+    /// Statistics of the training images, if the prepared data set contains them.
     pub statistics: Option<PreparedStatistics>,
 }

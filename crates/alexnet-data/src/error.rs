@@ -1,26 +1,26 @@
-//! What can go wrong, one variant per broken rule.
+//! The error type, one variant per violated rule.
 
 use std::io;
 use std::path::PathBuf;
 
-/// An error of this crate. A message names the thing, the rule and both values.
+/// An error of this crate. Messages name the item, the rule and both values.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// What was to be read.
+        /// The path to read.
         path: PathBuf,
-        /// Why it could not be.
+        /// The cause.
         source: io::Error,
     },
     /// A file or folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// What was to be written.
+        /// The path to write.
         path: PathBuf,
-        /// Why it could not be.
+        /// The cause.
         source: io::Error,
     },
 
@@ -30,7 +30,7 @@ pub enum Error {
         /// The path that was given.
         path: PathBuf,
     },
-    /// The path leads to something other than a folder.
+    /// The path is not a folder.
     #[error("{} is not a folder or a .tar or .parquet file; a data set is a folder with shards or with one folder of images per class", path.display())]
     NotAFolder {
         /// The path that was given.
@@ -58,7 +58,7 @@ pub enum Error {
         /// The class.
         class: String,
     },
-    /// A validation folder without a training folder beside it.
+    /// There is a validation folder but no training folder.
     #[error("{} holds `{val}` but no `train` beside it", path.display())]
     NoTrain {
         /// The data set's folder.
@@ -71,39 +71,39 @@ pub enum Error {
     ClassesDiffer {
         /// The class.
         class: String,
-        /// The folder that has it.
+        /// The folder that contains it.
         present: PathBuf,
-        /// The folder that lacks it.
+        /// The folder that does not contain it.
         absent: PathBuf,
     },
-    /// A class too small to be divided into training and validation images.
+    /// A class has too few images to be divided into training and validation images.
     #[error("class `{class}` has 1 image, at least 2 are needed to hold one out for validation")]
     CannotHoldOut {
         /// The class.
         class: String,
     },
-    /// The folder holds the beginning of a data set whose preparation was interrupted.
-    #[error("{} holds a data set that is not finished; run its preparation again, and it goes on where it was", path.display())]
+    /// The folder holds an incomplete data set whose preparation was interrupted.
+    #[error("{} holds an unfinished data set; run its preparation again to resume it", path.display())]
     Unfinished {
         /// The folder.
         path: PathBuf,
     },
-    /// A file of a data set is damaged, or does not fit another one.
+    /// A file of a data set is damaged or inconsistent with another file.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
     },
-    /// A downloaded file is not the one that was published.
+    /// A downloaded file differs from the published one.
     #[error("{}: its MD5 sum is {found}, expected {expected}", path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
-        /// The published sum.
+        /// The published MD5 sum.
         expected: String,
-        /// The sum of what is there.
+        /// The MD5 sum of the file.
         found: String,
     },
     /// A prepared data set cannot be written to this folder.
@@ -111,10 +111,10 @@ pub enum Error {
     Output {
         /// The output folder.
         path: PathBuf,
-        /// Why nothing can be written there.
+        /// Why it cannot be written.
         reason: String,
     },
-    /// More samples than a sample's 32-bit index can name.
+    /// There are more samples than a 32-bit index can address.
     #[error("{} holds {count} images, at most {} can be indexed", path.display(), u32::MAX)]
     TooManySamples {
         /// The folder that was searched.
@@ -123,28 +123,28 @@ pub enum Error {
         count: usize,
     },
 
-    /// A file without content.
+    /// The file is empty.
     #[error("the file is empty")]
     EmptyFile,
-    /// The content is of no supported format.
+    /// The file format is not supported.
     #[error("neither JPEG, PNG, WebP nor PPM (P6): the content starts with {start:02x?}")]
     UnknownFormat {
         /// The first bytes of the file.
         start: Vec<u8>,
     },
-    /// The image is larger than the limits allow; found in the header, before any memory is taken.
+    /// The image exceeds the size limits; detected in the header, before any memory is allocated.
     #[error("{width}x{height} pixels, at most {max_side} per side and {max_pixels} in all are allowed")]
     TooLarge {
-        /// Width the header announces.
+        /// Width according to the header.
         width: u32,
-        /// Height the header announces.
+        /// Height according to the header.
         height: u32,
-        /// The limit of either side.
+        /// The limit of each side.
         max_side: u32,
-        /// The limit of their product.
+        /// The limit of width times height.
         max_pixels: u64,
     },
-    /// The file ends before the image does.
+    /// The file ends before the end of the image.
     #[error("truncated {format}: the data end before the image does")]
     Truncated {
         /// The format the content claims to be.
@@ -155,10 +155,10 @@ pub enum Error {
     Corrupt {
         /// The format the content claims to be.
         format: &'static str,
-        /// What the decoder objects to.
+        /// The decoder's error.
         reason: String,
     },
-    /// After resizing, the image does not cover the square that is to be cut from it.
+    /// After resizing, the image is smaller than the square to cut from it.
     #[error("{width}x{height} pixels after resizing, smaller than the {source_size}x{source_size} to be cut from it")]
     TooSmall {
         /// Width after resizing.
@@ -168,7 +168,7 @@ pub enum Error {
         /// Side of the square.
         source_size: u32,
     },
-    /// One of the errors above, with the file it happened in.
+    /// One of the errors above, with the file in which it occurred.
     #[error("{}: {source}", path.display())]
     Sample {
         /// The file.
@@ -188,10 +188,10 @@ pub enum Error {
         /// File and reason of the last one.
         last: String,
     },
-    /// None of the images of a training set could be used.
+    /// No image of a training set could be used.
     #[error("none of the {count} images could be used for the training set's statistics; the first: {first}")]
     NoUsableImage {
-        /// The number of images that were tried.
+        /// The number of images tried.
         count: usize,
         /// File and reason of the first one.
         first: String,
@@ -204,17 +204,17 @@ pub enum Error {
         what: &'static str,
         /// Its value.
         value: String,
-        /// What must hold.
+        /// The rule it violates.
         rule: String,
     },
-    /// A thread of the loader panicked: a fault of the program, not of the data.
+    /// A loader thread panicked: a bug in the program, not an error in the data.
     #[error("a data loading thread panicked: {message}")]
     WorkerPanicked {
         /// The panic's message.
         message: String,
     },
 
-    /// The folder meant for the synthetic data set holds something else.
+    /// The folder for the synthetic data set contains something else.
     #[error("{} is not empty and holds no shapes data set, so nothing is written into it", path.display())]
     ForeignFolder {
         /// The folder.
@@ -227,16 +227,16 @@ pub enum Error {
         path: PathBuf,
         /// The settings it was made with.
         found: String,
-        /// The settings that were asked for.
+        /// The requested settings.
         wanted: String,
     },
 }
 
 impl Error {
-    /// This error, with the file it happened in.
+    /// This error, with the file in which it occurred.
     pub(crate) fn in_file(self, path: &std::path::Path) -> Self {
         match self {
-            // Already names its file.
+            // These already name the file.
             error @ (Error::Read { .. } | Error::Write { .. } | Error::Sample { .. } | Error::Malformed { .. }) => {
                 error
             }

@@ -1,4 +1,4 @@
-//! Doors for the fuzzer, which are there only when it builds this crate.
+//! Entry points for fuzzing, compiled only with `cfg(fuzzing)`.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub fn mat(bytes: &[u8]) {
     crate::prepare::read_mat(bytes);
 }
 
-/// Reads the index of a shard of 1 MB, and writes what it read: that is read as the same.
+/// Parses the index of a 1 MiB shard, formats the result and checks that parsing it again gives the same entries.
 pub fn index(bytes: &[u8]) {
     const SHARD: u64 = 1 << 20;
     if let Ok(entries) = index::parse(&String::from_utf8_lossy(bytes), SHARD) {
@@ -25,7 +25,7 @@ pub fn index(bytes: &[u8]) {
     }
 }
 
-/// Looks for the images in a tar archive.
+/// Scans a tar archive for images.
 pub fn shard(bytes: &[u8]) {
     if let Ok(entries) = scan::entries_in(Path::new("x.tar"), Cursor::new(bytes), bytes.len() as u64) {
         assert!(entries.iter().all(|entry| entry.offset + u64::from(entry.len) <= bytes.len() as u64));

@@ -1,8 +1,8 @@
-//! A hash that is the same on every machine and in every version of this crate, unlike the standard library's.
+//! A hash that is stable across machines and versions of this crate, unlike the standard library's.
 
 use std::path::{Component, Path};
 
-/// FNV-1a with a final mixing, so that short inputs spread over all 64 bits. Tells changes, not attacks.
+/// FNV-1a with a final mixing step, so that short inputs affect all 64 bits. Detects changes, not attacks.
 pub(crate) struct Hash(u64);
 
 impl Hash {
@@ -21,7 +21,7 @@ impl Hash {
         self.bytes(&number.to_le_bytes())
     }
 
-    /// The part of `path` below `root`, with the same separator everywhere.
+    /// Adds the part of `path` below `root`, with the same separator on every platform.
     pub(crate) fn path(mut self, path: &Path, root: &Path) -> Self {
         for component in path.strip_prefix(root).unwrap_or(path).components() {
             if let Component::Normal(name) = component {

@@ -1,22 +1,22 @@
-//! A validation set where the data set has none.
+//! A hold-out split for data sets without a validation set.
 
 use crate::hash::Hash;
 use crate::{Error, Split};
 
 impl Split {
-    /// Divides the images into training and validation images; of each class, `fraction` of them, rounded, but at least
-    /// one and not all, go to the second.
+    /// Divides the images into training and validation images (first and second value). `fraction` of each class, rounded,
+    /// but at least one image and not all, goes to the validation set.
     ///
-    /// Which ones depends on the files' names below this folder alone, not on a seed: two runs that are to be compared
-    /// hold out the same images. A file that is added moves at most a few of the others.
+    /// The choice depends only on the file names below this folder, not on a seed: runs to be compared hold out the same
+    /// images. Adding a file moves at most a few other images to the other set.
     ///
     /// # Errors
-    /// [`Error::Setting`] where `fraction` is not between 0 and 1; [`Error::CannotHoldOut`] where a class has one image.
+    /// [`Error::Setting`] if `fraction` is not between 0 and 1; [`Error::CannotHoldOut`] if a class has only one image.
     pub fn hold_out(mut self, fraction: f64) -> Result<(Self, Self), Error> {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(Error::setting("fraction to hold out", fraction, "it must be more than 0 and less than 1"));
         }
-        // In shards, the classes may be mixed.
+        // Shards may interleave the classes.
         self.samples.sort_by_key(|sample| sample.label);
         let (mut train, mut val) = (Vec::new(), Vec::new());
         for class in self.samples.chunk_by(|a, b| a.label == b.label) {
@@ -76,7 +76,7 @@ mod tests {
         let mut both = [train.samples, val.samples.clone()].concat();
         both.sort_by_cached_key(|sample| sample.location.path());
         assert_eq!(both, whole.samples);
-        // Spread over the names, neither the first fifth of them nor the last.
+        // The choice is spread over all names, not concentrated at the beginning or the end.
         let middle = val.samples[..20].iter().filter(|s| s.location.path() < Path::new("/set/class0/0050.jpg")).count();
         assert!((4..=16).contains(&middle), "{middle} of 20 in the first half");
     }

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use crate::Error;
 
-/// Files in a data set's folder that put words beside the class folders' names, one line per class:
-/// `n01440764 tench, Tinca tinca`. A name that has spaces itself ends with a tab. The second is that of the ImageNet competition on Kaggle.
+/// Files in a data set's folder that describe the class folders' names in words, one line per class:
+/// `n01440764 tench, Tinca tinca`. A name that contains spaces ends with a tab. The second file is that of the ImageNet
+/// competition on Kaggle.
 const WORD_FILES: [&str; 2] = ["labels.txt", "LOC_synset_mapping.txt"];
 
 /// The classes of a data set: label `i` is `names[i]`.
@@ -15,16 +16,16 @@ const WORD_FILES: [&str; 2] = ["labels.txt", "LOC_synset_mapping.txt"];
 pub struct Labels {
     /// Names of the class folders, sorted. For ImageNet these are WordNet IDs such as `n01440764`.
     pub names: Vec<String>,
-    /// What each name means in words, where a file in the data set's folder says so.
+    /// A description of each class in words, if a file in the data set's folder has one.
     pub words: Vec<Option<String>>,
 }
 
 impl Labels {
-    /// The names with the words of the first file of `labels.txt` and `LOC_synset_mapping.txt` found in `root`. Lines
-    /// whose first word is no class are passed over.
+    /// Reads the descriptions of `names` from the first of `labels.txt` and `LOC_synset_mapping.txt` that exists in `root`.
+    /// Lines whose first word is not a class are ignored.
     ///
     /// # Errors
-    /// [`Error::Read`] where the file is there but cannot be read.
+    /// [`Error::Read`] if the file exists but cannot be read.
     pub fn read(root: &Path, names: Vec<String>) -> Result<Self, Error> {
         let mut meanings = HashMap::new();
         if let Some(path) = WORD_FILES.iter().map(|name| root.join(name)).find(|path| path.is_file()) {
@@ -41,7 +42,7 @@ impl Labels {
         Ok(Self { names, words })
     }
 
-    /// A label in words where it has some, else its name; `None` where there is no such label.
+    /// The description of a label if there is one, else its name; `None` if there is no such label.
     pub fn display(&self, label: u32) -> Option<&str> {
         let label = label as usize;
         let words = self.words.get(label).and_then(Option::as_deref);

@@ -1,4 +1,4 @@
-//! From the bytes of a view to the numbers a network sees: channel order, scale, mean, standard deviation.
+//! Normalization of a view from bytes to network input: channel order, scale, mean, standard deviation.
 
 use std::sync::Arc;
 
@@ -6,27 +6,28 @@ use crate::augment::view::View;
 use crate::square::Square;
 use crate::{ChannelOrder, Error, Mean, MeanAlignment, MeanImage, Preprocess};
 
-/// The numbers of a [`Preprocess`] in the form the innermost loop wants them; all arrays are in output channel order.
+/// The values of a [`Preprocess`] in the form used by the innermost loop; all arrays are in output channel order.
 #[derive(Debug)]
 pub(crate) struct Normalizer {
     crop_size: usize,
-    /// Output channel to channel of the image.
+    /// Maps an output channel to a channel of the image.
     source_channel: [usize; 3],
-    /// Scale over standard deviation.
+    /// Scale divided by standard deviation.
     gain: [f32; 3],
-    /// Minus mean over standard deviation.
+    /// Negative mean divided by standard deviation.
     offset: [f32; 3],
     mean: Option<ScaledMean>,
 }
 
 #[derive(Debug)]
 struct ScaledMean {
-    /// `[3, size, size]`, multiplied with `gain`.
+    /// `[3, size, size]`, multiplied by `gain`.
     values: Vec<f32>,
     size: usize,
-    /// Where the part of a view begins (row, column) that is not cut from the square where the mean is at the crop.
+    /// Row and column of the mean image's center crop, used for views that have no position in the square, or if the mean
+    /// is not aligned with the crop.
     center: usize,
-    /// Whether a view's part begins where the view does.
+    /// Whether the part of the mean image is at the position of the crop.
     at_crop: bool,
 }
 
@@ -61,14 +62,14 @@ impl Normalizer {
         Ok(Self { crop_size: preprocess.crop_size as usize, source_channel, gain, offset, mean })
     }
 
-    /// Writes one view, `[3, crop_size, crop_size]`, in one pass over its bytes, which begin at column `x` and row `y` of
-    /// `square`, with what vectors the processor has.
+    /// Writes one view, `[3, crop_size, crop_size]`, in one pass over its bytes, which start at column `x` and row `y` of
+    /// `square`, with the SIMD instructions that the CPU supports.
     pub(crate) fn write(&self, square: &Square<'_>, from: [usize; 2], view: &View, output: &mut [f32]) {
         pulp::Arch::new().dispatch(Write { normalizer: self, square, from, view, output });
     }
 }
 
-/// The arguments of [`Normalizer::write`], compiled once for each kind of vectors.
+/// The arguments of [`Normalizer::write`], compiled once per SIMD instruction set.
 struct Write<'a> {
     normalizer: &'a Normalizer,
     square: &'a Square<'a>,
@@ -87,29 +88,29 @@ impl pulp::WithSimd for Write<'_> {
     }
 }
 
-/// What makes of the bytes of one view what a network sees, all in the order of its channels.
+/// The normalization of one view from bytes to network input; all arrays are in output channel order.
 ///
-/// Channel c at (row, column) is `byte · scale[c] + offset[c]`, where the column is counted from the right if `flip`; less,
-/// where a mean image is subtracted, `mean[c, mean_at[1] + row, mean_at[0] + column] / divisor`, whose column is counted from
+/// Channel c at (row, column) is `byte · scale[c] + offset[c]`, with the column counted from the right if `flip`. If there
+/// is a mean image, `mean[c, mean_at[1] + row, mean_at[0] + column] / divisor` is subtracted, with the column counted from
 /// the right if `flip_mean`. The mean image is [`Pipeline::scaled_mean`](crate::Pipeline::scaled_mean).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ViewNumbers {
-    /// What bytes are multiplied with.
+    /// Factor of the bytes.
     pub scale: [f32; 3],
-    /// What is added to them.
+    /// Added to the scaled bytes.
     pub offset: [f32; 3],
-    /// What the mean image is divided by.
+    /// Divisor of the mean image.
     pub divisor: f32,
-    /// Column and row of the mean image where the view's part begins.
+    /// Column and row of the view's part of the mean image.
     pub mean_at: [u32; 2],
-    /// Whether left and right of the view are exchanged.
+    /// Whether the view is flipped horizontally.
     pub flip: bool,
-    /// Whether those of the mean image are.
+    /// Whether the mean image is flipped horizontally.
     pub flip_mean: bool,
 }
 
 impl Normalizer {
-    /// The numbers of a view.
+    /// The normalization of a view.
     pub(crate) fn numbers(&self, view: &View) -> ViewNumbers {
         let (shift, divisor) = view.color_shift.map_or(([0.0; 3], 1.0), |noise| (noise.shift, noise.divisor));
         let at_crop = self.mean.as_ref().is_some_and(|mean| mean.at_crop);
@@ -124,7 +125,7 @@ impl Normalizer {
         }
     }
 
-    /// The mean image, `[3, size, size]`, in the network's channel order and on its scale, and its size.
+    /// The mean image, `[3, size, size]`, in the network's channel order and scale, and its size.
     pub(crate) fn scaled_mean(&self) -> Option<(&[f32], usize)> {
         self.mean.as_ref().map(|mean| (mean.values.as_slice(), mean.size))
     }
@@ -133,7 +134,7 @@ impl Normalizer {
     fn write_rows(&self, square: &Square<'_>, [x, y]: [usize; 2], view: &View, output: &mut [f32]) {
         let crop = self.crop_size;
         let ViewNumbers { scale, offset, divisor, mean_at, flip, flip_mean } = self.numbers(view);
-        // Each order of the channels is its own inverse: the plane of red is where red's channel is listed.
+        // Each channel order is its own inverse, so `source_channel` also maps an image channel to its output plane.
         let [red, green, blue] = self.source_channel;
         let mut planes = [[].as_mut_slice(), [].as_mut_slice(), [].as_mut_slice()];
         for (plane, part) in planes.iter_mut().zip(output.chunks_exact_mut(crop * crop)) {
@@ -165,11 +166,11 @@ impl Normalizer {
     }
 }
 
-/// Pixels that are taken apart at once: three vectors of bytes.
+/// Pixels deinterleaved at once: three vectors of bytes.
 const PIXELS: usize = 16;
 
-/// Writes red, green and blue, `(scale, offset)` applied, to a line each. Lengths are fixed and places constant where it
-/// matters, so that the compiler sees vectors; faster than this, memory does not take the lines.
+/// Writes red, green and blue, with `(scale, offset)` applied, to one line each. Lengths and offsets of the blocks are
+/// constant, so that the compiler vectorizes the loop; its speed is limited by memory bandwidth.
 #[inline(always)]
 fn deinterleave(pixels: &[u8], [red, green, blue]: [&mut [f32]; 3], scales: [(f32, f32); 3]) {
     let (blocks, rest) = pixels.as_chunks::<{ 3 * PIXELS }>();

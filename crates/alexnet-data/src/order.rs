@@ -1,4 +1,4 @@
-//! In which order an epoch visits the samples, and how it is cut into batches.
+//! The order of an epoch's samples and their division into batches.
 
 use alexnet_random::{Purpose, Stream, permutation};
 use serde::{Deserialize, Serialize};
@@ -7,72 +7,72 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// As the samples are listed.
+    /// The order of the list of samples.
     Sequential,
-    /// A permutation that depends on (seed, epoch) alone.
+    /// A permutation that depends only on (seed, epoch).
     Shuffled,
-    /// For disks that seek slowly: runs of [`RUN`](Order::RUN) neighbors come in random order and pass through a buffer
-    /// of so many samples, from which each is drawn at random. It depends on (seed, epoch) alone, too.
+    /// For disks with slow seeks: runs of [`RUN`](Order::RUN) neighboring samples enter a shuffle buffer in random order,
+    /// and samples are drawn from the buffer at random. Depends only on (seed, epoch), too.
     ///
     /// # Source
-    /// The buffer is that of `webdataset` and `tf.data`; runs in random order before it make up for data sets that lie
-    /// class by class (Xu et al. 2022, *Stochastic Gradient Descent without Full Data Shuffle*).
+    /// The shuffle buffer is that of `webdataset` and `tf.data`; the random order of the runs compensates for data sets
+    /// sorted by class (Xu et al. 2022, *Stochastic Gradient Descent without Full Data Shuffle*).
     Buffered {
-        /// Samples in the buffer; with fewer than 2, runs stay as they are.
+        /// Buffer size in samples; below 2, the samples of a run stay in order.
         buffer: u32,
     },
 }
 
 impl Order {
-    /// Samples that are read one after the other by [`Order::Buffered`]: of images of ImageNet, about 7 MB.
+    /// Number of samples that [`Order::Buffered`] reads sequentially: about 7 MB of ImageNet images.
     pub const RUN: u32 = 64;
 }
 
-/// One of several processes that divide an epoch's samples among them.
+/// The share of one of several processes that divide an epoch's samples.
 ///
-/// Batch `k` of all of them together is what batch `k` of one process would be whose batches are as many times as large:
-/// rank `r` takes every `ranks`-th sample of it, from the `r`-th on. No sample is in two shares, and none is left out.
+/// The batches `k` of all `ranks` processes together equal batch `k` of a single process with a `ranks` times larger batch
+/// size: rank `r` takes the samples `r`, `r + ranks`, `r + 2 · ranks`, … of it. The shares are disjoint and complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Share {
-    /// Which of them this is, from 0.
+    /// The rank of this process, from 0.
     pub rank: u32,
-    /// How many there are.
+    /// The number of processes.
     pub ranks: u32,
 }
 
 impl Share {
-    /// One process, which takes everything.
+    /// A single process.
     pub const WHOLE: Self = Self { rank: 0, ranks: 1 };
 }
 
-/// How an epoch is cut into batches.
+/// The division of an epoch into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Batching {
-    /// Samples of this process in each.
+    /// Samples of this process per batch.
     pub(crate) batch_size: usize,
-    /// The first position of the order; those before it have been seen.
+    /// The first position of the order; earlier ones are already done.
     pub(crate) start_sample: usize,
-    /// Whose batches.
+    /// The share of this process.
     pub(crate) share: Share,
-    /// Whether a last, smaller batch is left out.
+    /// Whether to drop the last batch if it is smaller.
     pub(crate) drop_last: bool,
 }
 
-/// The batches of one epoch: batch `k` is a fixed range of positions of the order, whatever happens to the samples in it,
-/// so that a run can be resumed at any sample. All shares have the same number of batches; where the samples run out, the
-/// last batch of a late rank may be smaller by one than that of an early one, or empty.
+/// The batches of one epoch. Batch `k` is a fixed range of positions of the order, whether or not its samples are usable,
+/// so that a run can be resumed at any sample. All shares have the same number of batches; the last batch of a high rank
+/// may have one sample less than that of a low rank, or be empty.
 #[derive(Clone, Debug)]
 pub(crate) struct EpochOrder {
     samples: Vec<u32>,
-    /// With a buffer, the order in which samples enter it, and how many it holds.
+    /// With a shuffle buffer, the order in which samples enter it, and its size.
     arrivals: Option<(Vec<u32>, usize)>,
     batching: Batching,
     batches: usize,
 }
 
 impl EpochOrder {
-    /// The order of `len` samples. The last batch is smaller where the numbers do not divide, or left out with
-    /// `drop_last`. A `batch_size` of 0 gives no batches.
+    /// The order of `len` samples. If the batch size does not divide their number, the last batch is smaller, or dropped
+    /// with `drop_last`. A `batch_size` of 0 gives no batches.
     pub(crate) fn new(order: Order, len: u32, seed: u64, epoch: u32, batching: Batching) -> Self {
         let mut arrivals = None;
         let samples: Vec<u32> = match order {
@@ -107,7 +107,7 @@ impl EpochOrder {
         start_sample + number * batch_size * share.ranks as usize + share.rank as usize
     }
 
-    /// Sample indices of a batch; empty from [`batches`](Self::batches) on.
+    /// Sample indices of a batch; empty if `number` is not below [`batches`](Self::batches).
     pub(crate) fn batch(&self, number: usize) -> Vec<u32> {
         if number >= self.batches {
             return Vec::new();
@@ -116,21 +116,22 @@ impl EpochOrder {
         rest.iter().step_by(self.batching.share.ranks as usize).take(self.batching.batch_size).copied().collect()
     }
 
-    /// With a buffer, the samples that enter it while a batch is drawn, and before the first one those that fill it; of all
-    /// shares. Whoever has them read when a batch is begun reads each once, in runs, before it is asked for.
+    /// With a shuffle buffer, the samples of all shares that enter it while batch `number` is drawn; for the first batch,
+    /// including those that fill the buffer. Reading them when the batch is started reads each sample once, in runs, before
+    /// it is needed.
     pub(crate) fn entering(&self, number: usize) -> &[u32] {
         let Some((arrivals, buffer)) = &self.arrivals else { return &[] };
         let Batching { batch_size, start_sample, share, .. } = self.batching;
         let drawn = |number: usize| start_sample + number * batch_size * share.ranks as usize;
-        // Where an epoch goes on in the middle, the buffer holds older samples as well, which are not read again in runs.
+        // If an epoch resumes in the middle, the buffer also holds older samples, which are not read again in runs.
         let from = if number == 0 { drawn(0) } else { drawn(number) + buffer };
         let to = (drawn(number + 1) + buffer).min(arrivals.len());
         arrivals.get(from.min(to)..to).unwrap_or_default()
     }
 }
 
-/// What comes out of a buffer that is full before the first is drawn, and in which each that is drawn makes place for the
-/// next that enters.
+/// The order in which samples leave a shuffle buffer that is filled before the first draw, and in which each drawn sample
+/// is replaced by the next one to enter.
 fn through_buffer(entering: &[u32], buffer: usize, mut slots: Stream) -> Vec<u32> {
     let (first, rest) = entering.split_at(buffer.min(entering.len()));
     let mut held = first.to_vec();
@@ -232,21 +233,21 @@ mod tests {
             held.extend_from_slice(entering);
             assert!(held.len() <= buffer as usize + batch);
             let drawn = order.batch(number);
-            // Of how many runs the samples of a batch are.
+            // The runs to which the samples of a batch belong.
             let mut of: Vec<_> = drawn.iter().map(|sample| sample / Order::RUN).collect();
             of.sort_unstable();
             of.dedup();
             mixed += of.len();
             for sample in drawn {
                 let at = held.iter().position(|&held| held == sample);
-                held.swap_remove(at.expect("what is drawn has been read"));
+                held.swap_remove(at.expect("a drawn sample has entered the buffer"));
             }
         }
         assert!(held.is_empty());
-        // 16 runs, in each batch samples of three or more of them.
+        // There are 16 runs; on average, a batch has samples of more than three of them.
         assert!(runs < 16 + 32 && mixed > 3 * order.batches(), "{runs} {mixed}");
         assert_ne!(order.batch(0), new(8, whole(batch, false)).batch(0));
-        // Going on in the middle, what has entered before is drawn without being read ahead.
+        // After resuming in the middle, samples that entered earlier are drawn without being read ahead.
         let later = new(7, Batching { start_sample: 320, ..whole(batch, false) });
         assert_eq!(later.entering(1), order.entering(11));
         assert_eq!(later.entering(0).len(), buffer as usize + batch);

@@ -1,4 +1,4 @@
-//! A fixed number of independent pieces of work, divided among threads.
+//! Independent work items, divided among threads.
 
 #[cfg(feature = "prepare")]
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ use crossbeam_channel::bounded;
 use crate::Error;
 use crate::decode::panic_message;
 
-/// Calls `work` once for each number below `count`, on `workers` threads, each with a state of its own, and returns the
-/// states in no particular order. `progress` is called on the caller's thread with the numbers done and in all.
+/// Calls `work` once for each number below `count`, on `workers` threads with one state each, and returns the states in
+/// unspecified order. `progress` is called on the caller's thread with the number of items done and the total.
 ///
 /// # Errors
-/// The first one of `work`; no more work is begun then.
+/// The first error of `work`; no further work is started after it.
 pub(crate) fn for_each<S: Send>(
     count: usize,
     workers: usize,
@@ -49,7 +49,7 @@ pub(crate) fn for_each<S: Send>(
             })
         };
         let threads: Vec<_> = (0..workers.min(count)).map(|_| worker()).collect();
-        // Otherwise the loop would wait for reports from this thread, too.
+        // Otherwise the loop below would never end: this thread would still hold a sender.
         drop(report);
         for (done, ()) in (1..).zip(&reports) {
             progress(done, count);
@@ -63,13 +63,13 @@ pub(crate) fn for_each<S: Send>(
     })
 }
 
-/// As [`for_each`], for work that comes one piece after the other and whose results are taken in the same order, on the
-/// caller's thread. No more than `window` pieces are between the two at any time, whatever takes long.
+/// Like [`for_each`], for a sequence of items whose results are taken in the same order on the caller's thread. At most
+/// `window` items are in flight at any time, whichever step is slow.
 ///
-/// `feed` runs on a thread of its own and hands each piece to the function it is given, until that returns false.
+/// `feed` runs on a separate thread and passes each item to the given function until that returns false.
 ///
 /// # Errors
-/// The first one of `take`, or else that of `feed`, after everything before it was taken.
+/// The first error of `take`, or else that of `feed`, after all earlier items were taken.
 #[cfg(feature = "prepare")]
 pub(crate) fn ordered<I: Send, O: Send, S>(
     workers: usize,
@@ -101,7 +101,7 @@ pub(crate) fn ordered<I: Send, O: Send, S>(
             scope.spawn(move || {
                 let mut state = state(index);
                 for (number, piece) in pieces {
-                    // Whatever the panic left half-done is not looked at again: the error ends everything.
+                    // State left inconsistent by the panic is never used again: the error ends everything.
                     let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, piece))).map_err(panicked);
                     if send_result.send((number, result)).is_err() {
                         return;
@@ -117,14 +117,14 @@ pub(crate) fn ordered<I: Send, O: Send, S>(
                 while let Some(result) = early.remove(&next) {
                     take(result?)?;
                     next += 1;
-                    // There is one for each piece that was sent.
+                    // There is one token per item sent.
                     let _ = tokens.recv();
                 }
             }
             Ok(())
         };
         let taken = take_all();
-        // At which the others end, if they have not yet.
+        // This ends the other threads, if they are still running.
         drop((results, tokens));
         let fed = feeder.join().unwrap_or_else(|panic| Err(panicked(panic)));
         taken.and(fed)
@@ -188,7 +188,7 @@ mod tests {
                 |_| (),
                 work,
                 |result| {
-                    // The feeder may hold one more, which it cannot send.
+                    // The feeder may hold one more item that it cannot send yet.
                     let waiting = begun.load(Ordering::SeqCst) - taken.len();
                     assert!(waiting <= window + 1, "{waiting} of {window}");
                     taken.push(result);

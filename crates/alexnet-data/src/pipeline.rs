@@ -1,4 +1,4 @@
-//! An image file in, the numbers a network sees out.
+//! The pipeline from an image file to the network's input.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,24 +12,25 @@ use crate::sample::Location;
 use crate::square::Square;
 use crate::{Error, MeanImage, Preprocess, RgbImage8, RgbRef8};
 
-/// Bytes of decoded pixels that are kept for the next image. Photographs are smaller; the memory of the rare one that
-/// is not should not stay with every worker for the rest of the run.
+/// Maximum size of the pixel buffer kept for the next image, in bytes. Photographs are usually smaller; the memory of a
+/// rare larger one should not be kept by every worker for the rest of the run.
 const KEPT_BYTES: usize = 64 << 20;
 
-/// Memory that is used again for the next image; one per thread.
+/// Reusable working memory; one per thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
     file: Vec<u8>,
     decoded: RgbImage8,
     resized: RgbImage8,
     resizer: Resizer,
-    /// A part of the image, and a view before its colors are changed.
+    /// A part of the image.
     part: RgbImage8,
+    /// A view before its color changes.
     view: RgbImage8,
 }
 
 impl Scratch {
-    /// Gives back what an unusually large image has taken.
+    /// Frees the memory of an unusually large image.
     fn shrink(&mut self) {
         if self.decoded.pixels.capacity() > KEPT_BYTES {
             self.decoded = RgbImage8::default();
@@ -39,10 +40,10 @@ impl Scratch {
 }
 
 impl Preprocess {
-    /// Reads, decodes and resizes an image and finds its central square.
+    /// Reads, decodes and resizes an image and returns its central square.
     ///
     /// # Errors
-    /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image.
+    /// [`Error::Read`], or [`Error::Sample`] if the image cannot be used.
     pub(crate) fn load_square<'a>(&self, from: &'a Location, scratch: &'a mut Scratch) -> Result<Square<'a>, Error> {
         scratch.shrink();
         let Scratch { file, decoded, resized, resizer, .. } = scratch;
@@ -65,13 +66,13 @@ impl Preprocess {
         if (width, height) == (image.width, image.height) {
             return Ok(Square::new(image, x as usize, y as usize));
         }
-        // Only the square is computed; the sides that the cut would throw away never exist.
+        // Only the square is computed, not the parts that the crop would discard.
         let window = Window { x, y, width: size, height: size };
         resizer.resize(image, (width, height), window, self.filter, resized)?;
         Ok(Square::new(&*resized, 0, 0))
     }
 
-    /// The part of an image, at the size of a view.
+    /// Writes the resized crop of an image to `view`.
     fn resized_crop(
         &self,
         image: RgbRef8<'_>,
@@ -81,7 +82,7 @@ impl Preprocess {
         view: &mut RgbImage8,
     ) -> Result<(), Error> {
         let window = crop.window(image.width, image.height);
-        // Cut out, so that the filter sees nothing beyond its border; the copy is nothing beside decoding.
+        // Copied, so that the filter does not read pixels outside the part; the cost is negligible beside decoding.
         Square::new(image, 0, 0).copy_window(window, part);
         let side = self.crop_size;
         let whole = Window { x: 0, y: 0, width: side, height: side };
@@ -89,7 +90,7 @@ impl Preprocess {
     }
 }
 
-/// The way from a file to a network's input. Shared by all threads of a loader.
+/// Converts image files to network input. Shared by all threads of a loader.
 #[derive(Debug)]
 pub struct Pipeline {
     preprocess: Preprocess,
@@ -98,11 +99,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// `mean_image` is needed where `preprocess.mean` asks for it, and ignored elsewhere.
+    /// `mean_image` is required for [`Mean::Image`](crate::Mean::Image), and ignored otherwise.
     ///
     /// # Errors
-    /// [`Error::Setting`] where a value of `preprocess` or `augment` is out of range, or the mean image is missing or of
-    /// another size.
+    /// [`Error::Setting`] if a value of `preprocess` or `augment` is out of range, or if the mean image is missing or has
+    /// the wrong size.
     pub fn new(preprocess: Preprocess, augment: Augment, mean_image: Option<Arc<MeanImage>>) -> Result<Self, Error> {
         preprocess.validate()?;
         augment.validate()?;
@@ -119,7 +120,7 @@ impl Pipeline {
         &self.augment
     }
 
-    /// The views of sample `index`; seed, epoch and index matter to [`Views::Random`] alone.
+    /// The views of sample `index`; seed, epoch and index affect only [`Views::Random`].
     pub fn views(&self, views: Views, seed: u64, epoch: u32, index: u32) -> Vec<View> {
         let (border, centering) = (self.preprocess.border(), self.preprocess.centering);
         match views {
@@ -132,8 +133,8 @@ impl Pipeline {
     /// Writes the views of an image to `output`, `[views, 3, crop_size, crop_size]`.
     ///
     /// # Errors
-    /// [`Error::Read`], or [`Error::Sample`] with what is wrong with the image; [`Error::Setting`] where `output` has another length or a view lies outside
-    /// the square. After an error, the content of `output` is unspecified.
+    /// [`Error::Read`], or [`Error::Sample`] if the image cannot be used; [`Error::Setting`] if `output` has the wrong
+    /// length or a view lies outside the square. After an error, the content of `output` is unspecified.
     pub fn load_into(
         &self,
         from: &Location,
@@ -150,10 +151,10 @@ impl Pipeline {
     }
 
     /// Writes the views of an image as bytes to `output`, `[views, crop_size, crop_size, 3]`, red, green and blue, not yet
-    /// flipped; [`Pipeline::numbers`] tells what is to be made of them. Nothing is erased: that is done to what comes after.
+    /// flipped; [`Pipeline::numbers`] gives their normalization. Nothing is erased: erasing follows normalization.
     ///
     /// # Errors
-    /// As [`Pipeline::load_into`].
+    /// Same as [`Pipeline::load_into`].
     pub fn load_bytes_into(
         &self,
         from: &Location,
@@ -169,19 +170,18 @@ impl Pipeline {
         })
     }
 
-    /// What makes of the bytes of a view what [`Pipeline::load_into`] writes.
+    /// The normalization that turns the bytes of a view into the output of [`Pipeline::load_into`].
     pub fn numbers(&self, view: &View) -> ViewNumbers {
         self.normalizer.numbers(view)
     }
 
-    /// The mean image that is subtracted, if one is: `[3, size, size]` in the network's channel order and on its scale, and
-    /// its size.
+    /// The mean image to subtract, if any: `[3, size, size]` in the network's channel order and scale, and its size.
     pub fn scaled_mean(&self) -> Option<(&[f32], usize)> {
         self.normalizer.scaled_mean()
     }
 
-    /// Makes the views of an image, one after the other, and calls `write` with the square that each is cut from, where it
-    /// begins (column, row) and its part of `output`.
+    /// Renders the views of an image one after the other: calls `write` with the square that the view is cut from, its
+    /// position (column, row), the view and its part of `output`.
     fn render<T>(
         &self,
         from: &Location,
@@ -204,7 +204,7 @@ impl Pipeline {
         let image = from.image(file, decoded)?;
         let in_file = |error: Error| error.in_file(&from.path());
         let side = self.preprocess.crop_size;
-        // The square is made once, and only where a view is cut from it.
+        // The square is computed once, and only if a view is cut from it.
         let square = match views.iter().any(|view| view.resized_crop.is_none()) {
             true => Some(self.preprocess.square(image, resizer, resized).map_err(in_file)?),
             false => None,
@@ -229,8 +229,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The views of a single image, `[views, 3, crop_size, crop_size]`, for predictions: of a file, or of one in a shard or
-    /// Parquet file, by the path that [`Location::path`] tells. [`Views::Random`] gives the view of seed 0, epoch 0, index 0.
+    /// The views of a single image, `[views, 3, crop_size, crop_size]`, for predictions. The image is a file, or is in a
+    /// shard or Parquet file and has the path given by [`Location::path`]. [`Views::Random`] uses seed 0, epoch 0, index 0.
     ///
     /// # Errors
     /// Those of [`Location::find`] and [`Pipeline::load_into`].

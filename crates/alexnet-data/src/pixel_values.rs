@@ -1,4 +1,4 @@
-//! In which order, range and relation to a mean a network sees pixels: plain data.
+//! Channel order, value range and mean subtraction, as plain data.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,18 +12,18 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// The range that the pixel values 0–255 are brought to before anything is subtracted.
+/// The range to which pixel values 0–255 are scaled before the mean is subtracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PixelScale {
-    /// 0–255 (2012, Caffe). The initial weights and the response normalization of 2012 are made for this range.
+    /// 0–255 (2012, Caffe). The initial weights and the response normalization of 2012 assume this range.
     Byte,
     /// 0–1 (torchvision).
     Unit,
 }
 
 impl PixelScale {
-    /// What a byte is multiplied with.
+    /// The factor applied to a byte.
     pub fn factor(self) -> f32 {
         match self {
             PixelScale::Byte => 1.0,
@@ -32,36 +32,36 @@ impl PixelScale {
     }
 }
 
-/// What is subtracted from the scaled pixels.
+/// The mean subtracted from the scaled pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Mean {
-    /// Nothing.
+    /// Nothing is subtracted.
     None,
-    /// One number per channel, in the order red, green, blue and in units of the [`PixelScale`].
+    /// One value per channel, in the order red, green, blue and in units of the [`PixelScale`].
     Channels([f32; 3]),
     /// The [`MeanImage`] of the training set.
     Image {
-        /// Which part of it belongs to a view.
+        /// The part that is subtracted from a view.
         alignment: MeanAlignment,
     },
 }
 
-/// Which part of the mean image is subtracted from a view.
+/// The part of the mean image that is subtracted from a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MeanAlignment {
-    /// Its center, never flipped, wherever the view was cut (2012, `convdata`).
+    /// The center, never flipped, independent of the crop position (2012, `convdata`).
     #[serde(alias = "centre")]
     Center,
-    /// The part the view was cut from, flipped where the view is (Caffe, `data_transformer.cpp`).
+    /// The part at the crop position, flipped if the view is flipped (Caffe, `data_transformer.cpp`).
     AtCrop,
 }
 
-/// The mean of a training set's squares, pixel by pixel.
+/// The per-pixel mean of a training set's squares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeanImage {
-    /// Side in pixels, the `source_size` of the preprocessing it was computed with.
+    /// Side in pixels: the `source_size` of the preprocessing used to compute it.
     pub size: u32,
     /// `[3, size, size]`: planes of red, green and blue, 0–255.
     pub values: Vec<f32>,

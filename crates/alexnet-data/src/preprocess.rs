@@ -1,38 +1,39 @@
-//! What a network expects of its input, as plain data that can travel with its weights.
+//! The preprocessing that a network requires, as plain data that can be stored with its weights.
 
 use serde::{Deserialize, Serialize};
 
 use crate::augment::crop::Centering;
 use crate::{ChannelOrder, Error, Mean, MeanAlignment, PixelScale, ResizeFilter, ResizeRule, SideRounding};
 
-/// The preprocessing of an image, in the order in which it happens: resize, cut the central square, cut a view from it,
-/// order the channels, scale, subtract the mean, divide by the standard deviation.
+/// The preprocessing of an image, in this order: resize, crop the central square, crop a view from it, reorder the
+/// channels, scale, subtract the mean, divide by the standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    /// The size an image is brought to.
+    /// The size to which an image is resized.
     pub resize: ResizeRule,
     /// The interpolation.
     pub filter: ResizeFilter,
-    /// Side of the square that is cut from the middle of the resized image.
+    /// Side of the square cropped from the center of the resized image.
     pub source_size: u32,
-    /// Side of the view that is cut from the square, the network's input.
+    /// Side of the view cropped from the square: the network's input size.
     pub crop_size: u32,
-    /// How middles are rounded, of the image as of the square.
+    /// Rounding of center positions, in the image and in the square.
     #[serde(alias = "centring")]
     pub centering: Centering,
     /// Order of the planes in the output.
     pub channel_order: ChannelOrder,
     /// Range of the pixels.
     pub scale: PixelScale,
-    /// What is subtracted.
+    /// The mean to subtract.
     pub mean: Mean,
-    /// What is divided by, in the order red, green, blue and in units of `scale`.
+    /// Standard deviations to divide by, in the order red, green, blue and in units of `scale`.
     pub std: [f32; 3],
 }
 
 impl Preprocess {
-    /// The paper's: shorter side to 256, central 256x256, views of 224x224, RGB of 0–255 minus the mean image.
+    /// The paper's preprocessing: shorter side 256, center crop 256x256, views of 224x224, RGB of 0–255 minus the mean
+    /// image.
     ///
     /// # Source
     /// Krizhevsky et al. 2012, section 2; interpolation and rounding from cuda-convnet2's `make-data`, the mean's
@@ -49,7 +50,8 @@ impl Preprocess {
         std: [1.0; 3],
     };
 
-    /// Caffe's for `bvlc_alexnet` and CaffeNet: warped to 256x256, views of 227x227, BGR of 0–255 minus the mean image.
+    /// Caffe's preprocessing for `bvlc_alexnet` and CaffeNet: warped to 256x256, views of 227x227, BGR of 0–255 minus the
+    /// mean image.
     ///
     /// # Source
     /// BVLC/caffe, `examples/imagenet` and `models/bvlc_alexnet/train_val.prototxt`.
@@ -65,7 +67,7 @@ impl Preprocess {
         std: [1.0; 3],
     };
 
-    /// torchvision's for its AlexNet: shorter side to 256, central 224x224, RGB of 0–1, standardized.
+    /// torchvision's preprocessing for its AlexNet: shorter side 256, center crop 224x224, RGB of 0–1, standardized.
     ///
     /// # Source
     /// torchvision, `transforms/_presets.py`, `ImageClassification`.
@@ -81,25 +83,26 @@ impl Preprocess {
         std: [0.229, 0.224, 0.225],
     };
 
-    /// Pixels by which the square is larger than a view: the largest offset of a crop.
+    /// Difference between the sides of the square and of a view, in pixels: the largest crop offset.
     pub fn border(&self) -> u32 {
         self.source_size.saturating_sub(self.crop_size)
     }
 
-    /// Numbers of one view, `3 * crop_size * crop_size`.
+    /// Number of values of one view, `3 * crop_size * crop_size`.
     pub fn view_len(&self) -> usize {
         3 * self.crop_size as usize * self.crop_size as usize
     }
 
     /// # Errors
-    /// [`Error::Setting`] where a size is 0 or larger than what it is cut from, or a standard deviation not positive.
+    /// [`Error::Setting`] if a size is 0 or larger than the image it is cropped from, a standard deviation is not positive,
+    /// or a value is not finite or exceeds its limit.
     pub fn validate(&self) -> Result<(), Error> {
         let Self { source_size, crop_size, .. } = *self;
         if crop_size == 0 || crop_size > source_size {
             let rule = format!("it must be from 1 to source_size, {source_size}");
             return Err(Error::setting("crop_size", crop_size, rule));
         }
-        // Above this, the numbers of a view's three planes can no longer be counted in 32 bits.
+        // The number of values of a view's three planes then fits in 32 bits.
         if source_size > 16_384 {
             return Err(Error::setting("source_size", source_size, "it must be at most 16384"));
         }

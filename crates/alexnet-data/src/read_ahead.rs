@@ -1,4 +1,4 @@
-//! Images in the system's memory before they are asked for.
+//! Reading images into the page cache before they are needed.
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use crate::{Location, Shard};
 
-/// What lies between two images of a shard, their labels and headers, is rather read than jumped over.
+/// Maximum gap between two images of a shard (labels and headers) that is read rather than skipped, in bytes.
 const GAP: u64 = 64 << 10;
 
-/// Asks the system to read images of shards, neighbors in one go, and waits for no more than a place in the disk's
-/// queue. What it does not do, for whatever reason, is read when it is needed.
+/// Requests that the system read images of shards, neighboring images together; blocks at most until the disk's queue has
+/// room. Images that are not read ahead, for whatever reason, are read when they are needed.
 pub(crate) fn read_ahead<'a>(images: impl Iterator<Item = &'a Location>) {
     runs(images).into_iter().for_each(|(shard, range)| ask(shard.path(), range));
 }
 
-/// The parts of shards that hold these images.
+/// The byte ranges of shards that contain these images.
 fn runs<'a>(images: impl Iterator<Item = &'a Location>) -> Vec<(&'a Arc<Shard>, Range<u64>)> {
     let mut runs: Vec<(&Arc<Shard>, Range<u64>)> = Vec::new();
     for image in images {
@@ -32,7 +32,7 @@ fn runs<'a>(images: impl Iterator<Item = &'a Location>) -> Vec<(&'a Arc<Shard>, 
     runs
 }
 
-/// What is asked for at once: of more, Linux reads no further than the disk's read-ahead or largest request, and says nothing.
+/// Bytes per request: of a larger one, Linux silently reads no more than the disk's read-ahead or largest request size.
 #[cfg(target_os = "linux")]
 const PIECE: u64 = 128 << 10;
 
@@ -42,7 +42,7 @@ fn ask(path: &Path, range: Range<u64>) {
     let Ok(file) = std::fs::File::open(path) else { return };
     for start in range.clone().step_by(PIECE as usize) {
         let length = std::num::NonZeroU64::new(PIECE.min(range.end - start));
-        // Advice: there is nothing to be done about a refusal.
+        // This is only advice: a failure can be ignored.
         let _ = fadvise(&file, start, length, Advice::WillNeed);
     }
 }
@@ -82,12 +82,12 @@ mod tests {
             ]
         );
         read_ahead(images.iter());
-        // Nobody minds that it is gone.
+        // A missing file is no error.
         std::fs::remove_file(&path).unwrap();
         read_ahead(images.iter());
     }
 
-    /// More than Linux reads for one request. What a thread has fetched from a disk is counted when it is asked for.
+    /// The range is larger than Linux reads for one request. A thread's disk reads are counted when they are requested.
     #[cfg(target_os = "linux")]
     #[test]
     fn long_runs_are_read_whole() {
@@ -97,12 +97,12 @@ mod tests {
             let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
             text.lines().find_map(|line| line.strip_prefix("read_bytes: "))?.parse().ok()
         };
-        // Beside the program, which is on a disk; where temporary files are may be memory.
+        // Beside the executable, which is on a disk; the folder of temporary files may be in memory.
         let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         let mut file = tempfile::NamedTempFile::new_in(folder).unwrap();
         file.write_all(&vec![1; LEN as usize]).unwrap();
         file.as_file().sync_all().unwrap();
-        // What `act` fetches of the file, none of which is in memory before.
+        // The number of bytes that `act` fetches of the file, none of which is in memory before.
         let of = |act: &dyn Fn()| {
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
             let before = fetched()?;
@@ -111,7 +111,7 @@ mod tests {
         };
         let one_byte = of(&|| assert_eq!(file.reopen().unwrap().read(&mut [0]).unwrap(), 1));
         if one_byte.is_none_or(|bytes| bytes == 0) {
-            eprintln!("SKIPPED: this system does not tell what is read from its disk");
+            eprintln!("SKIPPED: this system does not report disk reads");
             return;
         }
         let asked = of(&|| ask(file.path(), 0..LEN)).unwrap();

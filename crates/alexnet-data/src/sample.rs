@@ -1,4 +1,4 @@
-//! A labeled image by where it is: what loading, statistics and preparation know of a data set's format.
+//! Labeled images and their locations: the only format-dependent part of loading, statistics and preparation.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Take};
@@ -14,31 +14,31 @@ use crate::{DecodeLimits, Error, RgbImage8, RgbRef8};
 /// An image and its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Where the image is.
+    /// The location of the image.
     pub location: Location,
     /// Index of the class in the data set's list of classes.
     pub label: u32,
 }
 
-/// Where an image's bytes are.
+/// The location of an image's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
-    /// They are a file.
+    /// A file.
     File(PathBuf),
-    /// They are part of a shard.
+    /// An image in a shard.
     Entry {
         /// The shard.
         shard: Arc<Shard>,
-        /// Which of its images.
+        /// Index of the image in the shard.
         number: u32,
     },
-    /// They are in a row of a Parquet file.
+    /// An image in a row of a Parquet file.
     #[cfg(feature = "parquet")]
     Row {
         /// The file.
         table: Arc<Table>,
-        /// Which of its rows.
+        /// Index of the row.
         row: u32,
     },
 }
@@ -56,7 +56,7 @@ impl From<&Path> for Location {
 }
 
 impl Location {
-    /// The file's path; for an image in a shard or table that file's, followed by the image's name in it.
+    /// The file's path; for an image in a shard or table, the path of that file followed by the image's name in it.
     pub fn path(&self) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
@@ -69,11 +69,11 @@ impl Location {
         }
     }
 
-    /// The image at a path as [`path`](Self::path) tells it: a file, or one in a shard or Parquet file.
+    /// The location for a path in the form of [`path`](Self::path): a file, or an image in a shard or Parquet file.
     ///
     /// # Errors
-    /// Those of opening the shard or Parquet file, and [`Error::Malformed`] where it has no such image. A file is not
-    /// looked for yet.
+    /// Those of opening the shard or Parquet file, and [`Error::Malformed`] if it has no such image. For a plain file, its
+    /// existence is not checked.
     pub fn find(path: &Path) -> Result<Self, Error> {
         let archive = path.ancestors().skip(1).find(|ancestor| ancestor.is_file());
         let Some((archive, name)) = archive.and_then(|archive| Some((archive, path.strip_prefix(archive).ok()?)))
@@ -101,7 +101,7 @@ impl Location {
         }
     }
 
-    /// Number of bytes, where it can be told; of a row, what the file has for each.
+    /// Number of bytes, if it can be determined; for a row, the file's average per row.
     pub(crate) fn len(&self) -> Option<u64> {
         match self {
             Self::File(path) => std::fs::metadata(path).ok().map(|metadata| metadata.len()),
@@ -111,7 +111,7 @@ impl Location {
         }
     }
 
-    /// What tells this image from another one of its name, without reading it.
+    /// A number that distinguishes this image from another one of the same name, without reading it.
     pub(crate) fn extent(&self) -> u64 {
         match self {
             #[cfg(feature = "parquet")]
@@ -120,17 +120,17 @@ impl Location {
         }
     }
 
-    /// The image's bytes, and how many they are, where they are a file or a part of one.
+    /// A reader of the image's bytes and their number, if they are a file or a contiguous part of one.
     ///
-    /// A shard is opened for each read, which is nothing beside decoding, so that any number of shards needs few open
-    /// files.
+    /// A shard is opened for each read, whose cost is negligible beside decoding, so that any number of shards needs few
+    /// open files.
     fn open(&self) -> Result<Option<(Take<File>, u64)>, Error> {
         let opened = match self {
             #[cfg(feature = "parquet")]
             Self::Row { .. } => return Ok(None),
             Self::File(path) => File::open(path).and_then(|file| {
                 let len = file.metadata()?.len();
-                // A pipe, or what is still being written, may have more.
+                // A pipe, or a file that is still being written, may have more.
                 Ok((file.take(u64::MAX), len))
             }),
             Self::Entry { shard, number } => {
@@ -147,7 +147,7 @@ impl Location {
         opened.map(Some).map_err(|source| Error::Read { path: self.path(), source })
     }
 
-    /// Replaces `bytes` by the image's.
+    /// Replaces `bytes` with the image's bytes.
     #[cfg(feature = "prepare")]
     pub(crate) fn read_into(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
         let Some((mut file, len)) = self.open()? else { return self.read_row(bytes) };
@@ -155,12 +155,12 @@ impl Location {
         self.read_rest(&mut file, len, bytes)
     }
 
-    /// Replaces `bytes` by those of a row's image.
+    /// Replaces `bytes` with the bytes of a row's image.
     fn read_row(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             #[cfg(feature = "parquet")]
             Self::Row { table, row } => RowReader::new(table.clone()).read_into(*row, bytes),
-            // What `open` opens.
+            // Handled by `open`.
             _ => {
                 bytes.clear();
                 Ok(())
@@ -171,21 +171,21 @@ impl Location {
     fn read_rest(&self, file: &mut Take<File>, len: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
         bytes.reserve((len as usize).saturating_sub(bytes.len()));
         let read = file.read_to_end(bytes).and_then(|_| match self {
-            // A shard that has been cut short.
+            // The shard was truncated.
             Self::Entry { .. } if (bytes.len() as u64) < len => Err(ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         });
         read.map_err(|source| Error::Read { path: self.path(), source })
     }
 
-    /// The bytes of an image that is mapped: only one that need not be decoded gains by it.
+    /// The bytes of a memory-mapped image; only images that need no decoding benefit from mapping.
     fn mapped(&self) -> Option<&[u8]> {
         let Self::Entry { shard, number } = self else { return None };
         let raw = shard.entries().get(*number as usize)?.name.ends_with(ppm::EXTENSION);
         if raw { shard.mapped(*number).filter(|bytes| ppm::has_header(bytes)) } else { None }
     }
 
-    /// The image's pixels, where they are mapped, or else read and decoded into `image`; `bytes` is memory to use.
+    /// The image's pixels: memory-mapped if possible, else read and decoded into `image`; `bytes` is working memory.
     pub(crate) fn image<'a>(&'a self, bytes: &mut Vec<u8>, image: &'a mut RgbImage8) -> Result<RgbRef8<'a>, Error> {
         if let Some(mapped) = self.mapped() {
             return ppm::view(mapped, &DecodeLimits::default()).map_err(|error| error.in_file(&self.path()));
@@ -204,7 +204,7 @@ impl Location {
         let start = file.by_ref().take(ppm::HEADER as u64).read_to_end(bytes);
         start.map_err(|source| Error::Read { path: self.path(), source })?;
         let decoded = if ppm::has_header(bytes) {
-            // Nothing to decode: the pixels need not pass through `bytes`.
+            // Nothing to decode: the pixels are not copied through `bytes`.
             let read = ppm::read_into(bytes, &mut file, &limits, image).map_err(|error| error.in_file(&self.path()))?;
             read.map_err(|source| Error::Read { path: self.path(), source })?;
             Ok(())

@@ -1,4 +1,4 @@
-//! Augmentations that change pixels, against torchvision 0.26 on PIL images; `fixtures/make.py` makes the files.
+//! Augmentations that change pixels, compared with torchvision 0.26 on PIL images; `fixtures/make.py` generates the files.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -16,7 +16,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// The picture that is resized: views are its bytes as they are.
+/// No resizing and no normalization: views are the bytes of the image.
 const PLAIN: Preprocess = Preprocess {
     resize: ResizeRule::None,
     filter: ResizeFilter::Bilinear,
@@ -26,7 +26,7 @@ const PLAIN: Preprocess = Preprocess {
     ..Preprocess::ALEXNET_2012
 };
 
-/// A rule by which the whole image is shown.
+/// A rule that always selects the whole image.
 const WHOLE: RandomResizedCrop = RandomResizedCrop { scale: [1.0, 1.0], ratio: [1.0, 1.0] };
 
 #[test]
@@ -52,7 +52,7 @@ fn colors_change_as_in_pillow() {
     assert!(pictures.next().is_none());
 }
 
-/// The windows of `make.py`, by the two calls of which the pipeline's resized crop consists.
+/// The windows of `make.py`, rendered by the two calls that make up the pipeline's resized crop.
 #[test]
 fn parts_are_resized_as_in_pillow() {
     let photo = decode(&fs::read(fixture("photo.png")).unwrap(), &Default::default()).unwrap();
@@ -69,7 +69,7 @@ fn parts_are_resized_as_in_pillow() {
         Resizer::default().resize(&part, (24, 24), whole, ResizeFilter::Bilinear, &mut found).unwrap();
         let differences = found.pixels.iter().zip(golden).map(|(a, b)| a.abs_diff(*b));
         let (most, sum) = differences.fold((0, 0u32), |(most, sum), d| (most.max(d), sum + u32::from(d)));
-        // One level where the order of the two passes differs, as it does in Pillow where the height shrinks more.
+        // Off by one level if the order of the two passes differs, as in Pillow when the height shrinks more.
         assert!(most <= 1 && sum < 260, "window at {x}, {y}: {most}, {sum} of 1728");
     }
 }
@@ -105,8 +105,8 @@ fn the_pipeline_shows_the_part_that_the_view_names() {
     }
 }
 
-/// Smaller images than the square have parts, too; and a mean image is subtracted by its center, which is where a part
-/// of anything belongs.
+/// Resized crops work for images smaller than the square, and subtract the center of the mean image, because they have no
+/// position in the square.
 #[test]
 fn parts_of_small_images_and_the_mean_image() {
     let small = Preprocess { source_size: 80, crop_size: 24, ..PLAIN };
@@ -203,7 +203,7 @@ fn batches_are_mixed_with_their_labels() {
             assert!((target - expected).abs() < 1e-6, "{row} {class}");
         }
     }
-    // Evaluation shows what is there.
+    // Evaluation does not mix.
     assert_eq!(loader(augment, DataLoaderConfig::eval(3)).next().unwrap().unwrap().own_share, None);
     let error = |classes, smoothing| mixed.targets(classes, smoothing).unwrap_err().to_string();
     assert!(error(2, 0.0).contains("label is 2, but there are 2 classes"), "{}", error(2, 0.0));

@@ -1,4 +1,4 @@
-//! Decoding against Pillow, and files that are not what they should be. The fixtures come from `fixtures/make.py`.
+//! Decoding compared with Pillow, and damaged files. `fixtures/make.py` generates the fixtures.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -27,10 +27,10 @@ fn difference(name: &str) -> (u8, f64) {
 
 #[test]
 fn jpegs_are_what_libjpeg_makes_of_them() {
-    // With libjpeg-turbo, which Pillow has, too, exactly; what it is not asked to decode has four channels.
+    // libjpeg-turbo, which Pillow also uses, is exact; images with four channels are decoded by zune-jpeg.
     let exact = cfg!(feature = "turbojpeg");
-    // The inverse transform and the conversion of colors round differently. Where the colors are stored at half the
-    // size (Pillow's default), they are also enlarged differently, which shows at the hard edges of this image.
+    // The inverse transform and the color conversion round differently. With chroma subsampling (Pillow's default), the
+    // upsampling also differs, which is visible at the hard edges of this image.
     for name in ["full_chroma.jpg", "gray.jpg", "rgb_stored.jpg", "cmyk.jpg", "ycck.jpg"] {
         let (max, mean) = difference(name);
         assert!(max <= 2 && mean <= 0.03, "{name}: {max} {mean}");
@@ -63,7 +63,7 @@ fn png_and_webp_are_exact() {
     assert!(max <= 2 && mean <= 0.1, "lossy.webp: {max} {mean}");
 }
 
-/// Found by fuzzing: zune-jpeg 0.5.15 unwraps nothing in an inverse transform. One sample is lost, not the run.
+/// Found by fuzzing: zune-jpeg 0.5.15 unwraps a `None` in an inverse transform. One sample is lost, not the run.
 #[test]
 fn a_panic_of_the_decoder_is_an_error() {
     let error = decode_default(&fixture("decoder_panics.jpg")).unwrap_err();
@@ -74,9 +74,9 @@ fn a_panic_of_the_decoder_is_an_error() {
 fn truncated_files_are_errors() {
     for name in ["baseline.jpg", "progressive.jpg", "gray.jpg", "cmyk.jpg", "restart.jpg", "rgb.png", "lossy.webp"] {
         let bytes = fixture(name);
-        // Everything from the magic number to the last byte but a few; JPEG's last two are the end marker.
+        // Lengths from the magic number to the last byte, in steps of 7; JPEG's last two bytes are the end marker.
         for length in (12..bytes.len() - 1).step_by(7).chain([bytes.len() - 2, bytes.len() - 1]) {
-            // A PNG's last chunk holds no pixels, nor do the last bytes of a WebP.
+            // The last chunk of a PNG and the last bytes of a WebP contain no pixels.
             if !name.ends_with("jpg") && length > bytes.len() - 16 {
                 continue;
             }
@@ -94,7 +94,7 @@ fn damage_in_the_image_data_is_an_error() {
         let mut bytes = fixture(name);
         decode_default(&bytes).unwrap();
         let end = bytes.len();
-        // Ones only, which no Huffman code consists of (ITU T.81, C.2).
+        // All ones, which is not a Huffman code (ITU T.81, C.2).
         bytes[end - 400..end - 300].copy_from_slice(&[0xff, 0x00].repeat(50));
         let error = decode_default(&bytes).unwrap_err();
         assert!(matches!(error, Error::Corrupt { format: "JPEG", .. }), "{name}: {error}");
@@ -107,7 +107,7 @@ fn what_follows_a_complete_jpeg_is_ignored() {
     let whole = decode_default(&bytes).unwrap();
     bytes.extend(b"trailing bytes");
     assert_eq!(decode_default(&bytes).unwrap(), whole);
-    // But not when the end marker is somebody else's: a thumbnail's, in a header segment of its own.
+    // The end marker of a thumbnail in a header segment does not count.
     let thumbnail = [&b"\xff\xe1\x00\x10Exif\0\0"[..], b"\xff\xd8\xff\xd9\0\0\0\0"].concat();
     let mut with_thumbnail = bytes.clone();
     with_thumbnail.splice(2..2, thumbnail);
@@ -122,12 +122,12 @@ fn damaged_metadata_does_not_matter() {
     let whole = decode_default(&bytes).unwrap();
     let exif = [&b"\xff\xe1\x00\x20Exif\0\0"[..], &[0xa5; 24]].concat();
     let icc = [&b"\xff\xe2\x00\x20ICC_PROFILE\0\x07\x03"[..], &[0x5a; 16]].concat();
-    // After the JFIF segment, which ends at byte 20.
+    // Inserted after the JFIF segment, which ends at byte 20.
     for segment in [exif, icc, vec![0; 9]] {
         let mut damaged = bytes.clone();
         damaged.splice(20..20, segment);
         let found = decode_default(&damaged).unwrap();
-        // libjpeg-turbo warns of stray bytes, whereupon the other decoder takes the image.
+        // libjpeg-turbo warns of stray bytes, so the image is decoded by zune-jpeg.
         let allowed = if cfg!(feature = "turbojpeg") { 8 } else { 0 };
         assert_eq!((found.width, found.height), (whole.width, whole.height));
         assert!(found.pixels.iter().zip(&whole.pixels).all(|(a, b)| a.abs_diff(*b) <= allowed));
@@ -151,7 +151,7 @@ fn huge_headers_fail_at_once() {
     assert!(matches!(decode(&fixture("lossless.webp"), &small), Err(Error::TooLarge { width: 40, height: 28, .. })));
     let few = DecodeLimits { max_side: 100, max_pixels: 40 * 28 - 1 };
     assert!(matches!(decode(&fixture("gray.jpg"), &few), Err(Error::TooLarge { .. })));
-    // Clearing the 12 GB of either image would take seconds.
+    // Zeroing the 12 GB of either image would take seconds.
     assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
 }
 
@@ -164,7 +164,7 @@ fn other_content_is_named() {
     assert!(matches!(decode_default(&[0xff, 0xd8, 0xff]), Err(Error::Truncated { .. } | Error::Corrupt { .. })));
 }
 
-/// Bytes changed at random must never panic, whatever else comes of it. The changes are those of a fixed generator.
+/// Randomly changed bytes must never cause a panic. The changes come from a generator with a fixed seed.
 #[test]
 fn damaged_files_never_panic() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;

@@ -1,4 +1,4 @@
-//! Folders as people have them.
+//! Typical layouts of image folders.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -54,7 +54,7 @@ fn splits_are_found() {
 
     let root = touch(temporary.path(), &["valid/a/1.jpg", "valid/b/1.jpg", "valid/b/2.jpg"]);
     assert_eq!(Dataset::open(&root).unwrap().val.unwrap().samples.len(), 3);
-    // `val` goes before `valid`.
+    // `val` takes precedence over `valid`.
     let root = touch(temporary.path(), &["val/a/1.jpg", "val/b/1.jpg"]);
     let set = Dataset::open(&root).unwrap();
     assert_eq!(set.val.unwrap().path, root.join("val"));
@@ -118,7 +118,7 @@ mod unix {
         symlink("nowhere", root.join("b/lost.jpg")).unwrap();
         let names: Vec<String> =
             relative(&Split::open_folder(&root).unwrap()).into_iter().map(|(name, _)| name).collect();
-        // A link that leads nowhere is listed, so that the loader reports it.
+        // A broken link is listed, so that the loader reports it.
         assert_eq!(names, ["a/1.jpg", "a/sub/2.jpg", "b/1.jpg", "b/lost.jpg", "b/more/3.jpg", "c/3.jpg"]);
     }
 

@@ -1,6 +1,6 @@
-//! Resizing, cropping and normalizing against the programs whose conventions they follow. The files come from
-//! `fixtures/make.py`: torchvision 0.26 and Pillow 13.0 (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`), Pillow alone
-//! (Lanczos), OpenCV 5.0 (`INTER_AREA` for `photo` and `tall`, `INTER_CUBIC` for `small`).
+//! Resizing, cropping and normalization, compared with the programs whose conventions they follow. `fixtures/make.py`
+//! generates the files with torchvision 0.26 and Pillow 13.0 (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`), Pillow
+//! (Lanczos), and OpenCV 5.0 (`INTER_AREA` for `photo` and `tall`, `INTER_CUBIC` for `small`).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -21,12 +21,12 @@ fn load(preprocess: Preprocess, name: &str) -> Vec<f32> {
     pipeline.load(&fixture(&format!("{name}.png")), Views::Center).unwrap()
 }
 
-/// Bytes as they are, of the whole 32x32 square.
+/// The unchanged bytes of the whole 32x32 square.
 fn plain(resize: ResizeRule, filter: ResizeFilter) -> Preprocess {
     Preprocess { resize, filter, source_size: 32, crop_size: 32, mean: Mean::None, ..Preprocess::ALEXNET_2012 }
 }
 
-/// Largest and mean difference of planar pixels from interleaved golden bytes.
+/// Largest and mean absolute difference between planar pixels and interleaved golden bytes.
 fn difference(planar: &[f32], golden: &str) -> (f32, f32) {
     let bytes = fs::read(fixture(golden)).unwrap();
     assert_eq!(planar.len(), bytes.len());
@@ -50,7 +50,7 @@ fn torchvision() {
         assert_eq!(values.len(), golden.len());
         let each = values.iter().zip(&golden).map(|(a, b)| (a - b).abs());
         let (max, mean) = (each.clone().fold(0.0, f32::max), each.sum::<f32>() / golden.len() as f32);
-        // One gray level is 1/255/0.224 = 0.0175; the kernels' weights are integers of different precision.
+        // One gray level is 1/255/0.224 = 0.0175; the filter weights are integers of different precision.
         assert!(max < 0.0176 && mean < 0.001, "{name}: {max} {mean}");
     }
 }

@@ -1,4 +1,4 @@
-//! Batches: the same for any number of workers, complete, in order, and honest about what is missing.
+//! Batches: the same for any number of workers, complete, in order, with bad samples reported.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -40,7 +40,7 @@ fn floats(batch: &Batch) -> &[f32] {
     batch.images.floats().unwrap()
 }
 
-/// What [`alexnet_data::ViewNumbers`] says becomes of bytes, where no mean image is subtracted.
+/// The normalization of bytes according to [`alexnet_data::ViewNumbers`], without a mean image.
 fn floats_of(batch: &Batch, side: usize) -> Vec<f32> {
     let bytes = batch.images.bytes().unwrap();
     let views = bytes.pixels.chunks_exact(3 * side * side).zip(&bytes.numbers);
@@ -67,7 +67,7 @@ fn bytes_and_their_numbers_make_the_floats() {
             assert_eq!(floats_of(bytes, 16), floats.images.floats().unwrap());
         }
         assert_eq!(all(&samples, DataLoaderConfig { workers: 5, ..bytes }), found);
-        // Memory that comes back is used again, whatever was in it.
+        // Returned memory is reused, whatever its contents.
         let mut loader =
             DataLoader::new(samples.clone(), pipeline(), DataLoaderConfig { workers: 1, prefetch: 1, ..bytes })
                 .unwrap();
@@ -110,7 +110,7 @@ fn the_number_of_workers_changes_nothing() {
 
     assert_ne!(all(&samples, DataLoaderConfig { epoch: 3, ..config }), one);
     assert_ne!(all(&samples, DataLoaderConfig { seed: 12, ..config }), one);
-    // A sample's pixels follow its index, wherever the order puts it.
+    // A sample's pixels depend on its index, not on its position in the order.
     let sequential = all(&samples, DataLoaderConfig { order: Order::Sequential, ..config });
     let find = |batches: &[Batch], index: u32| -> Vec<f32> {
         let batch = batches.iter().find(|batch| batch.indices.contains(&index)).unwrap();
@@ -129,7 +129,7 @@ fn a_resumed_epoch_is_the_tail_of_the_whole() {
     for batch in 0..=5 {
         assert_eq!(all(&samples, DataLoaderConfig { start_sample: (4 * batch).min(18), ..config }), whole[batch..]);
     }
-    // In the middle of a batch, and with batches of another size.
+    // Resumed in the middle of a batch, with another batch size.
     let flat = |batches: &[Batch]| -> (Vec<u32>, Vec<f32>) {
         let indices = batches.iter().flat_map(|batch| batch.indices.clone());
         (indices.collect(), batches.iter().flat_map(|batch| floats(batch).to_vec()).collect())
@@ -163,7 +163,7 @@ fn evaluation_shows_the_center_in_the_listed_order() {
     assert_eq!(View::ten(4, alexnet_data::Centering::Down)[2], View::center(4, alexnet_data::Centering::Down));
 }
 
-/// Sets of 12 with sample 1 empty, 4 and 5 no images, 7 missing.
+/// A set of 12 samples, of which 1 is empty, 4 is not an image, 5 is truncated and 7 is missing.
 fn damaged(folder: &Path) -> Arc<[Sample]> {
     let samples = samples(&pictures::write_set(folder, 2, 6, 20));
     fs::write(samples[1].location.path(), "").unwrap();
@@ -198,7 +198,7 @@ fn bad_samples_leave_their_batch_smaller() {
         assert_eq!(bad.path, samples[bad.index as usize].location.path());
         assert!(bad.reason.starts_with(&start), "{}", bad.reason);
     }
-    // The good ones are what they are without the bad.
+    // Good samples do not depend on the bad ones.
     assert_eq!(batches[5], all(&samples, DataLoaderConfig { start_sample: 5 * config.batch_size, ..config })[0]);
 }
 
@@ -243,10 +243,10 @@ fn memory_of_a_batch_is_used_again() {
     loader.recycle(first.images);
     let second = loader.next().unwrap().unwrap();
     let third = loader.next().unwrap().unwrap();
-    assert_ne!(address_of(&second), address, "begun before the memory came back");
+    assert_ne!(address_of(&second), address, "started before the memory was returned");
     assert_eq!(address_of(&third), address);
     assert_eq!((&second, &third), (&expected[1], &expected[2]));
-    // Memory of any length will do.
+    // Memory of any length is accepted.
     loader.recycle(BatchImages::Floats(vec![f32::NAN; 5]));
     assert_eq!(loader.next().unwrap().unwrap(), expected[3]);
     assert!(loader.next().is_none());
@@ -267,7 +267,7 @@ fn an_unfinished_loader_ends_at_once() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
-/// What two processes see of a batch is what one would, with the same pixels.
+/// Two processes together receive the same samples as one process, with the same pixels.
 #[test]
 fn ranks_divide_the_batches_of_one() {
     let folder = tempfile::tempdir().unwrap();

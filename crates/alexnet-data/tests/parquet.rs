@@ -1,4 +1,4 @@
-//! Parquet files as pyarrow and the `datasets` library write them; `fixtures/make.py` makes them.
+//! Parquet files in the layouts of pyarrow and the `datasets` library; `fixtures/make.py` generates them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -16,13 +16,13 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// The image of each row, by the file that `make.py` took it from; row 7 has none.
+/// The files that `make.py` stored in the rows, cyclically; row 7 has no image.
 const FILES: [&str; 4] = ["baseline.jpg", "restart.jpg", "gray.jpg", "progressive.jpg"];
 
-/// Something of some rows.
+/// Values with their row numbers.
 type Rows<T> = Vec<(u32, T)>;
 
-/// What a loader makes of the samples, whole images of 40x28 cut to 24x24, and which of them it lists as bad.
+/// The loader's output for the samples (images of 40x28, center-cropped to 24x24), and the bad samples.
 fn load(split: Split, workers: usize) -> (Rows<Vec<f32>>, Rows<String>) {
     let preprocess =
         Preprocess { resize: ResizeRule::None, source_size: 24, crop_size: 24, mean: Mean::None, ..Preprocess::CAFFE };
@@ -38,7 +38,7 @@ fn load(split: Split, workers: usize) -> (Rows<Vec<f32>>, Rows<String>) {
     (images, bad)
 }
 
-/// The same squares, cut from the file.
+/// The same center crop, computed from the decoded file.
 fn expected(image: &RgbImage8) -> Vec<f32> {
     let at = |c: usize, y: usize, x: usize| image.pixels[((2 + y) * 40 + 8 + x) * 3 + 2 - c];
     let all = (0..3).flat_map(|c| (0..24).flat_map(move |y| (0..24).map(move |x| (c, y, x))));
@@ -72,7 +72,7 @@ fn hub(folder: &Path) -> PathBuf {
     fs::copy(fixture("plain.parquet"), root.join("data/train-00000-of-00002.parquet")).unwrap();
     fs::copy(fixture("plain.parquet"), root.join("data/train-00001-of-00002.parquet")).unwrap();
     fs::copy(fixture("plain.parquet"), root.join("data/validation-00000-of-00001.parquet")).unwrap();
-    // Not to be looked at: its labels are secret.
+    // Must be ignored: its labels are secret.
     fs::copy(fixture("secret.parquet"), root.join("data/test-00000-of-00001.parquet")).unwrap();
     root
 }
@@ -124,7 +124,7 @@ fn what_is_wrong_is_named() {
         let text = message(&path);
         assert!(text.contains("train.parquet: "), "{cut}: {text}");
     }
-    // No column of images: those of the labels' file, renamed in the schema.
+    // No image column: it is renamed in the schema.
     let renamed = fs::read(fixture("snappy.parquet")).unwrap();
     let text = String::from_utf8_lossy(&renamed).into_owned();
     assert!(text.contains("image"));
@@ -136,7 +136,7 @@ fn what_is_wrong_is_named() {
         "{text}"
     );
 
-    // Tables that describe class folders are not the data set.
+    // Tables beside class folders are metadata, not the data set.
     let folders = folder.path().join("folders");
     for class in ["train/cat", "train/dog"] {
         fs::create_dir_all(folders.join(class)).unwrap();
@@ -177,7 +177,7 @@ fn rows_are_found_by_their_paths() {
     assert!(error.contains("plain.parquet: it has no image `plain-12`"), "{error}");
 }
 
-/// Bytes of the pages are changed: rows fail or are other images, and nothing panics.
+/// After changes to bytes of the pages, rows fail or contain other images, without a panic.
 #[test]
 fn damaged_pages_are_bad_samples() {
     let folder = tempfile::tempdir().unwrap();
@@ -196,7 +196,7 @@ fn damaged_pages_are_bad_samples() {
     assert!(failed > 20, "{failed}");
 }
 
-/// The library panics where a page needs a dictionary that is not there; found by the fuzzer.
+/// The library panics if a page needs a missing dictionary; found by fuzzing.
 #[test]
 fn a_panic_of_the_library_is_an_error() {
     let error = Dataset::open(&fixture("no_dictionary.parquet")).unwrap_err();

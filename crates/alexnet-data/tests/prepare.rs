@@ -1,4 +1,4 @@
-//! From archives and folders to shards, and what is wrong with some of them.
+//! Preparation of archives and folders as shards, including damaged input.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -79,7 +79,7 @@ fn the_miniature_becomes_a_data_set() {
     for sample in &set.train.samples {
         assert!(name(sample).starts_with(&format!("{}_", set.labels.names[sample.label as usize])), "{sample:?}");
     }
-    // The miniature shows class i modulo 10 in validation image i, from 0, and its IDs do not follow that order.
+    // Validation image i of the miniature, counted from 0, has class i modulo 10; the IDs are in another order.
     for (i, sample) in (0..).zip(&val.samples) {
         assert_eq!((name(sample), sample.label), (format!("ILSVRC2012_val_{:08}.jpg", i + 1), i % 10));
     }
@@ -90,7 +90,7 @@ fn the_miniature_becomes_a_data_set() {
         assert_eq!(image.width.min(image.height), 256);
     }
 
-    // Those taken before the compression are those of the stored images, nearly.
+    // The statistics before compression nearly equal those of the stored images.
     let own = set.statistics.as_ref().and_then(|own| own.suit(&Preprocess::ALEXNET_2012)).unwrap();
     let again = Statistics::compute(&set.train.samples, &Preprocess::ALEXNET_2012, 2, &|_, _| {}).unwrap();
     assert_eq!((own.images, own.mean_image.size), (again.images, again.mean_image.size));
@@ -129,7 +129,7 @@ fn broken_archives_leave_nothing_and_say_what_is_wrong() {
     let train = bench.input().join(TRAIN);
     let good = fs::read(&train).unwrap();
 
-    // A byte in the middle of a picture: only the sum tells.
+    // A changed byte in the middle of an image: only the checksum detects it.
     let mut flipped = good.clone();
     flipped[3000] ^= 1;
     fs::write(&train, &flipped).unwrap();
@@ -141,9 +141,9 @@ fn broken_archives_leave_nothing_and_say_what_is_wrong() {
     );
     assert!(!options.output.join("train").exists() && !options.output.join("manifest.json").exists());
     let open = Dataset::open(&options.output).unwrap_err().to_string();
-    assert!(open.contains("not finished"), "{open}");
+    assert!(open.contains("unfinished data set"), "{open}");
 
-    // Cut off: inside a class, and where only the end is missing.
+    // Truncated inside a class, and at a block boundary.
     for len in [good.len() / 2, good.len() / 2 / 512 * 512] {
         fs::write(&train, &good[..len]).unwrap();
         let cut = message(&PrepareOptions { verify: false, ..options.clone() });
@@ -151,14 +151,14 @@ fn broken_archives_leave_nothing_and_say_what_is_wrong() {
         assert!(!options.output.join("train").exists());
     }
 
-    // The good one again: nothing of the others is left.
+    // The intact archive again: nothing of the damaged ones is left.
     fs::write(&train, &good).unwrap();
     run(&options);
     let clean = bench.options("clean");
     run(&clean);
     assert!(files(&options.output) == files(&clean.output));
 
-    // The kit.
+    // The development kit.
     let devkit = bench.input().join(DEVKIT);
     fs::write(&devkit, &good[..1000]).unwrap();
     let kit = message(&bench.options("other"));
@@ -206,7 +206,7 @@ fn odd_images_are_converted_or_listed() {
     let expected = expected.map(|(number, label)| (format!("ILSVRC2012_val_0000000{number}.jpg"), label));
     assert_eq!(labels[..3], expected);
 
-    // Too few, a number that the kit does not have, a class it does not know, and no archive of a class.
+    // Too few images, a number and a class missing from the kit, and a file that is not a class archive.
     let other = PrepareOptions { output: bench.folder.path().join("other"), ..options };
     fs::write(bench.input().join(VAL), tar_of(&[("ILSVRC2012_val_00000020.JPEG", &gray)])).unwrap();
     assert!(message(&other).contains("it holds 1 images"), "{}", message(&other));
@@ -219,7 +219,7 @@ fn odd_images_are_converted_or_listed() {
     assert!(message(&other).contains("`a.JPEG` is not the archive of a class"));
 }
 
-/// One pixel by ten thousand: 256 by 2,560,000 at the stored size.
+/// An image of 1 by 10,000 pixels: 256 by 2,560,000 at the stored size.
 fn pictures_strip() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("strip.png");
@@ -234,7 +234,7 @@ fn folders_become_shards_too() {
     pictures::write_set(&photographs.join("train"), 3, 5, 20);
     pictures::write_set(&photographs.join("val"), 3, 2, 20);
     fs::write(photographs.join("train/class1/002.png"), "broken").unwrap();
-    // One name twice in a class, and one with dots.
+    // The same name twice in a class, and a name with dots.
     pictures::write_png(&photographs.join("train/class1/more/001.png"), 9, 9, |x, y| [x as u8, y as u8, 0]);
     pictures::write_png(&photographs.join("train/class2/a.b.c.png"), 9, 9, |x, y| [x as u8, y as u8, 1]);
     fs::write(photographs.join("labels.txt"), "class0 first things\n").unwrap();
@@ -289,7 +289,7 @@ fn folders_become_shards_too() {
     }
 }
 
-/// Raw images hold what JPEG files are made of, and give the network the same squares.
+/// Raw images contain the pixels before JPEG compression, with the same statistics.
 #[test]
 fn raw_images_need_no_decoding() {
     let bench = Bench::new();
@@ -367,7 +367,7 @@ fn what_is_there_is_not_overwritten() {
     let names = |folder: &Path| fs::read_dir(folder).unwrap().count();
     assert_eq!(names(&archives), 1);
 
-    // Nor is anything put into a folder that is somebody else's.
+    // Nor is anything written to a folder with other contents.
     let bench = Bench::new();
     let foreign = bench.folder.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
@@ -380,13 +380,13 @@ fn what_is_there_is_not_overwritten() {
 fn another_archive_begins_anew() {
     let bench = Bench::new();
     let options = bench.options("set");
-    // The validation archive is wrong: the training split is complete.
+    // The validation archive is damaged; the training split is complete.
     let val = bench.input().join(VAL);
     let good = fs::read(&val).unwrap();
     fs::write(&val, &good[..good.len() / 2]).unwrap();
     assert!(message(&options).contains(VAL));
     assert!(options.output.join("train/train-000000.tar").is_file() && !options.output.join("val").exists());
-    // Other settings are other settings, whatever else there is.
+    // Other settings are rejected in this state, too.
     let other = message(&PrepareOptions { size: 224, ..options.clone() });
     assert!(other.contains("made with other settings") && other.contains("224"), "{other}");
     fs::write(&val, &good).unwrap();

@@ -1,4 +1,4 @@
-//! A source of one's own becomes the shards that the same images in folders would.
+//! A custom source gives the same shards as the same images in folders.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use alexnet_data::prepare::{PrepareOptions, Source, SourceImage, StoredFormat, prepare, prepare_from};
 use alexnet_data::{Dataset, Error, Location, Sample, Split};
 
-/// The images of class folders, held in memory, and one that cannot be had.
+/// The images of class folders, in memory, and one missing image.
 struct Memory {
     classes: Vec<String>,
     images: Vec<(u32, Vec<u8>)>,
@@ -86,7 +86,7 @@ fn images_of_any_source_become_shards() {
     assert_eq!((&own.labels, &own.statistics), (&folders.labels, &folders.statistics));
     let images = |set: &Dataset| set.train.samples.iter().map(image).collect::<Vec<_>>();
     assert_eq!(images(&own), images(&folders));
-    // Once it is complete, nothing is left to do.
+    // A complete set is not prepared again.
     assert_eq!(prepare_from(&source, &options("own"), &|_| {}).unwrap()[0].resumed, 16);
 
     source.images[3].0 = 9;

@@ -43,9 +43,9 @@ fn a_set_is_written_once() {
 
     fs::remove_file(folder.join("train/arrow/0000.jpg")).unwrap();
     assert_eq!(write(&folder, &SMALL).unwrap(), Prepared::AlreadyThere);
-    assert_eq!(content(&folder).len(), 34, "a complete set is not looked at again");
+    assert_eq!(content(&folder).len(), 34, "a complete set is not checked again");
 
-    // Interrupted: the mark of completeness is not there yet.
+    // Interrupted: the file that marks the complete set does not exist yet.
     fs::rename(folder.join("shapes.json"), folder.join("shapes.unfinished.json")).unwrap();
     assert_eq!(write(&folder, &SMALL).unwrap(), Prepared::Written);
     assert_eq!(content(&folder), first);
@@ -66,7 +66,7 @@ fn pictures_are_functions_of_seed_split_and_index() {
     assert_ne!(picture(3, ShapesSplit::Val, 7), picture(4, ShapesSplit::Val, 7));
     assert_ne!(picture(3, ShapesSplit::Val, 7), picture(3, ShapesSplit::Val, 17));
 
-    // What is on disk is what is rendered, but for the compression.
+    // The files contain the rendered pictures, up to compression.
     let expected = picture(3, ShapesSplit::Train, 12);
     let (_, bytes) = one.iter().find(|(name, _)| name == "train/crescent/0001.jpg").unwrap();
     let stored = decode(bytes, &DecodeLimits::default()).unwrap();
@@ -74,7 +74,7 @@ fn pictures_are_functions_of_seed_split_and_index() {
     assert!(difference / (stored.pixels.len() as u32) < 8, "{difference}");
 }
 
-/// The same bytes on every machine: hashes of pixels and of a file, taken where the generator was written.
+/// The same bytes on every machine: hashes of pixels and files, computed on the machine where the generator was written.
 #[test]
 fn pictures_are_the_same_everywhere() {
     let fnv = |bytes: &[u8]| {
@@ -84,7 +84,11 @@ fn pictures_are_the_same_everywhere() {
     let temporary = tempfile::tempdir().unwrap();
     write(temporary.path(), &SMALL).unwrap();
     let files: Vec<u8> = content(temporary.path()).into_iter().flat_map(|(_, bytes)| bytes).collect();
-    assert_eq!((fnv(&pixels), fnv(&files)), (PIXELS, FILES), "other pictures need another GENERATOR and new hashes");
+    assert_eq!(
+        (fnv(&pixels), fnv(&files)),
+        (PIXELS, FILES),
+        "different pictures require a new GENERATOR and new hashes"
+    );
 }
 
 const PIXELS: u64 = 3_929_033_001_714_579_528;
@@ -131,7 +135,7 @@ fn nothing_else_is_overwritten() {
 fn settings_are_checked() {
     let temporary = tempfile::tempdir().unwrap();
     let message = |config: &ShapesConfig| write(temporary.path(), config).unwrap_err().to_string();
-    let expected = "train is 9, but there are 10 classes with at least 1 picture";
+    let expected = "train is 9, but it must be at least 10: 1 picture per class";
     assert_eq!(message(&ShapesConfig { train: 9, ..SMALL }), expected);
     assert!(message(&ShapesConfig { val: 0, ..SMALL }).starts_with("val is 0"));
     assert!(message(&ShapesConfig { size: 15, ..SMALL }).starts_with("size is 15"));

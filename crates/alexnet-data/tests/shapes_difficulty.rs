@@ -1,4 +1,4 @@
-//! The synthetic data set is no easier than it is meant to be: what a linear classifier and the mean color achieve.
+//! The difficulty of the synthetic data set: the accuracy of a linear classifier and of the mean color.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -9,7 +9,7 @@ use alexnet_data::shapes::{ShapesConfig, ShapesSplit, render};
 const CLASSES: usize = 10;
 const SIDE: usize = 16;
 
-/// A picture's 16x16 thumbnail (RGB, means of squares, centered at 0) followed by a 1, and its label.
+/// A picture's 16x16 thumbnail (RGB, block means, centered at 0) followed by a 1, and its label.
 fn thumbnail(split: ShapesSplit, index: u32, size: u32) -> (Vec<f64>, usize) {
     let (picture, label) = render(0, split, index, size);
     let cell = size as usize / SIDE;
@@ -30,8 +30,7 @@ fn thumbnails(split: ShapesSplit, count: u32, size: u32) -> Vec<(Vec<f64>, usize
     halves.into_iter().flat_map(|thread: thread::JoinHandle<Vec<_>>| thread.join().unwrap()).collect()
 }
 
-/// Ridge regression on one-hot classes, by Cholesky's decomposition of the normal equations; the share of `val` whose
-/// largest output is that of its class.
+/// Ridge regression on one-hot classes, by Cholesky decomposition of the normal equations; returns the accuracy on `val`.
 fn linear_accuracy(train: &[(Vec<f64>, usize)], val: &[(Vec<f64>, usize)], ridge: f64) -> f64 {
     let n = train[0].0.len();
     let mut matrix = vec![0.0; n * n];
@@ -58,7 +57,7 @@ fn linear_accuracy(train: &[(Vec<f64>, usize)], val: &[(Vec<f64>, usize)], ridge
             }
         }
     }
-    // L y = b downwards, then Lᵀ x = y upwards, for all classes at once.
+    // Forward substitution L y = b, then back substitution Lᵀ x = y, for all classes at once.
     for i in 0..n {
         for j in 0..i {
             let (known, solving) = weights.split_at_mut(i);
@@ -87,7 +86,7 @@ fn subtract(row: &mut [f64; CLASSES], factor: f64, other: &[f64; CLASSES]) {
     row.iter_mut().zip(other).for_each(|(value, other)| *value -= factor * other);
 }
 
-/// The three means of the channels, followed by a 1.
+/// The three channel means, followed by a 1.
 fn mean_color((features, label): &(Vec<f64>, usize)) -> (Vec<f64>, usize) {
     let mean = |c: usize| features[..SIDE * SIDE * 3].iter().skip(c).step_by(3).sum::<f64>() / (SIDE * SIDE) as f64;
     (vec![mean(0), mean(1), mean(2), 1.0], *label)
@@ -97,7 +96,7 @@ fn mean_color((features, label): &(Vec<f64>, usize)) -> (Vec<f64>, usize) {
 fn linear_classifiers_do_not_get_far() {
     let ShapesConfig { train, val, size, .. } = ShapesConfig::default();
     let (train, val) = (thumbnails(ShapesSplit::Train, train, size), thumbnails(ShapesSplit::Val, val, size));
-    // The largest accuracy of several strengths of regularisation: an upper bound of what could be tuned.
+    // The best of several regularization strengths on the validation set: an upper bound for tuning.
     let pixels = [1.0, 10.0, 100.0, 1000.0].map(|ridge| linear_accuracy(&train, &val, ridge));
     let colors = |set: &[(Vec<f64>, usize)]| set.iter().map(mean_color).collect::<Vec<_>>();
     let color = linear_accuracy(&colors(&train), &colors(&val), 1e-6);

@@ -1,4 +1,4 @@
-//! Shards that others have written, and archives that are none.
+//! Shards of other programs, and invalid archives.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -50,7 +50,7 @@ fn shards_of_other_programs_are_read() {
     }
 }
 
-/// Raw images are used where they lie in memory, and a shard that somebody cuts short meanwhile is an error like any other.
+/// Raw images are used directly from mapped memory, and truncating the shard meanwhile gives an ordinary error.
 #[test]
 fn raw_images_are_mapped_and_a_shard_cut_short_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -82,7 +82,7 @@ fn raw_images_are_mapped_and_a_shard_cut_short_is_an_error() {
         let red: Vec<f32> = pixels.iter().step_by(3).map(|&byte| f32::from(byte)).collect();
         assert_eq!(load(number).unwrap()[..64 * 64], red);
     }
-    // In the middle of a page of the second image, then of the first, then before both.
+    // Truncated within a page of the second image, then of the first, then before both.
     let file = fs::File::options().write(true).open(&path).unwrap();
     for (len, good) in [(512 + 12_800 + 1024 + 6000, true), (512 + 5000, false), (0, false)] {
         file.set_len(len).unwrap();

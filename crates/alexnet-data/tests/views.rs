@@ -1,4 +1,4 @@
-//! What the pipeline makes of pixels whose values tell where they were.
+//! The pipeline's output for images whose pixel values encode their positions.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -16,7 +16,7 @@ const CROP: u32 = 32;
 const PAPER: Preprocess = Preprocess::ALEXNET_2012;
 const PLANE: usize = (CROP * CROP) as usize;
 
-/// 40x40 squares as they are, views of 32x32, bytes as they are.
+/// Unresized 40x40 squares, views of 32x32, unchanged bytes.
 const PLAIN: Preprocess = Preprocess {
     resize: ResizeRule::None,
     source_size: SOURCE,
@@ -25,7 +25,7 @@ const PLAIN: Preprocess = Preprocess {
     ..Preprocess::ALEXNET_2012
 };
 
-/// Renders views of an image 44 wide and 41 high, whose red is the column, green the row, blue 200.
+/// Renders views of an image 44 wide and 41 high, with red = column, green = row, blue = 200.
 fn render(preprocess: Preprocess, mean_image: Option<MeanImage>, views: &[View]) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
@@ -53,12 +53,12 @@ fn a_view_is_cut_from_the_central_square() {
     for (x0, y0, flip) in [(0, 0, false), (8, 8, false), (3, 7, true), (4, 4, true)] {
         for_each(&render(PLAIN, None, &[at(x0, y0, flip)]), |c, y, x, value| {
             let x = if flip { CROP as usize - 1 - x } else { x };
-            // The square begins at column (44 - 40) / 2 = 2, row (41 - 40) / 2 = 0.
+            // The square starts at column (44 - 40) / 2 = 2, row (41 - 40) / 2 = 0.
             let expected = [2 + x0 as usize + x, y0 as usize + y, 200][c];
             assert_eq!(value, expected as f32, "{x0} {y0} {flip}: {c} {y} {x}");
         });
     }
-    // With torchvision's rounding, a margin of 1 halves to 0 as well, one of 3 to 2.
+    // With torchvision's rounding, half of a margin of 1 is also 0, half of 3 is 2.
     let offsets =
         [0, 1, 2, 3, 4, 5, 32].map(|margin| (Centering::Down.offset(margin), Centering::HalfToEven.offset(margin)));
     assert_eq!(offsets, [(0, 0), (0, 0), (1, 1), (1, 2), (2, 2), (2, 2), (16, 16)]);
@@ -94,7 +94,7 @@ fn ten_views_come_in_the_order_of_2012() {
     let values = render(PLAIN, None, &views);
     let corners: Vec<_> = values.chunks(3 * PLANE).map(|view| (view[0], view[PLANE])).collect();
     let left = [(2., 0.), (10., 0.), (6., 4.), (2., 8.), (10., 8.)];
-    // The first pixel of a flipped view was its last.
+    // The first pixel of a flipped view is the last of the unflipped one.
     let right = left.map(|(x, y)| (x + 31.0, y));
     assert_eq!(corners, [left, right].concat());
     assert_eq!(pipeline.views(Views::Center, 1, 2, 3), [at(4, 4, false)]);
@@ -110,10 +110,11 @@ fn crops_and_flips_are_uniform() {
         places[(view.y * 33 + view.x) as usize] += 1;
         flips += u32::from(view.flip);
     }
-    // Pearson's statistic has mean 1088 and deviation 46.6 for 1,089 equally likely places: five of them either way.
+    // Pearson's statistic has mean 1088 and standard deviation 46.6 for 1,089 equally likely positions; the tolerance is
+    // five standard deviations.
     let chi_squared: f64 = places.iter().map(|&count| (f64::from(count) - 20.0).powi(2) / 20.0).sum();
     assert!((855.0..1321.0).contains(&chi_squared), "{chi_squared}");
-    // Deviation 73.8.
+    // Standard deviation 73.8.
     assert!(flips.abs_diff(n / 2) < 370, "{flips} of {n}");
 }
 
@@ -158,7 +159,7 @@ fn the_mean_image_lies_at_the_center_or_at_the_crop() {
             });
         }
     }
-    // Planes, scale and deviation follow the output.
+    // Planes, scale and standard deviation are in the order of the output.
     let preprocess = Preprocess {
         channel_order: ChannelOrder::Bgr,
         scale: PixelScale::Unit,
@@ -183,7 +184,7 @@ fn color_noise_follows_its_formula() {
         let expected = (byte - mean[c] + shift.shift[c]) / 1.1;
         assert!((value - expected).abs() < 1e-4, "{c} {y} {x}: {value} {expected}");
     });
-    // The mean image is divided like everything else.
+    // The mean image is divided, too.
     let side = SOURCE as usize;
     let image = MeanImage { size: SOURCE, values: vec![50.0; 3 * side * side] };
     let preprocess = Preprocess { mean: Mean::Image { alignment: MeanAlignment::AtCrop }, ..PLAIN };
@@ -191,7 +192,7 @@ fn color_noise_follows_its_formula() {
         let expected = ([2 + x, y, 200][c] as f32 - 50.0 + shift.shift[c]) / 1.1;
         assert!((value - expected).abs() < 1e-4, "{c} {y} {x}: {value} {expected}");
     });
-    // The same in other units and another order of channels.
+    // The same in other units and another channel order.
     let torchvision = Preprocess {
         channel_order: ChannelOrder::Bgr,
         scale: PixelScale::Unit,
@@ -221,7 +222,7 @@ fn color_noise_has_the_covariance_of_its_components() {
         .collect();
     for i in 0..3 {
         let mean = shifts.iter().map(|shift| f64::from(shift[i])).sum::<f64>() / f64::from(n);
-        // The deviation of each is about 7.4, that of the mean 0.037.
+        // The standard deviation of each shift is about 7.4, that of the mean 0.037.
         assert!(mean.abs() < 0.19, "channel {i}: {mean}");
         for j in 0..3 {
             let covariance = shifts.iter().map(|shift| f64::from(shift[i]) * f64::from(shift[j])).sum::<f64>();
@@ -232,7 +233,7 @@ fn color_noise_has_the_covariance_of_its_components() {
                 .zip(noise.components)
                 .map(|(&s, p)| (0.1 * f64::from(s)).powi(2) * f64::from(p[i]) * f64::from(p[j]))
                 .sum();
-            // About 50, with a relative deviation of √(2/n) = 0.7 %.
+            // About 50, with a relative standard deviation of √(2/n) = 0.7 %.
             assert!((covariance - expected).abs() < 0.04 * 55.0, "{i} {j}: {covariance} {expected}");
         }
     }
@@ -330,7 +331,7 @@ fn resized_sizes_follow_their_sources() {
     assert_eq!(ResizeRule::None.output_size(1, 2), (1, 2));
 }
 
-/// What was serialized before keys were spelled as they are now.
+/// Values serialized with the former spelling of the keys.
 #[test]
 fn old_spellings_are_read() {
     let preprocess = Preprocess::ALEXNET_2012;

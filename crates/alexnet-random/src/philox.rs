@@ -1,4 +1,4 @@
-//! The block function: 128 bits of counter and 64 bits of key in, 128 random bits out.
+//! The block function: maps a 128-bit counter and a 64-bit key to 128 random bits.
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -19,12 +19,12 @@ pub struct Philox4x32 {
 }
 
 impl Philox4x32 {
-    /// The generator of a seed: its low half is the first key word, its high half the second.
+    /// The generator for a seed: the low half of the seed is the first key word, the high half the second.
     pub const fn new(seed: u64) -> Self {
         Self { key: [seed as u32, (seed >> 32) as u32] }
     }
 
-    /// The four random words of `counter`.
+    /// The four random words for `counter`.
     #[inline]
     pub const fn block(self, counter: [u32; 4]) -> [u32; 4] {
         let [mut c0, mut c1, mut c2, mut c3] = counter;
@@ -46,7 +46,7 @@ impl Philox4x32 {
 mod tests {
     use super::*;
 
-    /// Random123, `examples/kat_vectors`, the lines `philox4x32 10`.
+    /// Test vectors of Random123, `examples/kat_vectors`, lines `philox4x32 10`.
     #[test]
     fn known_answers() {
         let cases = [

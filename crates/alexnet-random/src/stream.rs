@@ -1,18 +1,18 @@
-//! Streams of numbers named by what they are for.
+//! Random number streams, one per purpose.
 
 use crate::Philox4x32;
 
-/// What a stream's numbers decide. Two purposes never share a number, so drawing more of one changes nothing of another.
-/// The discriminants are part of the reproducibility contract and are never reused.
+/// The use of a stream's numbers. Purposes never share numbers, so drawing more numbers for one does not change another. The
+/// discriminants are part of the reproducibility contract and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u32)]
 pub enum Purpose {
     /// Initial values of parameters; the index is the parameter's position in the network.
     InitialWeights = 0,
-    /// The order in which samples are visited; index 0 permutes an epoch, 1 draws from its shuffle buffer.
+    /// The order of the samples; index 0 permutes an epoch, 1 draws from its shuffle buffer.
     Order = 1,
-    /// Crops, flips and other geometry of one sample.
+    /// Crop position, flip and other geometry of one sample.
     Augment = 2,
     /// Color noise of one sample.
     ColorNoise = 3,
@@ -24,15 +24,15 @@ pub enum Purpose {
     ResizedCrop = 6,
     /// Brightness, contrast, saturation and hue of one sample.
     ColorJitter = 7,
-    /// The rectangle of one sample that is erased.
+    /// The erased rectangle of one sample.
     Erasing = 8,
-    /// How the samples of a batch are mixed; the index is the batch's first position in the epoch's order.
+    /// Mixing of the samples of a batch; the index is the batch's first position in the epoch's order.
     Mixing = 9,
-    /// What comes in place of an erased rectangle.
+    /// Noise that replaces an erased rectangle.
     ErasingNoise = 10,
 }
 
-/// An endless stream of random numbers, a pure function of (seed, purpose, epoch, index).
+/// A stream of random numbers, a pure function of (seed, purpose, epoch, index).
 ///
 /// The counter's words are `[block, index, epoch, purpose]`; each block yields four 32-bit words, so a stream repeats
 /// after 2^34 words.
@@ -62,20 +62,20 @@ impl Stream {
         self.words[self.used - 1]
     }
 
-    /// Uniform in `[0, 1)`, a multiple of 2^-24, so that every value is exact in `f32`.
+    /// Uniform in `[0, 1)`, a multiple of 2^-24, so every value is exact in `f32`.
     #[inline]
     pub fn uniform(&mut self) -> f32 {
         (self.next_u32() >> 8) as f32 * (1.0 / (1 << 24) as f32)
     }
 
-    /// Uniform in `[low, high)`; `low` where the two are equal.
+    /// Uniform in `[low, high)`; `low` if the two are equal.
     #[inline]
     pub fn uniform_in(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.uniform()
     }
 
     /// An integer uniform in `0..n`, without bias (Lemire, *Fast random integer generation in an interval*, 2019);
-    /// 0 where `n` is 0.
+    /// 0 if `n` is 0.
     #[inline]
     pub fn below(&mut self, n: u32) -> u32 {
         if n == 0 {
@@ -100,13 +100,13 @@ impl Stream {
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     }
 
-    /// Gamma-distributed with this shape, which must be positive, and scale 1.
+    /// Gamma-distributed with the given shape, which must be positive, and scale 1.
     ///
     /// # Source
     /// Marsaglia, Tsang, *A simple method for generating gamma variables*, 2000; shapes below 1 by their section 6.
     pub fn gamma(&mut self, shape: f64) -> f64 {
         if shape < 1.0 {
-            // In (0, 1], so that no power of it is infinite.
+            // In (0, 1], so that its powers are finite.
             let u = 1.0 - f64::from(self.uniform());
             return self.gamma(shape + 1.0) * u.powf(1.0 / shape);
         }
@@ -125,12 +125,12 @@ impl Stream {
     /// Beta-distributed in `[0, 1]` with both parameters `alpha`, which must be positive.
     pub fn symmetric_beta(&mut self, alpha: f64) -> f64 {
         let (a, b) = (self.gamma(alpha), self.gamma(alpha));
-        // With a tiny alpha both can vanish; the distribution then sits at its ends.
+        // With a tiny alpha, both can be 0; the distribution is then concentrated at 0 and 1.
         if a + b > 0.0 { a / (a + b) } else { f64::from(self.below(2)) }
     }
 }
 
-/// The numbers `0..n` in an order that depends on the seed and the epoch alone (Fisher–Yates).
+/// A random permutation of `0..n` that depends only on the seed and the epoch (Fisher–Yates).
 ///
 /// ```
 /// let order = alexnet_random::permutation(5, 1, 0);
@@ -195,7 +195,7 @@ mod tests {
         for shape in [0.2, 1.0, 3.5] {
             let values: Vec<f32> = (0..100_000).map(|_| stream.gamma(shape) as f32).collect();
             let (mean, variance) = moments(&values);
-            // Mean and variance are both the shape; five standard errors, the fourth moment being 3k² + 6k.
+            // Mean and variance both equal the shape k; five standard errors, with the fourth central moment 3k² + 6k.
             let error = (5.0 * (shape / 1e5).sqrt(), 5.0 * ((2.0 * shape * shape + 6.0 * shape) / 1e5).sqrt());
             assert!((mean - shape).abs() < error.0 && (variance - shape).abs() < error.1, "{shape}: {mean} {variance}");
         }

@@ -1,13 +1,13 @@
-//! Comparisons.
+//! Comparisons of values.
 
 /// Fails unless every |actual − expected| ≤ `tolerance` · (|expected| + the root mean square of `expected`).
 ///
-/// The second term is there for sums that happen to cancel: their rounding error is that of their neighbors. A NaN on
-/// either side fails, and so does an infinity that the other side lacks.
+/// The second term is for sums that cancel: their rounding error is as large as that of the other values. A NaN on either
+/// side fails, and so does an infinity on only one side.
 #[track_caller]
 pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "{what}: number of values");
-    // Beside an infinity, every other error would be none.
+    // With an infinity in the scale, all other errors would be 0.
     let finite = expected.iter().filter(|e| e.is_finite());
     let (count, squares) = finite.fold((0, 0.0), |(count, sum), &e| (count + 1, sum + f64::from(e).powi(2)));
     let scale = (squares / f64::from(count.max(1))).sqrt();
@@ -34,7 +34,7 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64
     }
 }
 
-/// Fails unless both sides hold the same bits.
+/// Fails unless both sides are bit-identical.
 #[track_caller]
 pub fn assert_same_bits(what: &str, actual: &[f32], expected: &[f32]) {
     assert_eq!(actual.len(), expected.len(), "{what}: number of values");

@@ -1,4 +1,4 @@
-//! Golden files: what PyTorch computed in `f64`.
+//! Golden files: reference values computed by PyTorch in `f64`.
 
 use std::path::Path;
 
@@ -8,8 +8,9 @@ use crate::{assert_close, uniform};
 
 /// A safetensors file of golden values.
 ///
-/// Small tensors stand in it whole. Of a large one, `name.samples` holds the values at the places `i · len / samples`,
-/// and `name.sums` the inner products with a few known random vectors, which see every value.
+/// Small tensors are stored whole. For a large one, `name.samples` contains the values at the indices `i · len / samples`,
+/// `name.length` the number of values, and `name.sums` the inner products with a few known random vectors, which depend on
+/// every value.
 pub struct Golden {
     bytes: Vec<u8>,
 }
@@ -29,7 +30,7 @@ impl Golden {
         SafeTensors::deserialize(&self.bytes).unwrap().names().into_iter().map(String::from).collect()
     }
 
-    /// The tensor `name` as it stands in the file.
+    /// The tensor stored under `name`.
     pub fn get(&self, name: &str) -> Option<Vec<f64>> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let tensor = file.tensor(name).ok()?;
@@ -37,7 +38,7 @@ impl Golden {
         Some(tensor.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect())
     }
 
-    /// Fails unless `actual` is the golden tensor `name`, in the sense of [`assert_close`].
+    /// Fails unless `actual` equals the golden tensor `name` within `tolerance`, as defined by [`assert_close`].
     #[track_caller]
     pub fn assert(&self, name: &str, actual: &[f32], tolerance: f64) {
         let narrow = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();

@@ -1,11 +1,11 @@
-//! Finite differences.
+//! Gradient checks by finite differences.
 
 use crate::uniform;
 
-/// Fails unless `gradient` is the gradient of `loss` at `x`, as central differences along random directions see it.
+/// Fails unless `gradient` is the gradient of `loss` at `x`, checked by central differences along random directions.
 ///
-/// `loss` sums in `f64` what an operation computed in `f32`. The step is chosen for smooth operations with values of the
-/// order 1; for one with kinks, `x` must stay clear of them by `step`.
+/// `loss` sums in `f64` the results of an operation in `f32`. The step is chosen for smooth operations with values of order
+/// 1; for an operation with kinks, `x` must keep a distance of `step` from them.
 #[track_caller]
 pub fn assert_gradient(
     what: &str,
@@ -20,7 +20,7 @@ pub fn assert_gradient(
         let direction = uniform(what, direction, x.len());
         let mut along = |sign: f32| {
             let moved: Vec<f32> = x.iter().zip(&direction).map(|(x, d)| x + sign * step * d).collect();
-            // What was really added, after rounding.
+            // The actual step, after rounding.
             let real: Vec<f64> = moved.iter().zip(x).map(|(&m, &x)| f64::from(m) - f64::from(x)).collect();
             (loss(&moved), real)
         };
@@ -35,7 +35,7 @@ pub fn assert_gradient(
         let error = (difference - expected).abs() / scale.sqrt().max(f64::MIN_POSITIVE);
         assert!(
             error <= tolerance,
-            "{what}: moving by {step} changes the loss by {difference:e}, its gradient says {expected:e} \
+            "{what}: a step of {step} changes the loss by {difference:e}, the gradient gives {expected:e} \
              (error {error:.2e}, allowed {tolerance:.0e})"
         );
     }

@@ -1,6 +1,6 @@
-//! What the tests of the workspace share: comparisons in which a NaN fails, finite differences, golden files.
+//! Shared test utilities of the workspace: comparisons that fail for NaN, finite differences, golden files.
 //!
-//! Everything here panics where a test should fail.
+//! All functions panic to fail a test.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod close;

@@ -1,4 +1,4 @@
-//! Inputs that Rust and Python make alike.
+//! Inputs generated identically in Rust and Python.
 
 use alexnet_random::{Purpose, Stream};
 
@@ -8,7 +8,7 @@ pub fn seed_of(name: &str) -> u64 {
 }
 
 /// `len` values uniform in `[-1, 1)`, multiples of 2^-23: the `index`-th input of the case `name`.
-/// `xtask/golden/philox.py` makes the same.
+/// `xtask/golden/philox.py` generates the same values.
 pub fn uniform(name: &str, index: u32, len: usize) -> Vec<f32> {
     let mut stream = Stream::new(seed_of(name), Purpose::Synthetic, 0, index);
     (0..len).map(|_| stream.uniform() * 2.0 - 1.0).collect()

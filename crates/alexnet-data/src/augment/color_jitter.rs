@@ -5,50 +5,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// The distributions of the four changes, which happen in a random order.
+/// The distributions of the four changes, which are applied in a random order.
 ///
 /// # Formula
 /// With f uniform in `[max(0, 1 - a), 1 + a]` for `brightness`, `contrast` or `saturation` a, each pixel x becomes
-/// `m + f · (x - m)`, cut to bytes; m is 0 for brightness, the rounded mean of the picture's gray for contrast, the
-/// pixel's own gray for saturation. The hue's angle moves by h turns, uniform in `[-hue, hue]`.
+/// `m + f · (x - m)`, clamped to a byte; m is 0 for brightness, the rounded mean of the image's gray values for contrast,
+/// the pixel's own gray value for saturation. The hue is shifted by h turns, uniform in `[-hue, hue]`.
 ///
 /// # Conventions
-/// Bytes are rounded as Pillow does after each change, hue included (whose angle has 255 steps); so the results are
-/// those of torchvision on PIL images, which differ from its tensors' by a level or two.
+/// Values are rounded to bytes after each change as in Pillow, including hue (an angle of 255 steps). The results equal
+/// those of torchvision on PIL images, which differ from its results on tensors by one or two levels.
 ///
 /// # Source
 /// torchvision, `transforms.ColorJitter`, on PIL images; Pillow, `ImageEnhance` and `Convert.c`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColorJitter {
-    /// 0 leaves the brightness as it is.
+    /// 0 leaves the brightness unchanged.
     #[serde(default)]
     pub brightness: f32,
-    /// 0 leaves the contrast as it is.
+    /// 0 leaves the contrast unchanged.
     #[serde(default)]
     pub contrast: f32,
-    /// 0 leaves the saturation as it is.
+    /// 0 leaves the saturation unchanged.
     #[serde(default)]
     pub saturation: f32,
-    /// At most 0.5; 0 leaves the hue as it is.
+    /// At most 0.5; 0 leaves the hue unchanged.
     #[serde(default)]
     pub hue: f32,
 }
 
-/// One change of colors.
+/// One color change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ColorChange {
-    /// By this factor, 0 or more.
+    /// Scales the brightness by this factor, 0 or more.
     Brightness(f32),
-    /// By this factor, 0 or more.
+    /// Scales the contrast by this factor, 0 or more.
     Contrast(f32),
-    /// By this factor, 0 or more.
+    /// Scales the saturation by this factor, 0 or more.
     Saturation(f32),
-    /// By so many turns, from -0.5 to 0.5.
+    /// Shifts the hue by this many turns, from -0.5 to 0.5.
     Hue(f32),
 }
 
-/// The changes of one sample, in their order.
+/// The changes of one sample, in the order of application.
 pub type ColorChanges = [Option<ColorChange>; 4];
 
 impl ColorJitter {
@@ -115,18 +115,18 @@ impl ColorChange {
     }
 }
 
-/// Changes each byte by a function of itself alone.
+/// Maps each byte through a lookup table.
 fn look_up(pixels: &mut [[u8; 3]], change: impl Fn(u8) -> u8) {
     let table: [u8; 256] = std::array::from_fn(|value| change(value as u8));
     pixels.as_flattened_mut().iter_mut().for_each(|value| *value = table[*value as usize]);
 }
 
-/// `from` at 0, `to` at 1, beyond at more; cut off, not rounded.
+/// `from` at factor 0, `to` at 1, extrapolated above 1; truncated and saturated, not rounded.
 fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }
 
-/// ITU-R 601 luma in 16 bits of fraction, rounded: Pillow's `convert("L")`.
+/// ITU-R 601 luma with 16 fractional bits, rounded, as Pillow's `convert("L")`.
 fn gray([red, green, blue]: [u8; 3]) -> u8 {
     ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16) as u8
 }

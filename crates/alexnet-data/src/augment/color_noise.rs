@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 /// The distribution of the noise.
 ///
 /// # Formula
-/// For each image three numbers z are drawn from the standard normal distribution, and every pixel x, an RGB triple,
+/// For each image, three numbers z are drawn from the standard normal distribution, and every pixel x, an RGB triple,
 /// becomes
 ///
 /// ```text
 /// (x - mean + strength · Σ_i std_devs[i] · z_i · components[i]) / (1 + strength)
 /// ```
 ///
-/// The division keeps the variance about where it was. It belongs to the noise: without noise there is none.
+/// The division approximately preserves the variance. It is part of the noise: without noise nothing is divided.
 ///
 /// # Conventions
-/// The paper multiplies with the eigenvalues of the covariance. The code of 2012 multiplies with the *standard
-/// deviations*, their square roots, as done here: on pixels of 0–255 the eigenvalues would shift colors by thousands.
-/// A widely copied set (0.2175, 0.0188, 0.0045) holds eigenvalues for pixels of 0–1 and is not to be used here.
+/// The paper multiplies by the eigenvalues of the covariance. The 2012 code, and this crate, multiply by the *standard
+/// deviations*, their square roots: for pixels of 0–255 the eigenvalues would shift colors by thousands.
+/// A widely copied set (0.2175, 0.0188, 0.0045) holds eigenvalues for pixels of 0–1 and must not be used here.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 4.1; cuda-convnet2, `convdata.py`.
@@ -29,21 +29,21 @@ pub struct ColorNoise {
     pub std_devs: [f32; 3],
     /// The components: one unit vector (red, green, blue) per standard deviation.
     pub components: [[f32; 3]; 3],
-    /// Share of the standard deviations, 0.1 in 2012.
+    /// Factor of the standard deviations, 0.1 in 2012.
     pub strength: f32,
 }
 
 /// One draw of the noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ColorShift {
-    /// What is added to red, green and blue, on the scale 0–255.
+    /// Added to red, green and blue, on the scale 0–255.
     pub shift: [f32; 3],
-    /// What everything is divided by afterwards.
+    /// The result is divided by this.
     pub divisor: f32,
 }
 
 impl ColorNoise {
-    /// The colors of ImageNet, ILSVRC-2012, from cuda-convnet2's `make-data/input_meta`.
+    /// The color statistics of ImageNet, ILSVRC-2012, from cuda-convnet2's `make-data/input_meta`.
     pub const IMAGENET: Self = Self {
         std_devs: [121.780_06, 37.093_89, 19.720_833],
         components: [

@@ -1,10 +1,10 @@
-//! A rectangle of each image replaced by its neighbor's in the batch.
+//! CutMix: replaces a rectangle of each image by that of its neighbor in the batch.
 
 use super::neighbors::with_neighbors;
 use crate::Window;
 
-/// The rectangle about the point (`x`, `y`) of a picture of `side` pixels: `1 - lambda` of the picture, less what lies
-/// outside it.
+/// The rectangle centered at (`x`, `y`) in an image of `side` pixels: an area of `1 - lambda` of the image, clipped to the
+/// image.
 ///
 /// # Source
 /// Yun et al. 2019, *CutMix*; torchvision, `transforms.v2.CutMix`.
@@ -18,8 +18,8 @@ pub(super) fn window(side: u32, x: u32, y: u32, lambda: f64) -> Window {
     Window { x, y, width, height }
 }
 
-/// Replaces the rectangle of each image by that of the one before it, of the first by the last's, for images of planes of
-/// `side` by `side` numbers.
+/// Replaces the rectangle of each image by that of the previous image (for the first image, the last) in images whose
+/// planes have `side` by `side` values.
 pub(crate) fn apply(images: &mut [f32], length: usize, side: usize, window: Window) {
     let Window { x, y, width, height } = window;
     let columns = x as usize..(x + width) as usize;

@@ -1,4 +1,4 @@
-//! Exchanging left and right, which changes no object's class.
+//! Horizontal flips, which do not change an object's class.
 
 use alexnet_random::Stream;
 

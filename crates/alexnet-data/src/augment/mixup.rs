@@ -1,8 +1,8 @@
-//! Each image blended with its neighbor in the batch.
+//! Mixup: blends each image with its neighbor in the batch.
 
 use super::neighbors::with_neighbors;
 
-/// `x[i] ← λ·x[i] + (1 - λ)·x[i - 1]`, the first with the last, for images of `length` numbers.
+/// `x[i] ← λ·x[i] + (1 - λ)·x[i - 1]`, the first image with the last, for images of `length` values.
 ///
 /// # Source
 /// Zhang et al. 2018, *mixup: Beyond empirical risk minimization*; torchvision, `transforms.v2.MixUp`.

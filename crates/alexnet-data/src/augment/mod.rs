@@ -1,7 +1,7 @@
-//! Which part of an image is shown, how it lies, and in which light.
+//! Random augmentation: crops, flips, color changes, erasing and mixing.
 //!
-//! An augmentation of one image is a [`View`], a few numbers that are a function of (seed, epoch, sample index) alone; all
-//! views are rendered by the same pipeline. What mixes the images of a batch is [`Mixing`].
+//! The augmentation of one image is a [`View`]: a few numbers that depend only on (seed, epoch, sample index). All views
+//! are rendered by the same pipeline. [`Mixing`] mixes the images of a batch.
 
 pub(crate) mod color_jitter;
 pub(crate) mod color_noise;
@@ -26,30 +26,30 @@ use random_erasing::RandomErasing;
 use resized_crop::{RandomResizedCrop, ResizedCrop};
 use view::View;
 
-/// The random changes of training images.
+/// The random augmentations of training images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Crop at a random position instead of the center.
+    /// Crop at a random position instead of at the center.
     pub random_crop: bool,
-    /// Show a part of random size and proportions instead of a crop of the square.
+    /// Random resized crop: a part of random size and aspect ratio, instead of a crop of the square.
     pub resized_crop: Option<RandomResizedCrop>,
-    /// Exchange left and right of every second image, on average.
+    /// Flip each image horizontally with probability one half.
     pub flip: bool,
-    /// Change the colors along the training set's principal components.
+    /// Color noise along the principal components of the training set's colors.
     #[serde(alias = "colour_noise")]
     pub color_noise: Option<ColorNoise>,
-    /// Change brightness, contrast, saturation and hue.
+    /// Random brightness, contrast, saturation and hue.
     #[serde(alias = "colour_jitter")]
     pub color_jitter: Option<ColorJitter>,
-    /// Take a rectangle away.
+    /// Random erasing of a rectangle.
     pub erasing: Option<RandomErasing>,
-    /// Mix the images of a batch.
+    /// Mixup and CutMix of the images of a batch.
     pub mixing: Mixing,
 }
 
 impl Augment {
-    /// No change: the center, as in evaluation.
+    /// No augmentation: the center crop, as in evaluation.
     pub const NONE: Self = Self {
         random_crop: false,
         resized_crop: None,
@@ -60,16 +60,16 @@ impl Augment {
         mixing: Mixing { mixup: None, cutmix: None },
     };
 
-    /// Random crops and flips, with nothing done to the colors: the paper's, but for its color noise.
+    /// Random crops and flips without color changes: the paper's augmentation except its color noise.
     pub const CROP_AND_FLIP: Self = Self { random_crop: true, flip: true, ..Self::NONE };
 
-    /// Whether nothing is done to an image but what can be done to bytes or said in [`ViewNumbers`](crate::ViewNumbers).
+    /// Whether every augmentation can be applied to bytes or expressed in [`ViewNumbers`](crate::ViewNumbers).
     pub fn ends_in_bytes(&self) -> bool {
         self.erasing.is_none() && self.mixing.mixup.is_none() && self.mixing.cutmix.is_none()
     }
 
     /// # Errors
-    /// [`Error::Setting`] for the first number that is out of its range.
+    /// [`Error::Setting`] for the first value out of range.
     pub fn validate(&self) -> Result<(), Error> {
         if let Some(noise) = self.color_noise
             && !(noise.strength.is_finite() && noise.strength >= 0.0)
@@ -82,10 +82,10 @@ impl Augment {
         self.mixing.validate()
     }
 
-    /// The view of sample `index` in `epoch`, for images that are prepared so.
+    /// The view of sample `index` in `epoch` under this preprocessing.
     ///
-    /// Position and flip are drawn whether they are used or not, and everything else from streams of its own, so that
-    /// switching one off, as the 2012 runs did with the colors near their end, changes nothing of the others.
+    /// Position and flip are always drawn, even when unused, and every other augmentation has a separate random stream, so
+    /// disabling one (as the 2012 runs did with the color noise near their end) does not change the others.
     pub fn view(&self, seed: u64, epoch: u32, index: u32, preprocess: &Preprocess) -> View {
         let (border, centering) = (preprocess.border(), preprocess.centering);
         let mut stream = Stream::new(seed, Purpose::Augment, epoch, index);
@@ -106,7 +106,7 @@ impl Augment {
     }
 }
 
-/// What `tests/fixtures/make.py` wrote to `augment.json` under this name.
+/// The cases that `tests/fixtures/make.py` wrote to `augment.json` under this name.
 #[cfg(test)]
 fn golden_cases(name: &str) -> Vec<Vec<f64>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/augment.json");

@@ -1,37 +1,38 @@
-//! A part of the image of random size and proportions, brought to the network's size.
+//! Random resized crop: a part of random size and aspect ratio, resized to the network's input size.
 
 use alexnet_random::{Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Window};
 
-/// How often sizes are drawn before the largest central part is taken instead.
+/// Number of draws before falling back to the largest central part.
 pub(super) const ATTEMPTS: usize = 10;
 
-/// The distribution of the part.
+/// The distribution of the crop.
 ///
 /// # Formula
-/// Up to ten times an area, uniform in `scale` times the image's, and a proportion of width to height, log-uniform in
-/// `ratio`, are drawn until a rectangle of both lies within the image; then its place, uniform. Where none does, the
-/// central part of the nearest allowed proportion is taken.
+/// Up to ten times, draw an area, uniform in `scale` times the image's, and an aspect ratio (width over height),
+/// log-uniform in `ratio`, until the rectangle fits in the image; then draw its position, uniform. If none of the ten
+/// fits, take the central part with the nearest allowed aspect ratio.
 ///
 /// # Conventions
-/// The part is cut from the image as it is, not from the square of the preprocessing, and resized with the
-/// preprocessing's filter; pixels outside the part do not show. The draws are this crate's, their meaning torchvision's.
+/// The part is cut from the original image, not from the square of the preprocessing, and resized with the
+/// preprocessing's filter; pixels outside the part have no influence. The random numbers are this crate's; they are
+/// interpreted as in torchvision.
 ///
 /// # Source
 /// Szegedy et al. 2015, section 6; torchvision, `transforms.RandomResizedCrop`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomResizedCrop {
-    /// Smallest and largest area, as shares of the image's.
+    /// Smallest and largest area, relative to the image's.
     pub scale: [f32; 2],
-    /// Smallest and largest width over height.
+    /// Smallest and largest aspect ratio, width over height.
     pub ratio: [f32; 2],
 }
 
 impl Default for RandomResizedCrop {
-    /// torchvision's: 8 to 100 % of the area, proportions from 3:4 to 4:3.
+    /// torchvision's default: 8 to 100 % of the area, aspect ratios from 3:4 to 4:3.
     fn default() -> Self {
         Self { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] }
     }
@@ -43,7 +44,7 @@ impl RandomResizedCrop {
         range("ratio of the random resized crop", self.ratio, f32::MAX)
     }
 
-    /// The part of an image of `width` by `height` that these numbers, uniform in `[0, 1)`, decide on.
+    /// The crop window in an image of `width` by `height`, from numbers uniform in `[0, 1)`.
     fn window(&self, width: u32, height: u32, uniform: &mut dyn FnMut() -> f32) -> Window {
         for _ in 0..ATTEMPTS {
             let (across, down) = draw_sides(f64::from(width) * f64::from(height), self.scale, self.ratio, uniform);
@@ -65,7 +66,7 @@ impl RandomResizedCrop {
     }
 }
 
-/// The part of one sample in one epoch.
+/// The crop of one sample in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResizedCrop {
     rule: RandomResizedCrop,
@@ -79,15 +80,15 @@ impl ResizedCrop {
         Self { rule, seed, epoch, index }
     }
 
-    /// What is cut from an image of this size, of which neither side is 0.
+    /// The crop window in an image of this size; neither side may be 0.
     pub fn window(&self, width: u32, height: u32) -> Window {
         let mut stream = Stream::new(self.seed, Purpose::ResizedCrop, self.epoch, self.index);
         self.rule.window(width, height, &mut || stream.uniform())
     }
 }
 
-/// Width and height of a rectangle: its share of `area` is uniform, width over height log-uniform. In 32 bits where
-/// PyTorch's tensors have them.
+/// Width and height of a rectangle: its share of `area` is uniform, its width over height log-uniform. Computed in 32 bits
+/// where torchvision uses 32-bit tensors.
 pub(super) fn draw_sides(area: f64, scale: [f32; 2], ratio: [f32; 2], uniform: &mut dyn FnMut() -> f32) -> (u64, u64) {
     let between = |low: f32, high: f32, u: f32| low + (high - low) * u;
     let target = area * f64::from(between(scale[0], scale[1], uniform()));
@@ -96,7 +97,7 @@ pub(super) fn draw_sides(area: f64, scale: [f32; 2], ratio: [f32; 2], uniform: &
     (side(target * proportion), side(target / proportion))
 }
 
-/// Uniform in `0..=margin`. Margins are far below 2^24, the number of different draws, so all places are nearly alike.
+/// Uniform in `0..=margin`. Margins are far below 2^24, the number of distinct draws, so the bias is negligible.
 pub(super) fn offset(margin: u32, uniform: &mut dyn FnMut() -> f32) -> u32 {
     ((f64::from(uniform()) * (f64::from(margin) + 1.0)) as u32).min(margin)
 }
@@ -116,7 +117,7 @@ pub(super) fn range(what: &'static str, [low, high]: [f32; 2], most: f32) -> Res
 mod tests {
     use super::*;
 
-    /// What torchvision's `get_params` gives for the numbers that it is given; made by `tests/fixtures/make.py`.
+    /// Results of torchvision's `get_params` for given draws; generated by `tests/fixtures/make.py`.
     #[test]
     fn windows_are_those_of_torchvision() {
         let cases: Vec<Vec<f64>> = super::super::golden_cases("resized_crop");
@@ -151,7 +152,7 @@ mod tests {
             area += f64::from(window.width * window.height) / 200_000.0 / f64::from(count);
             left += f64::from(window.x) / f64::from(500 - window.width).max(1.0) / f64::from(count);
         }
-        // The largest areas fit in few proportions, so the mean lies below (0.08 + 1) / 2.
+        // The largest areas fit with few aspect ratios, so the mean is below (0.08 + 1) / 2.
         assert!((0.45..0.54).contains(&area) && (0.47..0.53).contains(&left), "{area} {left}");
     }
 

@@ -1,4 +1,4 @@
-//! One rendering of an image, as a few numbers; and which renderings are made.
+//! A view: one rendering of an image, described by a few numbers; and the selection of views per image.
 
 use super::color_jitter::ColorChanges;
 use super::color_noise::ColorShift;
@@ -6,14 +6,14 @@ use super::crop::{Centering, ten_view_offsets};
 use super::random_erasing::Erased;
 use super::resized_crop::ResizedCrop;
 
-/// Which views are made of each image.
+/// The views rendered of each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Views {
     /// One randomly augmented view, for training.
     Random,
-    /// The center.
+    /// The center crop.
     Center,
-    /// The ten views of [`View::ten`], whose predicted probabilities are to be averaged.
+    /// The ten views of [`View::ten`], whose predicted probabilities are averaged.
     Ten,
 }
 
@@ -30,36 +30,36 @@ impl Views {
 /// One rendering of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
-    /// First column of the square that is shown, from 0 to the border, `source_size - crop_size`.
+    /// First column of the crop in the square, from 0 to the border, `source_size - crop_size`.
     pub x: u32,
-    /// First row that is shown, in the same range.
+    /// First row of the crop, in the same range.
     pub y: u32,
-    /// The part of the whole image that is shown, at another size; `x` and `y` then do not count.
+    /// A resized crop of the whole image; if set, `x` and `y` are ignored.
     pub resized_crop: Option<ResizedCrop>,
-    /// Whether left and right are exchanged.
+    /// Whether the view is flipped horizontally.
     pub flip: bool,
-    /// What is done to the bytes of the colors, in this order.
+    /// Color changes applied to the bytes, in this order.
     pub color_changes: ColorChanges,
-    /// What is added to the colors, and the divisor that goes with it.
+    /// The color noise: the values added to the colors, and their divisor.
     pub color_shift: Option<ColorShift>,
-    /// What is taken away at the end.
+    /// The rectangle erased at the end.
     pub erased: Option<Erased>,
 }
 
 impl View {
-    /// The center, for a border of `border` pixels in all.
+    /// The center crop, for a border of `border` pixels in total.
     pub fn center(border: u32, centering: Centering) -> Self {
         let offset = centering.offset(border);
         Self::at(offset, offset)
     }
 
-    /// The view that begins at column `x` and row `y` of the square, with nothing else done to it.
+    /// The crop that starts at column `x` and row `y` of the square, without other augmentation.
     pub fn at(x: u32, y: u32) -> Self {
         Self { x, y, resized_crop: None, flip: false, color_changes: [None; 4], color_shift: None, erased: None }
     }
 
-    /// The ten views whose predictions are averaged: corners and center in the order top left, top right, center, bottom
-    /// left, bottom right, then the same flipped.
+    /// The ten views whose predictions are averaged: top left, top right, center, bottom left, bottom right, then the same
+    /// flipped.
     ///
     /// # Source
     /// Krizhevsky et al. 2012, section 4.1; the order is that of the 2012 code, `convdata_jpeg.py`.

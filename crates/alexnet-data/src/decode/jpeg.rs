@@ -1,5 +1,5 @@
-//! JPEG, by `zune-jpeg` (or, with the feature `turbojpeg`, libjpeg-turbo where it can) without the detour through `image`, so
-//! that the pixels land in reused memory.
+//! JPEG decoding by `zune-jpeg` (with the feature `turbojpeg`, by libjpeg-turbo where possible), called directly rather than
+//! through `image`, so that the pixels are written to reused memory.
 
 use std::io::Cursor;
 
@@ -14,7 +14,7 @@ use crate::Error;
 pub(super) fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage8) -> Result<(), Error> {
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(ColorSpace::RGB)
-        // Its own limits are checked one side at a time; ours follow the header and are stricter.
+        // The decoder checks each side separately; our stricter limits are checked after the header.
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
@@ -36,8 +36,8 @@ pub(super) fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbIm
     if info.components != 4 && matches!(super::turbo::decode_into(bytes, image), Ok(true)) {
         return Ok(());
     }
-    // Strict from here on only: stray bytes between header segments are harmless and occur in photographs, while in the
-    // image data the lenient decoder paints over what it cannot read without a word.
+    // Strict only from here on: stray bytes between header segments are harmless and occur in photographs, while in the
+    // image data the lenient decoder silently fills in what it cannot read.
     decoder.set_options(options.set_strict_mode(true));
     decoder.decode_into(&mut image.pixels).map_err(corrupt)
 }
@@ -50,9 +50,9 @@ fn corrupt(error: DecodeErrors) -> Error {
     }
 }
 
-/// Whether the end-of-image marker is there, the sign by which libjpeg, and with it Pillow, tells a complete file.
+/// Whether the end-of-image marker is present, the criterion of libjpeg, and therefore Pillow, for a complete file.
 ///
-/// An embedded thumbnail has such a marker too, so header segments are stepped over by their length. Inside the
+/// An embedded thumbnail contains this marker too, so header segments are skipped by their length. Inside the
 /// entropy-coded data a byte 0xff is always followed by 0x00 or a restart marker (ITU T.81, B.1.1.5).
 fn reaches_end(bytes: &[u8]) -> bool {
     if bytes.ends_with(&[0xff, 0xd9]) {

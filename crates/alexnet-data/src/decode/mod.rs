@@ -1,11 +1,11 @@
-//! Bytes to pixels: JPEG, PNG, WebP and PPM, recognized by content, to 8-bit RGB.
+//! Image decoding: JPEG, PNG, WebP and PPM, recognized by content, to 8-bit RGB.
 //!
-//! The conventions are Pillow's `Image.open(path).convert("RGB")`, with which most published weights were made: gray is
-//! replicated, an alpha channel is dropped (not blended), a palette is looked up, CMYK and YCCK are taken as inverted
-//! (Adobe) and multiplied with black, color profiles and the EXIF orientation are ignored. Two differences: 16 bits
-//! become 8 by rounding, where Pillow cuts RGB and clips gray; and a JPEG is an error where its data break the rules of
-//! the format, where Pillow goes on with what it can make of them. A truncated file is an error in both. Damage that
-//! leaves a valid JPEG, as bytes missing from the middle often do, is noticed by neither: a JPEG has no checksum.
+//! The conventions are those of Pillow's `Image.open(path).convert("RGB")`, which was used for most published weights:
+//! gray is replicated, the alpha channel is dropped (not blended), palettes are looked up, CMYK and YCCK are taken as
+//! inverted (Adobe) and multiplied by black, color profiles and the EXIF orientation are ignored. Two differences: 16
+//! bits are rounded to 8, where Pillow truncates RGB and clips gray; and a JPEG whose data violate the format is an
+//! error, where Pillow decodes as much as it can. A truncated file is an error in both. Damage that leaves a valid JPEG,
+//! such as bytes missing from the middle, is often detected by neither: a JPEG has no checksum.
 
 mod jpeg;
 pub(crate) mod ppm;
@@ -34,21 +34,21 @@ pub struct RgbImage8 {
 }
 
 impl RgbImage8 {
-    /// Takes this size; what the pixels are is left to be written.
+    /// Sets the size; pixel contents are unspecified.
     pub(crate) fn reshape(&mut self, width: u32, height: u32) {
         (self.width, self.height) = (width, height);
         self.pixels.resize(width as usize * height as usize * 3, 0);
     }
 }
 
-/// An image whose pixels are somebody else's.
+/// A borrowed 8-bit RGB image.
 #[derive(Clone, Copy)]
 pub struct RgbRef8<'a> {
     /// Pixels per row.
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// As [`RgbImage8::pixels`].
+    /// See [`RgbImage8::pixels`].
     pub pixels: &'a [u8],
 }
 
@@ -58,7 +58,7 @@ impl<'a> From<&'a RgbImage8> for RgbRef8<'a> {
     }
 }
 
-/// The size alone: nobody wants to read the pixels of a photograph.
+/// Prints the size only, not the pixels.
 impl fmt::Debug for RgbImage8 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RgbImage8 {}x{}", self.width, self.height)
@@ -71,18 +71,18 @@ impl fmt::Debug for RgbRef8<'_> {
     }
 }
 
-/// The largest image that is decoded; a larger one is an error, found in the header before any memory is taken.
+/// Size limits for decoding. A larger image is an error, detected in the header before any memory is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Limit of the width and of the height.
+    /// Maximum width and height.
     pub max_side: u32,
-    /// Limit of width times height.
+    /// Maximum of width times height.
     pub max_pixels: u64,
 }
 
 impl Default for DecodeLimits {
-    /// 65,535 per side, the most a JPEG can have, and 89,478,485 pixels, above which Pillow warns of a decompression
-    /// bomb. ImageNet's largest photographs stay below it.
+    /// 65,535 per side, the maximum of JPEG, and 89,478,485 pixels, above which Pillow warns of a decompression bomb.
+    /// ImageNet's largest photographs are below this.
     fn default() -> Self {
         Self { max_side: 65_535, max_pixels: 89_478_485 }
     }
@@ -98,7 +98,7 @@ impl DecodeLimits {
     }
 }
 
-/// Decodes the content of an image file.
+/// Decodes an image from the bytes of its file.
 ///
 /// # Errors
 /// [`Error::EmptyFile`], [`Error::UnknownFormat`], [`Error::TooLarge`], [`Error::Truncated`] or [`Error::Corrupt`].
@@ -108,7 +108,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, Error> {
     Ok(image)
 }
 
-/// [`decode`] into an image whose memory is reused. After an error the image's content is unspecified.
+/// Like [`decode`], into an image whose memory is reused. After an error, the image's content is unspecified.
 ///
 /// # Errors
 /// As [`decode`].
@@ -127,12 +127,12 @@ pub fn decode_into(bytes: &[u8], limits: &DecodeLimits, image: &mut RgbImage8) -
         ImageFormat::Pnm => "PPM",
         _ => "WebP",
     };
-    // The decoders are other people's code, run on files nobody has checked, and have had panics on crafted input. One
-    // such file must cost one sample, not the run (the panic's message still goes where the program's panic hook sends
-    // it). Nothing half-changed can be seen afterwards: the decoder is gone and the image's content is unspecified.
+    // The decoders are third-party code that runs on unchecked files, and have panicked on crafted input. Such a file
+    // must cost one sample, not the run (the panic's message still goes to the program's panic hook). No inconsistent
+    // state is visible afterwards: the decoder is dropped and the image's content is unspecified.
     catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Jpeg => jpeg::decode_into(bytes, limits, image),
-        // Nothing is read that could fail.
+        // Reading from `empty` cannot fail.
         ImageFormat::Pnm => ppm::read_into(bytes, &mut std::io::empty(), limits, image).map(|_| ()),
         _ => decode_other(bytes, format, name, limits, image),
     }))
@@ -153,9 +153,9 @@ fn decode_other(
         _ => Error::Corrupt { format: name, reason: error.to_string() },
     };
     let mut memory = Limits::no_limits();
-    // Four channels of 16 bits: what the largest allowed image can take while it is decoded.
+    // Four channels of 16 bits: the most that the largest allowed image needs during decoding.
     memory.max_alloc = Some(limits.max_pixels.saturating_mul(8));
-    // Not by `ImageReader`, with which the library's own JPEG decoder would be compiled into this crate, too.
+    // Not `ImageReader`, which would also compile the library's JPEG decoder into this crate.
     let file = Cursor::new(bytes);
     let mut decoder: Box<dyn ImageDecoder + '_> = match format {
         ImageFormat::Png => Box::new(PngDecoder::with_limits(file, memory.clone()).map_err(corrupt)?),
@@ -169,7 +169,7 @@ fn decode_other(
     Ok(())
 }
 
-/// The text of a panic, which is a `String` or a `&str` unless somebody threw something else on purpose.
+/// The message of a panic: a `String` or a `&str`, unless the payload has another type.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")

@@ -1,18 +1,18 @@
-//! PPM, the raw form `P6`: a header of four words, and the bytes as they are. Nothing has to be decoded.
+//! PPM in the raw format `P6`: a header of four words, followed by uncompressed bytes.
 
 use std::io::{self, Read};
 
 use super::{DecodeLimits, RgbImage8, RgbRef8};
 use crate::Error;
 
-/// How the names of such files end.
+/// The file name extension.
 pub(crate) const EXTENSION: &str = ".ppm";
 
-/// Bytes within which the header of a file of ours ends.
+/// Upper bound on the header size of files written by this crate, in bytes.
 pub(crate) const HEADER: usize = 64;
 
-/// Decodes a file that begins with `start` and goes on with `rest`: the pixels are read to where they stay. The inner error
-/// is that of `rest`.
+/// Decodes a file that consists of `start` followed by `rest`; the pixels are read directly into `image`. The inner error is
+/// that of reading `rest`.
 ///
 /// # Source
 /// netpbm, `ppm(5)`; comments are allowed up to the last word of the header.
@@ -30,25 +30,25 @@ pub(crate) fn read_into(
     first.copy_from_slice(read);
     match rest.read_exact(others) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::Truncated { format: "PPM" }),
-        // A disk that fails is not a file that ends.
+        // Other errors concern the disk, not a truncated file.
         read => Ok(read),
     }
 }
 
-/// A file that is in memory, none of it copied.
+/// Decodes a file in memory without copying.
 pub(crate) fn view<'a>(bytes: &'a [u8], limits: &DecodeLimits) -> Result<RgbRef8<'a>, Error> {
     let (width, height, at) = header(bytes, limits)?;
-    // The limits' product fits, or the header would be refused.
+    // The product does not overflow: the header was checked against the limits.
     let pixels = bytes.get(at..).and_then(|pixels| pixels.get(..width as usize * height as usize * 3));
     Ok(RgbRef8 { width, height, pixels: pixels.ok_or(Error::Truncated { format: "PPM" })? })
 }
 
-/// Whether a file that begins so is a PPM, and its header whole.
+/// Whether `start` begins with a complete PPM header.
 pub(crate) fn has_header(start: &[u8]) -> bool {
     start.starts_with(b"P6") && !matches!(header(start, &DecodeLimits::default()), Err(Error::Truncated { .. }))
 }
 
-/// Width and height, and where the pixels begin.
+/// Width, height and the offset of the pixels.
 fn header(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32, usize), Error> {
     let (mut header, mut at) = ([0; 3], 2);
     for number in &mut header {
@@ -61,11 +61,11 @@ fn header(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32, usize), Erro
         let reason = format!("{width}x{height} pixels up to {most}, expected at least 1x1 up to 255");
         return Err(Error::Corrupt { format: "PPM", reason });
     }
-    // One byte of white space ends the header.
+    // One byte of whitespace ends the header.
     Ok((width, height, at + 1))
 }
 
-/// The decimal number at or after `at`, and where it ends.
+/// The decimal number at or after `at`, and the offset of its end.
 fn read_number(bytes: &[u8], mut at: usize) -> Result<(u32, usize), Error> {
     loop {
         match bytes.get(at) {
@@ -83,7 +83,7 @@ fn read_number(bytes: &[u8], mut at: usize) -> Result<(u32, usize), Error> {
     }
 }
 
-/// What [`read_into`] reads.
+/// Encodes a file that [`read_into`] decodes.
 #[cfg(feature = "prepare")]
 pub(crate) fn encode(image: &RgbImage8, bytes: &mut Vec<u8>) {
     bytes.clear();

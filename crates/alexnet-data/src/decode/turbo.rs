@@ -1,6 +1,6 @@
-//! JPEG by libjpeg-turbo, which is Pillow's, to the bit.
+//! JPEG by libjpeg-turbo, the library that Pillow uses, bit-identical to Pillow.
 //!
-//! What it decodes without a warning is taken; everything else is decided by the decoder that is always there.
+//! Its result is used only if it decodes without a warning; otherwise the default decoder is used.
 
 #[cfg(feature = "prepare")]
 use turbojpeg::{Compressor, Subsamp};
@@ -10,8 +10,8 @@ use super::RgbImage8;
 #[cfg(feature = "prepare")]
 use super::RgbRef8;
 
-/// Decodes to `image`, whose size is what the other decoder found in the file's header. False where it did not, and the
-/// pixels are whatever they are.
+/// Decodes into `image`, whose size is the one that the default decoder found in the file's header. Returns false if the
+/// sizes differ; the pixels are then unspecified.
 pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage8) -> Result<bool> {
     let (width, height) = (image.width as usize, image.height as usize);
     let mut decompressor = Decompressor::new()?;
@@ -24,7 +24,7 @@ pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage8) -> Result<bool> {
     decompressor.decompress(bytes, output).map(|()| true)
 }
 
-/// A JPEG with colors at half the size.
+/// Encodes a JPEG with 4:2:0 chroma subsampling.
 #[cfg(feature = "prepare")]
 pub(crate) fn encode(image: RgbRef8<'_>, quality: u8) -> Result<Vec<u8>> {
     let (width, height) = (image.width as usize, image.height as usize);

@@ -1,14 +1,14 @@
-//! What a loader delivers.
+//! The batches of a loader.
 
 use crate::normalize::ViewNumbers;
 use crate::{BadSample, Error};
 
-/// The images of a batch, as [`Pixels`](crate::Pixels) says.
+/// The images of a batch, in the format chosen by [`Pixels`](crate::Pixels).
 #[derive(Clone, Debug, PartialEq)]
 pub enum BatchImages {
-    /// `[n, views, 3, crop_size, crop_size]`, contiguous: what a network sees.
+    /// `[n, views, 3, crop_size, crop_size]`, contiguous: the network's input.
     Floats(Vec<f32>),
-    /// What it sees, before it is made of them.
+    /// Bytes that are still to be normalized.
     Bytes(Bytes),
 }
 
@@ -35,34 +35,34 @@ impl BatchImages {
 pub struct Bytes {
     /// `[n, views, crop_size, crop_size, 3]`: red, green and blue.
     pub pixels: Vec<u8>,
-    /// What makes of each view what a network sees.
+    /// The normalization of each view.
     pub numbers: Vec<ViewNumbers>,
 }
 
-/// Some samples of an epoch, ready for the network.
+/// A batch of samples, ready for the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// The n images, as the loader was asked for them.
+    /// The n images.
     pub images: BatchImages,
-    /// The n classes.
+    /// The n labels.
     pub labels: Vec<u32>,
-    /// The n samples' indices in the list given to the loader.
+    /// The indices of the n samples in the list given to the loader.
     pub indices: Vec<u32>,
     /// Views per image, 1 or 10.
     pub views: usize,
-    /// Samples that belong to this batch and could not be used. The batch is smaller by these, and may be empty.
+    /// Samples of this batch that could not be used. The batch is smaller by their number, and may be empty.
     pub bad: Vec<BadSample>,
-    /// Where the images are [mixed](crate::Mixing), the share of each that is its own, 0–1; the rest belongs to the image
-    /// before it, that of the first to the last, and so do their labels.
+    /// If the images are [mixed](crate::Mixing), the weight of each image's own label, 0–1; the remaining weight belongs to
+    /// the label of the previous image (for the first image, the last).
     pub own_share: Option<f32>,
 }
 
 impl Batch {
-    /// What the network should say, `[n, classes]`: the labels' probabilities, mixed as the images are, and with
-    /// `label_smoothing` of it spread evenly over all classes.
+    /// The target probabilities, `[n, classes]`: one-hot labels, mixed like the images, with `label_smoothing` of the
+    /// probability spread evenly over all classes.
     ///
     /// # Errors
-    /// [`Error::Setting`] where a label is not below `classes` or the smoothing not from 0 to below 1.
+    /// [`Error::Setting`] if a label is not below `classes` or the smoothing is not from 0 to below 1.
     ///
     /// # Source
     /// Szegedy et al. 2016, *Rethinking the Inception architecture*, section 7; PyTorch, `CrossEntropyLoss`.

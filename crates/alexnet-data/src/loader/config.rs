@@ -1,50 +1,50 @@
-//! What a loader delivers, and how.
+//! The configuration of a loader.
 
 use crate::augment::view::Views;
 use crate::order::{Order, Share};
 use crate::{Error, OnBadSample};
 
-/// As what the images of a batch are delivered.
+/// The pixel format of the batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixels {
-    /// The numbers that a network sees.
+    /// Normalized `f32` values, the network's input.
     Floats,
-    /// Bytes, a quarter of the memory, and what makes those numbers of them: for a GPU, which does it while they are read.
-    /// What is done to images after that, erasing and mixing, is not to be had.
+    /// Bytes, a quarter of the memory, with the normalization of each view, which a GPU applies while it reads them.
+    /// Augmentations after normalization (erasing and mixing) are not available.
     Bytes,
 }
 
-/// What a [`DataLoader`](crate::DataLoader) delivers, and how.
+/// The configuration of a [`DataLoader`](crate::DataLoader).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataLoaderConfig {
     /// Samples per batch; the last one of an epoch may have fewer.
     pub batch_size: usize,
-    /// Worker threads, at least 1. They change how fast batches come, never what is in them.
+    /// Worker threads, at least 1. Their number affects the speed, never the contents of the batches.
     pub workers: usize,
-    /// Batches that may be in work or waiting at any time, at least 1. Workers beyond this number stand idle.
+    /// Maximum number of batches being filled or waiting, at least 1. Workers beyond this number are idle.
     pub prefetch: usize,
-    /// Seed of the order, the crops, the flips and the colors.
+    /// Seed of the order and of all augmentation.
     pub seed: u64,
-    /// The epoch, which changes the same.
+    /// The epoch; the order and the augmentation depend on it.
     pub epoch: u32,
-    /// In which order the samples come.
+    /// The order of the samples.
     pub order: Order,
-    /// The first position of the epoch's order to deliver, where it goes on after an interruption.
+    /// The first position of the epoch's order to deliver, to resume after an interruption.
     pub start_sample: usize,
-    /// Which part of each batch this process takes, where several divide the work.
+    /// The part of each batch that this process takes, if several processes divide the work.
     pub share: Share,
-    /// Which views are made of each image.
+    /// The views rendered of each image.
     pub views: Views,
-    /// As what it is delivered.
+    /// The pixel format.
     pub pixels: Pixels,
-    /// What happens when a file is not the image it should be.
+    /// The reaction to samples that cannot be read or decoded.
     pub on_bad_sample: OnBadSample,
-    /// Whether a last, smaller batch is left out.
+    /// Whether to drop the last batch if it is smaller.
     pub drop_last: bool,
 }
 
 impl DataLoaderConfig {
-    /// Shuffled, augmented batches of an epoch.
+    /// Shuffled, augmented batches of one epoch.
     pub fn train(batch_size: usize, seed: u64, epoch: u32) -> Self {
         Self {
             batch_size,
@@ -62,7 +62,7 @@ impl DataLoaderConfig {
         }
     }
 
-    /// All samples in their listed order, each seen once from the center.
+    /// All samples in their listed order, center crop only.
     pub fn eval(batch_size: usize) -> Self {
         Self { order: Order::Sequential, views: Views::Center, ..Self::train(batch_size, 0, 0) }
     }

@@ -1,13 +1,13 @@
-//! Batches, prepared ahead by worker threads.
+//! Batches, prefetched by worker threads.
 //!
-//! Each worker fills a whole batch by itself and takes the next one that nobody has begun. So the pixels are written
-//! once, straight to where the batch has them; no lock is taken per image; and what a batch holds cannot depend on the
-//! number of workers. The price is that the first batch comes after the time one worker needs for it, a fraction of a
-//! second for 128 photographs, as with PyTorch's `DataLoader`.
+//! Each worker fills a whole batch, then takes the next one that has not been started. The pixels are therefore written
+//! once, directly into the batch; no lock is taken per image; and the contents of a batch cannot depend on the number of
+//! workers. The cost is that the first batch takes as long as one worker needs for it, a fraction of a second for 128
+//! photographs, as with PyTorch's `DataLoader`.
 //!
-//! Memory is bounded by [`DataLoaderConfig::prefetch`]: no more batches than that are being filled or waiting to be taken,
-//! besides those the caller holds. The loader of the next epoch can be made before the last batch of this one is used;
-//! then its first batch is ready by the time it is asked for.
+//! Memory is bounded by [`DataLoaderConfig::prefetch`], the maximum number of batches being filled or waiting, in addition
+//! to those held by the caller. The loader of the next epoch can be created before the last batch of the current one is
+//! used; its first batch is then ready in time.
 
 pub(crate) mod batch;
 pub(crate) mod config;
@@ -25,10 +25,10 @@ use batch::{Batch, BatchImages, Bytes};
 use config::{DataLoaderConfig, Pixels};
 use ordered::{Job, Ordered};
 
-/// Delivers the batches of one epoch in order. Each covers `batch_size` positions of the epoch's order, whether all
-/// samples in it are usable or not.
+/// Delivers the batches of one epoch in order. Each covers `batch_size` positions of the epoch's order, whether or not all
+/// of its samples are usable.
 ///
-/// Dropping it early ends the workers, after the image each is at.
+/// Dropping it early stops each worker after its current image.
 pub struct DataLoader {
     batches: Ordered<Batch, Buffer>,
 }
@@ -37,13 +37,17 @@ impl DataLoader {
     /// Starts the workers.
     ///
     /// # Errors
-    /// [`Error::Setting`] where a number of `config` is out of its range.
+    /// [`Error::Setting`] if a value of `config` is out of range.
     pub fn new(samples: Arc<[Sample]>, pipeline: Arc<Pipeline>, config: DataLoaderConfig) -> Result<Self, Error> {
         let len = u32::try_from(samples.len());
         let len = len.map_err(|_| Error::setting("number of samples", samples.len(), "it must fit in 32 bits"))?;
         config.validate(samples.len())?;
         if config.pixels == Pixels::Bytes && config.views == Views::Random && !pipeline.augment().ends_in_bytes() {
-            return Err(Error::setting("pixels", "bytes", "images that are erased or mixed are delivered as floats"));
+            return Err(Error::setting(
+                "pixels",
+                "bytes",
+                "images with random erasing or mixing must be delivered as floats",
+            ));
         }
         let DataLoaderConfig { order, seed, epoch, batch_size, start_sample, share, drop_last, .. } = config;
         let batching = Batching { batch_size, start_sample, share, drop_last };
@@ -61,19 +65,19 @@ impl DataLoader {
         Ok(Self { batches })
     }
 
-    /// Gives the memory of a batch's images back, for a later one to be written to. Not necessary, but it saves the system
-    /// from clearing tens of megabytes per batch. What waits to be used again comes on top of [`DataLoaderConfig::prefetch`],
-    /// at most as much once more.
+    /// Returns the memory of a batch's images for reuse by a later batch. This is optional, but saves the system from
+    /// zeroing tens of megabytes per batch. Memory waiting for reuse adds to that of [`DataLoaderConfig::prefetch`], and is
+    /// at most as large again.
     pub fn recycle(&mut self, images: BatchImages) {
         self.batches.recycle(Some(images));
     }
 
-    /// Whether the next batch is there already, so that asking for it takes no time. False when there is none.
+    /// Whether the next batch is ready, so that `next` returns immediately. False if there is no next batch.
     pub fn is_ready(&mut self) -> bool {
         self.batches.is_ready()
     }
 
-    /// Batches still to come.
+    /// Number of batches left.
     pub fn remaining(&self) -> usize {
         self.batches.remaining()
     }
@@ -87,10 +91,10 @@ impl Iterator for DataLoader {
     }
 }
 
-/// Memory of an earlier batch, where there is some.
+/// Memory of an earlier batch, if available.
 type Buffer = Option<BatchImages>;
 
-/// What one worker needs.
+/// The state of one worker.
 struct Filler {
     samples: Arc<[Sample]>,
     pipeline: Arc<Pipeline>,
@@ -152,15 +156,15 @@ impl Filler {
                     batch.own_share = mix.map(|mix| mix.lambda());
                 }
             }
-            // Which are not mixed: `DataLoader::new` refuses that.
+            // Never mixed: `DataLoader::new` rejects this combination.
             BatchImages::Bytes(bytes) => bytes.pixels.truncate(len),
         }
         Ok(batch)
     }
 }
 
-/// `len` values to be overwritten, in an earlier batch's memory if it was of the same kind. Clears only what that did not
-/// have.
+/// `len` values to be overwritten, in the memory of an earlier batch if it has the same pixel format. Zeroes only values
+/// beyond that memory's length.
 fn images(pixels: Pixels, buffer: Buffer, len: usize) -> BatchImages {
     match (pixels, buffer) {
         (Pixels::Floats, buffer) => {
@@ -183,7 +187,7 @@ fn images(pixels: Pixels, buffer: Buffer, len: usize) -> BatchImages {
     }
 }
 
-/// The batch is thrown away when this is true, so it need not be complete.
+/// Whether the batch will be discarded, so that it need not be completed.
 fn stopped(stop: &AtomicBool) -> bool {
     stop.load(Ordering::Relaxed)
 }

@@ -1,4 +1,4 @@
-//! Jobs done by several threads, their results handed out in order, with a bound on how many exist at once.
+//! Runs jobs on several threads and returns their results in order, with a bound on the number of jobs in flight.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,28 +11,28 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::Error;
 use crate::decode::panic_message;
 
-/// What a job is told.
+/// The input of a job.
 pub(super) struct Job<'a, B> {
-    /// Its number.
+    /// The job's number.
     pub(super) number: usize,
-    /// A buffer to fill, perhaps with an earlier job's leftovers.
+    /// A buffer to fill; it may hold data of an earlier job.
     pub(super) buffer: B,
-    /// Becomes true when nobody wants the result any more.
+    /// Becomes true when the result is no longer needed.
     pub(super) stop: &'a AtomicBool,
 }
 
-/// Hands out the results of jobs `first..end`.
+/// Returns the results of jobs `first..end` in order.
 ///
-/// A thread that wants to begin a job takes a buffer first, then the next number. There are `window` buffers, and one
-/// goes back when a result is handed out, so at most `window` jobs are running or waiting to be handed out. The lowest
-/// number not yet handed out always belongs to a thread that has its buffer: nothing can wait for itself.
+/// To start a job, a thread first takes a buffer, then the next number. There are `window` buffers, and one is released
+/// whenever a result is returned, so at most `window` jobs are running or waiting to be returned. The lowest number not
+/// yet returned always belongs to a thread that has its buffer: a deadlock is impossible.
 pub(super) struct Ordered<T, B> {
     next: usize,
     end: usize,
-    /// Results that came before their turn; at most `window`.
+    /// Results that arrived out of order; at most `window`.
     early: BTreeMap<usize, Result<T, Error>>,
     results: Receiver<(usize, Result<T, Error>)>,
-    /// `None` once everything has been handed out: the threads end when they ask for the next buffer.
+    /// `None` once everything has been returned: the threads end when they request the next buffer.
     buffers: Option<Sender<B>>,
     recycled: Vec<B>,
     window: usize,
@@ -41,7 +41,7 @@ pub(super) struct Ordered<T, B> {
 }
 
 impl<T: Send + 'static, B: Default + Send + 'static> Ordered<T, B> {
-    /// Starts `threads` threads, each with a job function of its own from `make_work`.
+    /// Starts `threads` threads, each with a separate job function from `make_work`.
     pub(super) fn start<F>(
         first: usize,
         end: usize,
@@ -52,7 +52,7 @@ impl<T: Send + 'static, B: Default + Send + 'static> Ordered<T, B> {
     where
         F: FnMut(Job<'_, B>) -> Result<T, Error> + Send + 'static,
     {
-        // More than there are jobs, or threads than buffers, would only take memory.
+        // More buffers than jobs, or more threads than buffers, would only waste memory.
         let window = window.min(end.saturating_sub(first)).max(1);
         let threads = threads.min(window);
         let (buffers, take_buffer) = bounded(window);
@@ -83,28 +83,28 @@ impl<T: Send + 'static, B: Default + Send + 'static> Ordered<T, B> {
             let thread = std::thread::Builder::new().name(format!("data-{index}"));
             match thread.spawn(move || worker.run(work)) {
                 Ok(handle) => ordered.threads.push(handle),
-                // Dropping `ordered` ends the threads that did start.
+                // Dropping `ordered` ends the threads that were started.
                 Err(error) => {
-                    return Err(Error::setting("workers", threads, format!("no thread could start: {error}")));
+                    return Err(Error::setting("workers", threads, format!("a thread could not be started: {error}")));
                 }
             }
         }
         Ok(ordered)
     }
 
-    /// Gives a buffer back for a later job; beyond `window` of them it is freed.
+    /// Returns a buffer for reuse by a later job; beyond `window` buffers it is freed.
     pub(super) fn recycle(&mut self, buffer: B) {
         if self.recycled.len() < self.window {
             self.recycled.push(buffer);
         }
     }
 
-    /// Results not handed out yet.
+    /// Number of results not yet returned.
     pub(super) fn remaining(&self) -> usize {
         self.end - self.next
     }
 
-    /// Whether the next result is there.
+    /// Whether the next result is available.
     pub(super) fn is_ready(&mut self) -> bool {
         while let Ok((number, result)) = self.results.try_recv() {
             self.early.insert(number, result);
@@ -115,7 +115,7 @@ impl<T: Send + 'static, B: Default + Send + 'static> Ordered<T, B> {
     fn grant_buffer(&mut self) {
         let buffer = self.recycled.pop().unwrap_or_default();
         if let Some(buffers) = &self.buffers {
-            // Cannot be full: a buffer goes back only after one was taken. Nobody listens once all jobs are begun.
+            // Cannot be full: a buffer is released only after one was taken. Disconnected once all jobs have started.
             let _ = buffers.try_send(buffer);
         }
     }
@@ -124,7 +124,7 @@ impl<T: Send + 'static, B: Default + Send + 'static> Ordered<T, B> {
 impl<T: Send + 'static, B: Default + Send + 'static> Iterator for Ordered<T, B> {
     type Item = Result<T, Error>;
 
-    /// The next result, in order. After an error, nothing follows.
+    /// The next result, in order. An error is the last result.
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.end {
             return None;
@@ -148,13 +148,13 @@ impl<T: Send + 'static, B: Default + Send + 'static> Iterator for Ordered<T, B> 
 }
 
 impl<T, B> Ordered<T, B> {
-    /// Ends the threads, each after what it is at, and waits for that.
+    /// Stops each thread after its current job and waits for it.
     fn close(&mut self) {
         self.next = self.end;
         self.stop.store(true, Ordering::Relaxed);
         self.buffers = None;
         for thread in self.threads.drain(..) {
-            // Jobs run under `catch_unwind`, so how a thread ended says nothing.
+            // Jobs run under `catch_unwind`, so the result of `join` carries no information.
             let _ = thread.join();
         }
     }
@@ -182,7 +182,7 @@ impl<T, B> Worker<T, B> {
                 return;
             }
             let job = Job { number, buffer, stop: &self.stop };
-            // Whatever the panic left half-done is not looked at again: the error ends the whole sequence.
+            // State left inconsistent by the panic is never used again: the error ends the whole sequence.
             let result = catch_unwind(AssertUnwindSafe(|| work(job)))
                 .unwrap_or_else(|panic| Err(Error::WorkerPanicked { message: panic_message(&*panic).to_owned() }));
             if self.results.send((number, result)).is_err() {

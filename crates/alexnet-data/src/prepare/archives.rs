@@ -1,4 +1,4 @@
-//! ImageNet's archives as they are handed out.
+//! ImageNet's archives in their official form.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,11 +12,11 @@ use super::feeder::Feeder;
 use super::source::{Source, SourceImage, file_size, modified};
 use crate::Error;
 
-/// A folder with the three archives.
+/// A folder that contains the three archives.
 pub(super) struct Archives {
     folder: PathBuf,
     devkit: Devkit,
-    /// Where they are to be verified.
+    /// The expected MD5 sums, if the archives are verified.
     sums: Option<HashMap<String, String>>,
 }
 
@@ -74,8 +74,8 @@ impl Source for Archives {
         file_size(&self.folder.join(archive(split)))
     }
 
-    /// Ends with [`Error::Checksum`] once all of an archive has been read and its sum is another; with
-    /// [`Error::Malformed`] at damage and at a class that the development kit does not list.
+    /// Returns [`Error::Checksum`] after reading a whole archive whose sum differs from the expected one, and
+    /// [`Error::Malformed`] for damage or a class that the development kit does not list.
     fn feed(
         &self,
         split: &str,

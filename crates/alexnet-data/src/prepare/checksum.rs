@@ -1,4 +1,4 @@
-//! The names of ImageNet's archives and their MD5 sums, taken while they are read.
+//! The names of ImageNet's archives and their MD5 sums, computed while they are read.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,15 +14,16 @@ pub(super) const DEVKIT: &str = "ILSVRC2012_devkit_t12.tar.gz";
 pub(super) const TRAIN: &str = "ILSVRC2012_img_train.tar";
 pub(super) const VAL: &str = "ILSVRC2012_img_val.tar";
 
-/// Sums that replace the official ones, as `md5sum` writes them; beside archives that are not the official ones.
+/// File in the format of `md5sum` that overrides the official sums, for other archives than the official ones.
 pub(super) const SUMS: &str = "MD5SUMS";
-/// torchvision, `datasets/imagenet.py`.
+/// The official sums, from torchvision, `datasets/imagenet.py`.
 const OFFICIAL_SUMS: [(&str, &str); 3] = [
     (TRAIN, "1d675b47d978889d74fa0da5fadfb00e"),
     (VAL, "29b22e2961454d5413ddabcf34fc5622"),
     (DEVKIT, "fa75699e90414af021442c21a62c3abf"),
 ];
-/// The sums of the file [`SUMS`], or else the official ones.
+
+/// The sums in the file [`SUMS`] if it exists, else the official ones.
 pub(super) fn read_sums(folder: &Path) -> Result<HashMap<String, String>, Error> {
     let path = folder.join(SUMS);
     let text = match fs::read_to_string(&path) {
@@ -36,7 +37,7 @@ pub(super) fn read_sums(folder: &Path) -> Result<HashMap<String, String>, Error>
     Ok(lines.map(|(sum, name)| (name.trim_start_matches([' ', '*']).trim().to_owned(), sum.to_lowercase())).collect())
 }
 
-/// A reader that counts and, where it is to, sums up what passes.
+/// A reader that counts the bytes and optionally computes their MD5 sum.
 pub(super) struct Checked<'a, R> {
     inner: R,
     sum: Option<Md5>,
@@ -48,7 +49,7 @@ impl<'a, R: Read> Checked<'a, R> {
         Self { inner, sum: verify.then(Md5::new), read }
     }
 
-    /// Reads what is left and compares.
+    /// Reads the remaining bytes and compares the sum.
     pub(super) fn finish(mut self, path: &Path, expected: Option<&String>) -> Result<(), Error> {
         let rest = io::copy(&mut self, &mut io::sink());
         rest.map_err(|source| Error::Read { path: path.to_owned(), source })?;
@@ -74,7 +75,7 @@ impl<R: Read> Read for Checked<'_, R> {
     }
 }
 
-/// In hexadecimal digits.
+/// Hexadecimal digits of `bytes`.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! ImageNet's development kit: which classes there are, and which of them each validation image shows.
+//! ImageNet's development kit: the list of classes and the class of each validation image.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,25 +12,25 @@ use crate::Error;
 
 const META: &str = "data/meta.mat";
 const TRUTH: &str = "data/ILSVRC2012_validation_ground_truth.txt";
-/// The largest file that is read from the kit; `meta.mat` and the list are much smaller.
+/// Maximum size of a file read from the kit; `meta.mat` and the list are much smaller.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// A class of the competition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Synset {
-    /// WordNet's ID, such as `n01440764`.
+    /// WordNet ID, such as `n01440764`.
     pub(super) wnid: String,
     /// Its synonyms: `tench, Tinca tinca`.
     pub(super) words: String,
     pub(super) gloss: String,
 }
 
-/// What the kit says.
+/// The contents of the kit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Devkit {
-    /// The leaves, sorted by WNID: the position is the label.
+    /// The leaf synsets, sorted by WNID: the position is the label.
     pub(super) classes: Vec<Synset>,
-    /// The label of each validation image, in the order of their numbers.
+    /// The label of each validation image, in the order of the image numbers.
     pub(super) truth: Vec<u32>,
 }
 
@@ -56,13 +56,13 @@ impl Devkit {
             entry.read_to_end(&mut bytes).map_err(|error| malformed(format!("{name}: {error}")))?;
             *slot = Some(bytes);
         }
-        let meta = meta.ok_or_else(|| malformed(format!("there is no {META} in it")))?;
-        let truth = truth.ok_or_else(|| malformed(format!("there is no {TRUTH} in it")))?;
+        let meta = meta.ok_or_else(|| malformed(format!("it does not contain {META}")))?;
+        let truth = truth.ok_or_else(|| malformed(format!("it does not contain {TRUTH}")))?;
         let by_id = leaves(&meta).map_err(|reason| malformed(format!("{META}: {reason}")))?;
         let mut classes: Vec<Synset> = by_id.values().cloned().collect();
         classes.sort_by(|a, b| a.wnid.cmp(&b.wnid));
         if let Some(pair) = classes.windows(2).find(|pair| pair[0].wnid == pair[1].wnid) {
-            return Err(malformed(format!("{META}: {} is there twice", pair[0].wnid)));
+            return Err(malformed(format!("{META}: {} occurs twice", pair[0].wnid)));
         }
         let label_of: HashMap<&str, u32> =
             classes.iter().zip(0..).map(|(class, label)| (&*class.wnid, label)).collect();
@@ -80,12 +80,13 @@ impl Devkit {
     }
 }
 
-/// The synsets without children, by ILSVRC2012_ID. That is not their order, and the inner ones have IDs too.
+/// The synsets without children, by ILSVRC2012_ID. The IDs are not in the order of the WNIDs, and inner synsets have IDs
+/// too.
 fn leaves(meta: &[u8]) -> Result<HashMap<u32, Synset>, String> {
     let variables = mat5::read(meta)?;
     let synsets = variables.into_iter().find(|(name, _)| name == "synsets").map(|(_, value)| value);
     let Some(Value::Structs { fields, elements }) = synsets else {
-        return Err("there is no array of structures `synsets` in it".into());
+        return Err("it contains no array of structures `synsets`".into());
     };
     let position = |name: &str| {
         fields.iter().position(|field| field == name).ok_or_else(|| format!("its `synsets` have no field {name}"))
@@ -119,7 +120,7 @@ fn leaves(meta: &[u8]) -> Result<HashMap<u32, Synset>, String> {
         }
         let synset = Synset { wnid, words: text_of(words_at)?, gloss: text_of(gloss_at)? };
         if leaves.insert(id as u32, synset).is_some() {
-            return Err(format!("the ILSVRC2012_ID {id} is there twice"));
+            return Err(format!("the ILSVRC2012_ID {id} occurs twice"));
         }
     }
     if leaves.len() < 2 {
@@ -128,8 +129,8 @@ fn leaves(meta: &[u8]) -> Result<HashMap<u32, Synset>, String> {
     Ok(leaves)
 }
 
-/// The lines of `labels.txt`, one per class: ID and words. Classes of the same words, as the two `crane`s of ImageNet, are
-/// told apart by what WordNet says of them, or by their IDs.
+/// The lines of `labels.txt`, one per class: ID and words. Classes with the same words, such as ImageNet's two `crane`s, are
+/// distinguished by WordNet's gloss, or by their IDs.
 pub(super) fn labels_text(classes: &[Synset]) -> String {
     let count =
         |text: &dyn Fn(&Synset) -> String, of: &Synset| classes.iter().filter(|class| text(class) == text(of)).count();

@@ -1,13 +1,13 @@
-//! The rows of an image as the JPEG encoder takes them.
+//! The rows of an image in the form required by the JPEG encoder.
 //!
-//! `jpeg-encoder` has such rows for nine orders of channels and chooses among them at run time; so its whole encoder is
-//! compiled nine times, and once more without AVX2. These are the only ones that are needed.
+//! `jpeg-encoder` implements them for nine channel orders and chooses among them at run time, so its whole encoder is
+//! compiled nine times, and again without AVX2. This is the only implementation needed here.
 
 use jpeg_encoder::{ImageBuffer, JpegColorType, rgb_to_ycbcr};
 
 use crate::RgbImage8;
 
-/// Red, green and blue, which become luma and chroma.
+/// RGB pixels, converted to YCbCr.
 pub(super) struct EncoderRows<'a> {
     pixels: &'a [u8],
     width: u16,
@@ -42,7 +42,7 @@ impl ImageBuffer for EncoderRows<'_> {
     }
 }
 
-/// Pixels that are converted at once.
+/// Pixels converted at once.
 const PIXELS: usize = 16;
 
 /// Appends the luma and chroma of a row. In blocks of fixed length, so that the compiler sees vectors.
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// Widths that end with a block and within one.
+    /// Widths that are and are not multiples of the block size.
     #[test]
     fn files_are_those_of_the_encoders_own_rows() {
         for width in [1, 15, 16, 17, 100] {

@@ -1,4 +1,4 @@
-//! ImageNet's archives, from end to end.
+//! Reads ImageNet's archives from beginning to end.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::devkit::Devkit;
 use super::source::{MAX_IMAGE_BYTES, SourceImage};
 use crate::Error;
 
-/// Goes through archives; `number` counts their images.
+/// Iterates over the images of an archive; `number` counts them.
 pub(super) struct Feeder<'a> {
     pub(super) path: &'a Path,
     pub(super) skip: u64,
@@ -21,7 +21,7 @@ impl Feeder<'_> {
         Error::Malformed { path: self.path.to_owned(), reason }
     }
 
-    /// What is wrong with the archive is damage; what is wrong with the disk may be gone the next time.
+    /// Errors in the archive's contents are damage; errors of the disk may be temporary.
     fn damaged(&self, error: io::Error) -> Error {
         use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
         match error.kind() {
@@ -32,7 +32,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// A tar of one tar per class. Returns whether it came to the end.
+    /// Reads a tar that contains one tar per class. Returns whether the end was reached.
     pub(super) fn train(mut self, archive: &mut tar::Archive<impl Read>, devkit: &Devkit) -> Result<bool, Error> {
         let mut seen = vec![false; devkit.classes.len()];
         for class in archive.entries().map_err(|error| self.damaged(error))? {
@@ -42,9 +42,7 @@ impl Feeder<'_> {
             }
             let name = base_name(&class.path_bytes());
             let Some(wnid) = name.strip_suffix(".tar") else {
-                return Err(
-                    self.malformed(format!("`{name}` is not the archive of a class, as n01440764.tar would be"))
-                );
+                return Err(self.malformed(format!("`{name}` is not the archive of a class, such as n01440764.tar")));
             };
             let Ok(label) = devkit.classes.binary_search_by(|known| known.wnid.as_str().cmp(wnid)) else {
                 return Err(self.malformed(format!("the class of `{name}` is not in {DEVKIT}")));
@@ -58,7 +56,7 @@ impl Feeder<'_> {
                 }
             }
         }
-        // An archive that was cut between two files ends like a whole one.
+        // A truncation between two files is not detected by the tar reader.
         match seen.iter().position(|seen| !seen) {
             Some(label) => {
                 let (count, all) = (seen.iter().filter(|seen| **seen).count(), seen.len());
@@ -69,7 +67,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// A tar of images with their numbers in their names.
+    /// Reads a tar of images whose names contain their numbers. Returns whether the end was reached.
     pub(super) fn val(mut self, archive: &mut tar::Archive<impl Read>, devkit: &Devkit) -> Result<bool, Error> {
         for entry in archive.entries().map_err(|error| self.damaged(error))? {
             let entry = entry.map_err(|error| self.damaged(error))?;
@@ -79,7 +77,7 @@ impl Feeder<'_> {
                 let label = number.and_then(|number| devkit.truth.get(number.checked_sub(1)?));
                 let truths = devkit.truth.len();
                 label.copied().ok_or_else(|| {
-                    format!("`{name}` has no number from 1 to {truths}, of which {DEVKIT} tells the class")
+                    format!("`{name}` has no number from 1 to {truths}, the range of the images listed in {DEVKIT}")
                 })
             };
             if entry.header().entry_type().is_file() && !self.image(entry, label)? {
@@ -88,14 +86,12 @@ impl Feeder<'_> {
         }
         let truths = devkit.truth.len() as u64;
         if self.number != truths {
-            return Err(
-                self.malformed(format!("it holds {} images, {DEVKIT} tells the classes of {truths}", self.number))
-            );
+            return Err(self.malformed(format!("it holds {} images, {DEVKIT} lists {truths}", self.number)));
         }
         Ok(true)
     }
 
-    /// Hands one image over. Returns whether more are wanted.
+    /// Passes one image to the sink. Returns false if the sink takes no more images.
     fn image(
         &mut self,
         mut entry: tar::Entry<'_, impl Read>,

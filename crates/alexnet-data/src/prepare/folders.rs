@@ -1,4 +1,4 @@
-//! Class folders and Parquet files, from the first image to the last.
+//! Class folders and Parquet files as input of a preparation.
 
 use std::collections::HashSet;
 #[cfg(feature = "parquet")]
@@ -15,7 +15,7 @@ use crate::hash::Hash;
 use crate::sources::parquet::table::RowReader;
 use crate::{Dataset, Error, Split};
 
-/// A data set whose images are files or rows.
+/// A data set whose images are files or Parquet rows.
 pub(super) struct Folders(pub(super) Dataset);
 
 impl Folders {
@@ -34,7 +34,7 @@ impl Source for Folders {
         let lines = labels.names.iter().zip(&labels.words).map(|(name, words)| {
             let one_line = |text: &str| text.replace(['\n', '\r', '\t'], " ");
             match words {
-                // A name with a space in it ends with a tab, or would be taken for a name and its words.
+                // A name that contains a space ends with a tab; otherwise its parts would be read as name and words.
                 _ if name.contains(char::is_whitespace) => {
                     format!("{}\t{}\n", one_line(name), one_line(words.as_deref().unwrap_or(name)))
                 }
@@ -58,7 +58,8 @@ impl Source for Folders {
         Ok(format!("{} files with the hash {:016x}", split.samples.len(), hash.finish()))
     }
 
-    /// Of files, names and sizes must do; tables are few, and one that was made again may have the same.
+    /// For image files, names and sizes must suffice. Tables are few, and a rewritten one may keep its name and size, so
+    /// their modification times are included.
     #[cfg(feature = "parquet")]
     fn identity(&self, split: &str) -> Result<String, Error> {
         let mut identity = self.fingerprint(split)?;
@@ -105,7 +106,7 @@ fn feed_split(
         let class = split.classes.get(sample.label as usize).map_or("", String::as_str);
         let name = if stem.starts_with(class) { stem } else { format!("{class}_{stem}") };
         let mut key = SourceImage::key_of(&name);
-        // Files of one name in folders below the class's, or with other endings.
+        // Files of the same name in subfolders of a class folder, or with different extensions.
         for copy in 2.. {
             if keys.insert(key.clone()) {
                 break;
@@ -117,7 +118,7 @@ fn feed_split(
         }
         let mut bytes = Vec::new();
         let read_into = |bytes: &mut Vec<u8>| match &sample.location {
-            // One reader for all rows of a table: each goes on where the one before ended.
+            // One reader for all rows of a table: each read continues where the previous one ended.
             #[cfg(feature = "parquet")]
             Location::Row { table, row } => {
                 let reader = rows.take().filter(|reader| Arc::ptr_eq(reader.table(), table));
@@ -129,7 +130,7 @@ fn feed_split(
             Some(len) if len > MAX_IMAGE_BYTES => Err(format!("{len} bytes, at most {MAX_IMAGE_BYTES} are read")),
             _ => match { read_into }(&mut bytes) {
                 Ok(()) => Ok(bytes),
-                // One file that is gone or locked is a bad image; a disk that is gone is not a set of bad images.
+                // A single missing or inaccessible file is a bad image; a missing disk is an error, not many bad images.
                 Err(error) if !concerns_one_file(&error) || !split.path.exists() => return Err(error),
                 Err(error) => Err(error.to_string()),
             },

@@ -1,8 +1,8 @@
-//! A miniature of ImageNet: the three archives as they are handed out, filled with the built-in shapes.
+//! A miniature of ImageNet: the three archives in their official form, filled with the built-in shapes.
 //!
-//! What a program that reads the real ones must get right is here too: the IDs are not in the order of the names, inner
-//! nodes of WordNet stand between the classes, two classes have the same words, `meta.mat` is compressed, the numbers of
-//! the training images have gaps, and the validation images tell their class only through the list in the kit.
+//! It reproduces the pitfalls of the real archives: the IDs are not in the order of the names, inner nodes of WordNet occur
+//! between the classes, two classes have the same words, `meta.mat` is compressed, the numbers of the training images
+//! have gaps, and the classes of the validation images are given only by the list in the development kit.
 
 use std::fs;
 use std::io;
@@ -21,13 +21,13 @@ use super::shard_writer::write_whole;
 use crate::shapes::{ShapesSplit, class_names, render};
 use crate::{Error, parallel};
 
-/// Sides of the pictures: some need no resizing, some are made smaller.
+/// Sides of the pictures in pixels: some need no resizing, some are shrunk.
 const SIZES: [u32; 3] = [256, 320, 288];
 const CLASSES: u32 = 10;
-/// There while the archives are being written.
+/// Marker file that exists while the archives are being written.
 const UNFINISHED_MINIATURE: &str = ".unfinished-miniature";
 
-/// How many images the miniature has; both are divided among ten classes.
+/// The numbers of images of the miniature; each is divided among ten classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Miniature {
     /// Training images, at least ten.
@@ -37,32 +37,32 @@ pub struct Miniature {
 }
 
 impl Default for Miniature {
-    /// 400 and 100: a few seconds' work.
+    /// 400 and 100, written in a few seconds.
     fn default() -> Self {
         Self { train: 400, val: 100 }
     }
 }
 
-/// The WordNet ID of a class; there are none of these numbers in WordNet.
+/// The WordNet ID of a class; WordNet does not use these numbers.
 fn wnid(class: u32) -> String {
     format!("n9{:07}", class * 37 + 11)
 }
 
-/// The ILSVRC2012_ID of a class: not the order of the WNIDs.
+/// The ILSVRC2012_ID of a class, not in the order of the WNIDs.
 fn id(class: u32) -> u32 {
     class * 7 % CLASSES + 1
 }
 
 impl Miniature {
-    /// Writes the archives and a file `MD5SUMS` into `folder`, unless that file is there. Whether it has written them.
+    /// Writes the archives and a file `MD5SUMS` into `folder`, unless that file exists. Returns whether they were written.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there are fewer than ten images; [`Error::Output`] where other archives are there;
+    /// [`Error::Setting`] if there are fewer than ten images; [`Error::Output`] if the folder contains other archives;
     /// [`Error::Write`].
     pub fn write(&self, folder: &Path, workers: usize) -> Result<bool, Error> {
         for (what, value) in [("train", self.train), ("val", self.val)] {
             if value < CLASSES {
-                return Err(Error::setting(what, value, format!("there are {CLASSES} classes with at least 1 image")));
+                return Err(Error::setting(what, value, format!("it must be at least {CLASSES}: 1 image per class")));
             }
         }
         if folder.join(SUMS).is_file() {
@@ -71,7 +71,7 @@ impl Miniature {
         let marker = folder.join(UNFINISHED_MINIATURE);
         let foreign = [TRAIN, VAL, DEVKIT].into_iter().find(|name| folder.join(name).exists());
         if let Some(name) = foreign.filter(|_| !marker.exists()) {
-            let reason = format!("it holds `{name}`, over which no miniature is written");
+            let reason = format!("it holds `{name}`, so no miniature is written there");
             return Err(Error::Output { path: folder.to_owned(), reason });
         }
         fs::create_dir_all(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
@@ -81,7 +81,7 @@ impl Miniature {
             write_whole(&folder.join(name), &bytes)?;
             sums.push_str(&format!("{}  {name}\n", hex(&Md5::digest(&bytes))));
         }
-        // Last: it says that the others are complete.
+        // Written last: it marks the archives as complete.
         write_whole(&folder.join(SUMS), sums.as_bytes())?;
         fs::remove_file(&marker).map_err(|source| Error::Write { path: marker, source })?;
         Ok(true)
@@ -127,7 +127,7 @@ fn synsets() -> Value {
     let mut elements = Vec::new();
     let names = class_names();
     for class in 0..CLASSES {
-        // The last two are called the same, as ImageNet's two cranes.
+        // The last two have the same words, like ImageNet's two cranes.
         let words =
             if class >= CLASSES - 2 { "figure".to_owned() } else { format!("{}, shape", names[class as usize]) };
         let gloss = format!("a {} on a colored ground", names[class as usize]);

@@ -1,11 +1,12 @@
-//! Preparing a large data set: from ImageNet's archives, or folders of photographs, to shards of images of one size.
+//! Preparation of a large data set: converts ImageNet's archives, or folders of photographs, to shards of images of one
+//! size.
 //!
-//! The images are read in the order in which they lie, in one pass and without unpacking anything, made smaller by all
-//! threads, and written in the same order, so that the output is the same for any number of threads. What is known of a
-//! set when its preparation ends (classes, counts, checksums, mean image, colors) is in its manifest.
+//! The images are read in stored order, in one pass and without unpacking anything to disk, resized by all threads, and
+//! written in the same order, so that the output is the same for any number of threads. The manifest describes the result:
+//! classes, counts, checksums, mean image, color statistics.
 //!
-//! Memory: `2 * workers + 2` images as files and one decoded image per worker, for each worker the sums of two
-//! shards, 1.5 MB each at 256 pixels, and the list of what could not be used; nothing grows with the data set but the keys of folders and the indices.
+//! Memory: `2 * workers + 2` encoded images and one decoded image per worker, for each worker the sums of two shards, 1.5
+//! MB each at 256 pixels, and the list of unusable images. Only the keys of folders and the indices grow with the data set.
 
 mod archives;
 mod checksum;
@@ -44,60 +45,62 @@ pub use options::{PrepareOptions, StoredFormat};
 pub use progress_file::BadImage;
 pub use source::{Source, SourceImage};
 
-/// The list of the images that could not be used.
+/// The file that lists the images that could not be used.
 pub const BAD_IMAGES: &str = "bad-images.txt";
 const LABELS: &str = "labels.txt";
 /// Images per shard: about 170 MB at 256 pixels, 313 shards for ImageNet's training images.
 pub const IMAGES_PER_SHARD: u32 = 4096;
 
-/// How far a preparation is.
+/// The progress of a preparation.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
     /// `train` or `val`.
     pub split: &'a str,
-    /// Images done, those of an interrupted run included.
+    /// Images done, including those of an interrupted run.
     pub images: u64,
-    /// Bytes of the input that have been read.
+    /// Bytes of the input read so far.
     pub bytes: u64,
-    /// Bytes of the input.
+    /// Total bytes of the input.
     pub total_bytes: u64,
 }
 
-/// What came of a split. What was read is what was written and what is listed.
+/// The result of preparing a split. The images read are those written plus the bad ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitReport {
     /// `train` or `val`.
     pub split: String,
-    /// Images that were read.
+    /// Images read.
     pub read: u64,
-    /// Images in the shards.
+    /// Images written to the shards.
     pub written: u64,
     /// Images that could not be used.
     pub bad: Vec<BadImage>,
-    /// Images that an interrupted run had done already.
+    /// Images already done by an interrupted run.
     pub resumed: u64,
     /// Number of shards.
     pub shards: usize,
-    /// Their bytes.
+    /// Total bytes of the shards.
     pub bytes: u64,
 }
 
-/// Prepares what is in the folder `options.input`: ImageNet's archives, or a data set of class folders or Parquet files.
+/// Prepares the contents of the folder `options.input`: ImageNet's archives, or a data set of class folders or Parquet
+/// files.
 ///
 /// # Errors
-/// As [`prepare_from`]; those of opening the folder.
+/// Those of [`prepare_from`] and of opening the folder.
 pub fn prepare(options: &PrepareOptions, progress: &dyn Fn(Step<'_>)) -> Result<Vec<SplitReport>, Error> {
     options.validate()?;
     prepare_from(&*inputs::open(&options.input, options.verify)?, options, progress)
 }
 
-/// Prepares a data set; where the images come from is not looked up in `options`. One that was interrupted goes on where it was, and ends with the same bytes as one that was not; of
-/// one that is complete, nothing is left to do, and the reports say that all of it was there.
+/// Prepares the data set of `source`; `options.input` is ignored. An interrupted preparation resumes and produces the same
+/// bytes as an uninterrupted one. If the set is already complete, nothing is done, and the reports count all images as
+/// resumed.
 ///
 /// # Errors
-/// [`Error::Setting`]; [`Error::Output`] where the folder holds something else, or a set made with other settings;
-/// [`Error::Checksum`], [`Error::Malformed`] and [`Error::Read`] where the input is not what it should be: of a split whose
-/// archive is damaged, nothing is left; [`Error::Write`].
+/// [`Error::Setting`]; [`Error::Output`] if the output folder contains something else, or a set made with other settings;
+/// [`Error::Checksum`], [`Error::Malformed`] and [`Error::Read`] if the input is damaged or cannot be read (a split whose
+/// archive is damaged is deleted); [`Error::Write`].
 pub fn prepare_from(
     source: &dyn Source,
     options: &PrepareOptions,
@@ -125,7 +128,7 @@ pub fn prepare_from(
         if output.exists() {
             require_empty(output)?;
         }
-        // While nothing is made that would be left behind.
+        // Checked before anything is created that would be left behind.
         require_space(options, source, &Progress::new(settings.clone()))?;
     }
     let lock = lock(output)?;
@@ -141,7 +144,7 @@ pub fn prepare_from(
     let mut reports = Vec::new();
     for &split in splits(source) {
         let identity = source.identity(split)?;
-        // What was made of another archive, or is left of a split that was given up, is made anew.
+        // Shards of another archive, or of an abandoned split, are discarded.
         let known = state.splits.get(split).filter(|known| known.input == identity && known.blocks > 0);
         if known.is_none() {
             discard(options, split, &mut state)?;
@@ -154,7 +157,7 @@ pub fn prepare_from(
             let mut sums = state.read_sums(output, options.size)?;
             let mut run = Run { options, source, split, classes: &classes, state: &mut state, sums: &mut sums };
             if let Err(error) = run.run(progress) {
-                // Shards made of a wrong or damaged archive must not be taken for good ones later.
+                // Shards made from a wrong or damaged archive must not be used later.
                 if matches!(error, Error::Checksum { .. } | Error::Malformed { .. }) {
                     discard(options, split, &mut state)?;
                 }
@@ -183,14 +186,14 @@ fn report(split: &str, state: &SplitProgress, resumed: u64) -> SplitReport {
     }
 }
 
-/// For the fuzzer.
+/// Entry point for fuzzing.
 #[cfg(fuzzing)]
 pub(crate) fn read_mat(bytes: &[u8]) {
-    // Whatever comes out.
+    // Any result is allowed, but no panic.
     let _ = mat5::read(bytes);
 }
 
-/// Labels, mean image, list of bad images; the manifest, by which the set is complete, last.
+/// Writes the labels, the mean image and the list of bad images, then the manifest, which marks the set as complete.
 fn finish(
     options: &PrepareOptions,
     source: &dyn Source,
@@ -224,14 +227,15 @@ fn finish(
 }
 
 fn other_settings(output: &Path, what: &str, found: &str, wanted: &str) -> Error {
-    // Only what differs: the rest is long.
+    // Only the differences: the full settings are long.
     let differences = |of: &str, other: &str| -> String {
         let other: Vec<_> = other.split([',', ';']).map(str::trim).collect();
         let parts = of.split([',', ';']).map(str::trim).filter(|part| !other.contains(part));
         parts.collect::<Vec<_>>().join(", ")
     };
     let (found, wanted) = (differences(found, wanted), differences(wanted, found));
-    let reason = format!("it holds {what} made with other settings or of another input: {found}; wanted: {wanted}");
+    let reason =
+        format!("it holds {what} made with other settings or from another input: {found}; requested: {wanted}");
     Error::Output { path: output.to_owned(), reason }
 }
 

@@ -1,4 +1,4 @@
-//! What is made of what.
+//! The options of a preparation.
 
 use std::path::PathBuf;
 
@@ -10,40 +10,41 @@ use crate::{Error, ResizeFilter};
 pub enum StoredFormat {
     /// Resized, as JPEG.
     Jpeg {
-        /// 1 to 100.
+        /// JPEG quality, 1 to 100.
         quality: u8,
     },
-    /// Resized, as PPM: bytes that need no decoding, about six times as many.
+    /// Resized, as PPM: raw bytes that need no decoding, about six times the size of JPEG.
     Raw,
-    /// The files as they are. The statistics are those of the resized images all the same.
+    /// The unchanged files. The statistics are still those of the resized images.
     Original,
 }
 
-/// What is made of what.
+/// The options of a preparation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrepareOptions {
-    /// The folder of the three archives, or a data set of class folders.
+    /// The folder of the three archives, or a data set of class folders or Parquet files.
     pub input: PathBuf,
-    /// The folder that is written; absent or empty, or holding what an interrupted run has written.
+    /// The output folder: absent, empty, or containing the output of an interrupted run.
     pub output: PathBuf,
     /// The shorter side of the stored images, in pixels.
     pub size: u32,
-    /// Whether only the central square is stored, as the paper describes (section 2).
+    /// Whether to store only the central square, as in the paper (section 2).
     pub crop: bool,
     /// The interpolation.
     pub filter: ResizeFilter,
-    /// How the images are stored.
+    /// The storage format of the images.
     pub format: StoredFormat,
-    /// Images that are read for each shard.
+    /// Number of images read per shard.
     pub images_per_shard: u32,
-    /// Whether the archives' MD5 sums are compared with those published, or those in a file `MD5SUMS` beside them.
+    /// Whether to compare the archives' MD5 sums with the published ones, or with those in a file `MD5SUMS` beside them.
     pub verify: bool,
-    /// Threads.
+    /// Number of worker threads.
     pub workers: usize,
 }
 
 impl PrepareOptions {
-    /// As cuda-convnet2 prepared ImageNet: shorter side 256, area when shrinking and cubic when enlarging, quality 95.
+    /// The settings of cuda-convnet2 for ImageNet: shorter side 256, area averaging when shrinking and cubic when enlarging,
+    /// quality 95.
     pub fn new(input: PathBuf, output: PathBuf, workers: usize) -> Self {
         Self {
             input,
@@ -74,7 +75,7 @@ impl PrepareOptions {
     pub(super) fn settings(&self) -> String {
         let Self { size, crop, filter, format, images_per_shard, .. } = self;
         let shape = if *crop { format!("central {size}x{size}") } else { format!("shorter side {size}") };
-        // Its pixels and its files are not those of the other.
+        // The two JPEG libraries give different pixels and files.
         let library = if cfg!(feature = "turbojpeg") { ", libjpeg-turbo" } else { "" };
         let images = match format {
             StoredFormat::Original => format!("files as they are, {filter:?}{library}"),

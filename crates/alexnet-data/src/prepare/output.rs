@@ -1,4 +1,4 @@
-//! The folder that is written: whose it is, whether there is room, and what goes when.
+//! The output folder: ownership, free space, and cleanup.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -9,10 +9,10 @@ use super::{PrepareOptions, StoredFormat};
 use crate::Error;
 use crate::sources::shards::UNFINISHED;
 
-/// Held while a preparation runs.
+/// Lock file, held while a preparation runs.
 const LOCK: &str = ".lock";
 
-/// Removes what a complete set no longer needs: state, sums, lock.
+/// Removes files that a complete set no longer needs: state, sums, lock.
 pub(super) fn clean(output: &Path) -> Result<(), Error> {
     let remove = || {
         for entry in fs::read_dir(output)? {
@@ -28,7 +28,7 @@ pub(super) fn clean(output: &Path) -> Result<(), Error> {
     remove().map_err(|source| Error::Write { path: output.to_owned(), source })
 }
 
-/// Takes the output folder for this process.
+/// Locks the output folder for this process.
 pub(super) fn lock(output: &Path) -> Result<File, Error> {
     fs::create_dir_all(output).map_err(|source| Error::Write { path: output.to_owned(), source })?;
     let path = output.join(LOCK);
@@ -44,11 +44,11 @@ pub(super) fn lock(output: &Path) -> Result<File, Error> {
     }
 }
 
-/// Anything but hidden files would be mixed with what is written.
+/// Returns an error if the folder contains files that are not hidden: they would be mixed with the output.
 pub(super) fn require_empty(output: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(output).map_err(|source| Error::Read { path: output.to_owned(), source })? {
         let name = entry.map_err(|source| Error::Read { path: output.to_owned(), source })?.file_name();
-        // A run that was killed while it wrote its first state has left this.
+        // Left by a run that was killed while it wrote its first state.
         let own = name.to_str() == Some("unfinished.json.partial");
         if !own && !name.as_encoded_bytes().starts_with(b".") {
             let reason = format!("it is not empty and holds no prepared data set, but `{}`", name.to_string_lossy());
@@ -58,7 +58,7 @@ pub(super) fn require_empty(output: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes what was made of an archive that is not to be trusted.
+/// Removes the output of a split whose archive is not trustworthy.
 pub(super) fn discard(options: &PrepareOptions, split: &str, state: &mut Progress) -> Result<(), Error> {
     let (output, folder) = (&options.output, options.output.join(split));
     state.splits.remove(split);
@@ -72,14 +72,14 @@ pub(super) fn discard(options: &PrepareOptions, split: &str, state: &mut Progres
     }
 }
 
-/// Photographs of ImageNet become this part of what they were, at a shorter side of 256 pixels and quality 95.
+/// Size of ImageNet's photographs at a shorter side of 256 pixels and quality 95, relative to the original files.
 const SHRINKAGE: f64 = 0.36;
-/// Of one of its training images, on average.
+/// Average size of an ImageNet training image.
 const IMAGENET_BYTES: f64 = 115_000.0;
-/// What a sample takes in an archive besides its image.
+/// Size of a sample in an archive without its image.
 const TAR_BYTES: f64 = 3_500.0;
 
-/// Refuses to begin where the disk will not hold what is written.
+/// Returns an error if the disk has too little free space for the output.
 pub(super) fn require_space(options: &PrepareOptions, source: &dyn Source, state: &Progress) -> Result<(), Error> {
     let output = &options.output;
     let area = (f64::from(options.size) / 256.0).powi(2);
@@ -102,11 +102,11 @@ pub(super) fn require_space(options: &PrepareOptions, source: &dyn Source, state
         };
         needed += (whole - done as f64).max(0.0);
     }
-    // The folder itself may not be there yet.
+    // The folder may not exist yet.
     let there = output.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let free = fs4::available_space(there).map_err(|source| Error::Read { path: output.clone(), source })? as f64;
     if needed > free {
-        let reason = format!("about {:.1} GB will be written, and {:.1} GB are free", needed / 1e9, free / 1e9);
+        let reason = format!("about {:.1} GB will be written, but only {:.1} GB are free", needed / 1e9, free / 1e9);
         return Err(Error::Output { path: output.clone(), reason });
     }
     Ok(())
@@ -125,17 +125,17 @@ mod tests {
             fs::create_dir_all(class).unwrap();
         }
         fs::write(other.join("small.jpg"), "").unwrap();
-        // A file of holes, eight times what is free, takes no room.
+        // A sparse file, eight times larger than the free space, takes no space.
         let size = 8 * fs4::available_space(folder.path()).unwrap();
         if let Err(error) = File::create(class.join("huge.jpg")).and_then(|file| file.set_len(size)) {
-            return println!("SKIPPED: no file of {size} bytes can be made here: {error}");
+            return println!("SKIPPED: no file of {size} bytes can be created here: {error}");
         }
         let output = folder.path().join("new/prepared");
         let options = PrepareOptions::new(folder.path().join("photos"), output.clone(), 1);
         let error = prepare(&options, &|_| {}).unwrap_err().to_string();
         assert!(error.contains("new/prepared") && error.contains("GB will be written"), "{error}");
         assert!(!folder.path().join("new").exists());
-        // A folder that was there stays, as empty as it was.
+        // An existing empty folder is kept and stays empty.
         fs::create_dir_all(&output).unwrap();
         prepare(&options, &|_| {}).unwrap_err();
         assert!(fs::read_dir(&output).unwrap().next().is_none());

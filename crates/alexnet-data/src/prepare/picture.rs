@@ -1,4 +1,4 @@
-//! One image: decoded, resized, compressed again.
+//! Conversion of one image: decoding, resizing, encoding.
 
 use super::{PrepareOptions, StoredFormat};
 use crate::decode::{decode_into, ppm};
@@ -6,7 +6,7 @@ use crate::resize::{Resizer, Window};
 use crate::square::Square;
 use crate::{Centering, DecodeLimits, Error, ResizeRule, RgbImage8, SideRounding};
 
-/// Memory that is used again for the next image; one per thread.
+/// Reusable working memory; one per thread.
 #[derive(Default)]
 pub(super) struct Workspace {
     decoded: RgbImage8,
@@ -14,18 +14,18 @@ pub(super) struct Workspace {
     resizer: Resizer,
 }
 
-/// What goes into the shard.
+/// An image in its stored form.
 #[derive(Debug)]
 pub(super) struct Picture {
     pub(super) bytes: Vec<u8>,
     /// `jpg`, `png`, `webp` or `ppm`.
     pub(super) extension: &'static str,
-    /// Of the stored image.
+    /// Width and height of the stored image.
     pub(super) width: u32,
     pub(super) height: u32,
 }
 
-/// Makes of an image file what is stored, and shows `square` the central square of what it is made of.
+/// Converts an image file to its stored form, and calls `square` with the central square before encoding.
 pub(super) fn make(
     file: Vec<u8>,
     options: &PrepareOptions,
@@ -38,7 +38,7 @@ pub(super) fn make(
     let (size, original) = (options.size, (decoded.width, decoded.height));
     let rule = ResizeRule::ShorterSide { size, rounding: SideRounding::Nearest };
     let whole @ (width, height) = rule.output_size(original.0, original.1);
-    // A strip of one pixel by thousands becomes a giant.
+    // A strip of one pixel by thousands would become a huge image.
     limits.check(width, height)?;
     let central = |length: u32| Centering::Down.offset(length - size);
     let window = if options.crop {
@@ -77,7 +77,7 @@ pub(super) fn make(
     Ok(Picture { bytes, extension: "jpg", width, height })
 }
 
-/// Replaces `bytes` by a JPEG with colors at half the size.
+/// Replaces `bytes` with a JPEG with 4:2:0 chroma subsampling.
 #[cfg(not(feature = "turbojpeg"))]
 fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), String> {
     use jpeg_encoder::{Encoder, SamplingFactor};
@@ -87,7 +87,7 @@ fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), S
     encoder.encode_image(super::encoder_rows::EncoderRows::new(image)?).map_err(|error| error.to_string())
 }
 
-/// Replaces `bytes` by a JPEG with colors at half the size.
+/// Replaces `bytes` with a JPEG with 4:2:0 chroma subsampling.
 #[cfg(feature = "turbojpeg")]
 fn compress(image: &RgbImage8, quality: u8, bytes: &mut Vec<u8>) -> Result<(), String> {
     *bytes = crate::decode::turbo::encode(image.into(), quality).map_err(|error| error.to_string())?;

@@ -1,8 +1,8 @@
-//! How far a preparation got: what it needs to go on after it was interrupted, at whatever moment.
+//! The state of a preparation, from which it resumes after an interruption at any point.
 //!
-//! `unfinished.json` names the shards that are complete; the sums of the statistics up to there lie in a file of their own,
-//! which the JSON names. Both are written after each shard, the JSON last, and replace those before them in one step. A
-//! shard that was being written, or is not named yet, is made again, to the same bytes.
+//! `unfinished.json` lists the complete shards; the statistics' sums up to that point are in a separate file, named in the
+//! JSON. Both are written after each shard, the JSON last, and replace the previous ones atomically. A shard that was
+//! being written, or is not listed yet, is written again with the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,25 +18,25 @@ use crate::sources::shards::manifest::SplitManifest;
 use crate::statistics::Sums;
 use crate::statistics::cache;
 
-/// How the names of the files of sums begin.
+/// Prefix of the names of the files of sums.
 pub(super) const STATISTICS: &str = ".statistics-";
 
 /// An image that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadImage {
-    /// Where it was found: its name in the archive, or its path.
+    /// Its name in the archive, or its path.
     pub file: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SplitProgress {
-    /// The input it is made of.
+    /// The identity of the input.
     pub(super) input: String,
-    /// Whole shards' worth of images that have been read.
+    /// Number of blocks of `images_per_shard` images that have been read completely.
     pub(super) blocks: u64,
-    /// Images that have been read.
+    /// Number of images that have been read.
     pub(super) read: u64,
     pub(super) complete: bool,
     pub(super) manifest: SplitManifest,
@@ -53,7 +53,7 @@ impl SplitProgress {
 pub(super) struct Progress {
     pub(super) settings: String,
     pub(super) splits: BTreeMap<String, SplitProgress>,
-    /// The file of the sums is named after it; 0 where nothing has been added up.
+    /// Number in the name of the file of sums; 0 if there are no sums yet.
     sums: u64,
 }
 
@@ -70,7 +70,7 @@ impl Progress {
         output.join(format!("{STATISTICS}{number}"))
     }
 
-    /// What an earlier run left in `output`.
+    /// The state that an earlier run left in `output`, if any.
     pub(super) fn read(output: &Path) -> Result<Option<Self>, Error> {
         let path = Self::path(output);
         let text = match fs::read(&path) {
@@ -82,24 +82,24 @@ impl Progress {
         serde_json::from_slice(&text).map(Some).map_err(|error| malformed(error.to_string()))
     }
 
-    /// The sums up to there, of squares of side `size`.
+    /// The sums that belong to this state, for squares of side `size`.
     pub(super) fn read_sums(&self, output: &Path, size: u32) -> Result<Sums, Error> {
         if self.sums == 0 {
             return Ok(Sums::new(size));
         }
         let path = Self::sums_path(output, self.sums);
         cache::read(&path, self.sums, size).ok_or_else(|| {
-            let reason = format!("it does not belong to {UNFINISHED}; remove the folder and begin anew");
+            let reason = format!("it does not belong to {UNFINISHED}; remove the folder and start again");
             Error::Malformed { path, reason }
         })
     }
 
-    /// Begins the sums anew.
+    /// Resets the sums.
     pub(super) fn forget_sums(&mut self) {
         self.sums = 0;
     }
 
-    /// Writes the state; `sums` where they have changed.
+    /// Writes the state, and `sums` if they have changed.
     pub(super) fn write(&mut self, output: &Path, sums: Option<&Sums>) -> Result<(), Error> {
         let before = self.sums;
         if let Some(sums) = sums {
@@ -112,7 +112,7 @@ impl Progress {
         let text = text.map_err(|error| Error::Write { path: path.clone(), source: io::Error::other(error) })?;
         write_whole(&path, &text)?;
         if before != self.sums {
-            // Best effort: nobody reads it any more.
+            // Best effort: the file is no longer used.
             let _ = fs::remove_file(Self::sums_path(output, before));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! One split, from its first image to its last shard.
+//! The preparation of one split.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ pub(super) struct Run<'a> {
     pub(super) sums: &'a mut Sums,
 }
 
-/// An image that is ready to be written.
+/// An image ready to be written.
 struct Ready {
     block: u64,
     key: String,
@@ -31,7 +31,7 @@ struct Ready {
     picture: Result<Picture, String>,
 }
 
-/// Sums of the squares of one worker, by block: when a block is written, its images have been added.
+/// One worker's sums over squares, by block. When a block is written, all its images have been added.
 type WorkerSums = Mutex<BTreeMap<u64, Sums>>;
 
 impl Run<'_> {
@@ -86,7 +86,7 @@ impl Run<'_> {
             progress(step(images));
             Ok(())
         });
-        // The last shard is complete where all images have been read; elsewhere it is made again.
+        // If all images have been read, the last shard is complete; otherwise it is written again by the next run.
         match (result, open) {
             (Ok(()), Some((block, writer, next))) => self.complete(block, writer, next, &worker_sums)?,
             (Ok(()), None) => {}
@@ -126,7 +126,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends a shard and remembers that it is there.
+    /// Completes a shard and records it in the state.
     fn complete(
         &mut self,
         block: u64,

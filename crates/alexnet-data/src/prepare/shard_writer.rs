@@ -1,4 +1,4 @@
-//! Writing a shard: the archive, its index, and its checksum.
+//! Writes a shard: the archive, its index and its checksum.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -14,17 +14,17 @@ use crate::sources::shards::entry::Entry;
 use crate::sources::shards::index;
 use crate::sources::shards::manifest::ShardManifest;
 
-/// A shard that is being written, under a name of its own until it is complete.
+/// A shard being written, under a temporary name until it is complete.
 pub(super) struct ShardWriter {
     path: PathBuf,
     archive: tar::Builder<Summed<BufWriter<File>>>,
     entries: Vec<Entry>,
 }
 
-/// What a sample's JSON says.
+/// The contents of a sample's JSON.
 #[derive(Serialize)]
 struct Description<'a> {
-    /// The file it was made of.
+    /// The source file.
     file: &'a str,
     class: &'a str,
     label: u32,
@@ -38,7 +38,7 @@ fn partial(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Fills a file beside `path` and renames it, so that nobody ever reads half of one.
+/// Writes a temporary file beside `path` and renames it, so that a partial file is never read.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || {
         let mut file = File::create(partial(path))?;
@@ -47,7 +47,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         fs::rename(partial(path), path)
     };
     write().map_err(|source| {
-        // Best effort: the error to report is the first one.
+        // Best effort: the first error is reported.
         let _ = fs::remove_file(partial(path));
         Error::Write { path: path.to_owned(), source }
     })
@@ -75,7 +75,7 @@ impl ShardWriter {
     ) -> Result<(), Error> {
         let name = format!("{key}.{}", picture.extension);
         self.append(&name, &picture.bytes)?;
-        // What the image is padded to has just been written.
+        // The image and its padding have just been written.
         let offset = self.archive.get_ref().written - picture.bytes.len().next_multiple_of(512) as u64;
         self.entries.push(Entry { offset, len: picture.bytes.len() as u32, label, name: name.into() });
         self.append(&format!("{key}.cls"), label.to_string().as_bytes())?;
@@ -89,7 +89,7 @@ impl ShardWriter {
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        // The same files give the same archive: no times and no owners.
+        // No times and no owners, so that the same files give the same archive.
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
@@ -113,16 +113,16 @@ impl ShardWriter {
         Ok(ShardManifest { file, images: entries.len() as u64, bytes, sha256 })
     }
 
-    /// Gives up an archive that cannot be completed, or has nothing in it.
+    /// Deletes an archive that cannot be completed or is empty.
     pub(super) fn discard(self) {
         let path = partial(&self.path);
         drop(self.archive);
-        // Best effort: it is written over the next time.
+        // Best effort: the next run overwrites it.
         let _ = fs::remove_file(path);
     }
 }
 
-/// A writer that counts and sums up what passes.
+/// A writer that counts the bytes and computes their SHA-256 sum.
 struct Summed<W> {
     inner: W,
     sum: Sha256,

@@ -1,4 +1,4 @@
-//! What can be prepared: anything that hands its images over in a fixed order.
+//! The input of a preparation: any source of images in a fixed order.
 
 use std::fs;
 use std::path::Path;
@@ -7,57 +7,58 @@ use std::sync::atomic::AtomicU64;
 use crate::Error;
 use crate::hash::Hash;
 
-/// A larger file is no photograph.
+/// Maximum size of an image file.
 pub(super) const MAX_IMAGE_BYTES: u64 = 256 << 20;
 
-/// Labeled images in a fixed order, in a split `train` and perhaps a split `val`.
+/// Labeled images in a fixed order, in a split `train` and optionally a split `val`.
 ///
-/// Implement it to prepare what is neither ImageNet's archives nor a data set that [`Dataset::open`](crate::Dataset::open)
-/// reads, and hand it to [`prepare_from`](super::prepare_from).
+/// Implement this trait to prepare data other than ImageNet's archives and the data sets that
+/// [`Dataset::open`](crate::Dataset::open) reads, and pass it to [`prepare_from`](super::prepare_from).
 pub trait Source: Sync {
     /// The names of the classes in the order of the labels.
     fn classes(&self) -> Vec<String>;
 
-    /// The content of `labels.txt`, one line per class: its name, a space, and what it is in words, where that is known.
+    /// The content of `labels.txt`, one line per class: its name, and optionally a space and a description in words.
     fn labels_text(&self) -> String {
         self.classes().iter().map(|class| format!("{class}\n")).collect()
     }
 
-    /// Whether there is a split `val`.
+    /// Whether the source has a split `val`.
     fn has_val(&self) -> bool;
 
-    /// What a split consists of, such as names and sizes, in a few words: the same images have the same.
+    /// A short description of a split's contents, such as names and sizes, that is the same for the same images.
     ///
     /// # Errors
-    /// Those of looking at it.
+    /// Those of reading the source.
     fn fingerprint(&self, split: &str) -> Result<String, Error>;
 
-    /// As [`fingerprint`](Self::fingerprint), with what tells a file from another one of its name and size, on this machine.
+    /// The [`fingerprint`](Self::fingerprint), extended by data that distinguishes files of the same name and size on
+    /// this machine.
     ///
     /// # Errors
-    /// Those of looking at it.
+    /// Those of reading the source.
     fn identity(&self, split: &str) -> Result<String, Error> {
         self.fingerprint(split)
     }
 
-    /// Images of a split, where their number is known.
+    /// Number of images of a split, if known.
     fn images(&self, split: &str) -> Option<u64> {
         let _ = split;
         None
     }
 
-    /// Bytes that [`feed`](Self::feed) reads.
+    /// Number of bytes that [`feed`](Self::feed) reads.
     ///
     /// # Errors
-    /// Those of looking at it.
+    /// Those of reading the source.
     fn bytes(&self, split: &str) -> Result<u64, Error>;
 
-    /// Hands all images of a split to `sink` in their order, without the first `skip`, until it returns false. Meanwhile,
-    /// `read` counts the bytes.
+    /// Passes all images of a split except the first `skip` to `sink` in order, until it returns false. Adds the number of
+    /// bytes read to `read`.
     ///
     /// # Errors
-    /// What ends the preparation. After [`Error::Checksum`] and [`Error::Malformed`] nothing is left of the split; after
-    /// others it goes on there the next time.
+    /// Any error ends the preparation. After [`Error::Checksum`] or [`Error::Malformed`], the output of the split is
+    /// deleted; after other errors, the next run resumes it.
     fn feed(
         &self,
         split: &str,
@@ -67,21 +68,22 @@ pub trait Source: Sync {
     ) -> Result<(), Error>;
 }
 
-/// An image file as it was found.
+/// An image file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceImage {
-    /// Its name in the shard: unique in the split, and as [`key_of`](Self::key_of) makes them.
+    /// Its name in the shard, unique in the split, in the form of [`key_of`](Self::key_of).
     pub key: String,
-    /// Its name where it was found.
+    /// Its name in the source.
     pub file: String,
-    /// Index of its class.
+    /// The label: index of its class.
     pub label: u32,
-    /// Its bytes, or why there are none: then it is listed as a bad image.
+    /// Its bytes, or the reason why they are missing; the image is then listed as bad.
     pub bytes: Result<Vec<u8>, String>,
 }
 
 impl SourceImage {
-    /// A name as `webdataset` can have it: without dots, which end a key, and slashes, and short enough for any tar.
+    /// Converts a name to a valid `webdataset` key: without dots, which end a key, without slashes, and short enough for
+    /// any tar format.
     pub fn key_of(name: &str) -> String {
         let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
         let key: String = name.chars().map(plain).collect();
@@ -98,7 +100,7 @@ pub(super) fn splits(source: &dyn Source) -> &'static [&'static str] {
     if source.has_val() { &["train", "val"] } else { &["train"] }
 }
 
-/// When a file was written: one of the same size may have replaced another.
+/// The modification time of a file, which distinguishes it from a replacement of the same size.
 pub(super) fn modified(path: &Path) -> Result<String, Error> {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     let modified = modified.map_err(|source| Error::Read { path: path.to_owned(), source })?;

@@ -1,4 +1,4 @@
-//! Resizing: to which size, with which filter.
+//! Resizing: target size and filter.
 
 mod opencv;
 
@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, RgbImage8, RgbRef8};
 
-/// The size an image is brought to before a square is cut from it.
+/// The size to which an image is resized before the central square is cropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ResizeRule {
-    /// Left as it is.
+    /// Not resized.
     None,
-    /// The shorter side becomes `size`, the longer one `size * longer / shorter`, rounded as `rounding` says.
+    /// The shorter side becomes `size`, the longer one `size * longer / shorter`, rounded according to `rounding`.
     ShorterSide {
         /// Length of the shorter side.
         size: u32,
-        /// What becomes of the longer side's fraction.
+        /// Rounding of the longer side.
         rounding: SideRounding,
     },
-    /// Exactly this size, whatever that does to the proportions (Caffe's ImageNet preparation, `-resize 256x256!`).
+    /// Exactly this size, ignoring the aspect ratio (Caffe's ImageNet preparation, `-resize 256x256!`).
     Warp {
         /// New width.
         width: u32,
@@ -31,7 +31,7 @@ pub enum ResizeRule {
     },
 }
 
-/// How the longer side becomes an integer.
+/// Rounding of the longer side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SideRounding {
@@ -67,12 +67,13 @@ impl ResizeRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeFilter {
-    /// The mean over the covered area when shrinking, cubic interpolation (a = -0.75) when enlarging: OpenCV's
-    /// `INTER_AREA` and `INTER_CUBIC`, as cuda-convnet2 prepared ImageNet.
+    /// Area averaging when shrinking, cubic interpolation (a = -0.75) when enlarging: OpenCV's `INTER_AREA` and
+    /// `INTER_CUBIC`, as in cuda-convnet2's preparation of ImageNet.
     AreaOrCubic,
-    /// A triangle as wide as the reduction demands: torchvision's `Resize` on a PIL image, or with `antialias=True`.
+    /// Bilinear with antialiasing (a triangle filter scaled by the reduction): torchvision's `Resize` on a PIL image, or
+    /// with `antialias=True`.
     Bilinear,
-    /// Lanczos with three lobes, ImageMagick's choice when shrinking and so that of Caffe's preparation.
+    /// Lanczos with three lobes: ImageMagick's default when shrinking, and therefore that of Caffe's preparation.
     Lanczos3,
 }
 
@@ -89,22 +90,23 @@ pub struct Window {
     pub height: u32,
 }
 
-/// Resizes images, keeping its working memory from one to the next.
+/// Resizes images; reuses its working memory.
 #[derive(Debug, Default)]
 pub struct Resizer {
     convolution: fast_image_resize::Resizer,
-    /// Between the two passes of a convolution.
+    /// The intermediate image between the two passes of a convolution.
     between: RgbImage8,
-    /// Between the two passes of OpenCV's methods.
+    /// The intermediate row between the two passes of OpenCV's methods.
     row: Vec<f32>,
 }
 
 impl Resizer {
-    /// Writes to `output` the part `window` of what `image` would be after resizing to `size` (width, height), without
-    /// computing the rest.
+    /// Resizes `image` to `size` (width, height) and writes the part `window` of the result to `output`, without computing
+    /// the rest.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the window is empty or not within `size`, or the image is empty.
+    /// [`Error::Setting`] if the window is empty or not within `size`, or if the image is empty or its number of bytes does
+    /// not match its size.
     pub fn resize<'a>(
         &mut self,
         image: impl Into<RgbRef8<'a>>,
@@ -136,9 +138,9 @@ impl Resizer {
         }
     }
 
-    /// First along the rows, then along the columns, with bytes in between, as Pillow does (from version 13 on unless the
-    /// height shrinks much more than the width). In one go the library would begin with the columns, and every sixth
-    /// pixel would come out one level off.
+    /// Horizontal pass first, then vertical, with bytes in between, as in Pillow (since version 13 unless the height shrinks
+    /// much more than the width). A single call of the library would start with the vertical pass, and every sixth pixel
+    /// would be off by one level.
     fn convolve(
         &mut self,
         image: RgbRef8<'_>,
@@ -158,7 +160,7 @@ impl Resizer {
     }
 }
 
-/// With the type of the pixels given: where the library finds it out, it is compiled for all of its pixel types.
+/// One pass with a static pixel type; the dynamically typed function would compile the library for all pixel types.
 fn convolve_once(
     resizer: &mut fast_image_resize::Resizer,
     source: RgbRef8<'_>,
@@ -175,10 +177,10 @@ fn convolve_once(
     resizer.resize_typed(&view, &mut output, options).map_err(|error| rejected(&error))
 }
 
-/// The part of the source axis that `length` pixels from `start` on of the resized axis come from.
+/// The start and length, on the source axis, of `length` pixels of the resized axis from `start` on.
 fn source_span(source: u32, resized: u32, start: u32, length: u32) -> (f64, f64) {
     let scale = f64::from(source) / f64::from(resized);
     let from = f64::from(start) * scale;
-    // The product may end a rounding error outside the image.
+    // Because of rounding, the product may extend slightly beyond the image.
     (from, (f64::from(length) * scale).min(f64::from(source) - from))
 }

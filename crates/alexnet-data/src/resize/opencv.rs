@@ -1,21 +1,20 @@
-//! OpenCV's `INTER_AREA` and `INTER_CUBIC`, with which cuda-convnet2 prepared ImageNet.
+//! OpenCV's `INTER_AREA` and `INTER_CUBIC`, used by cuda-convnet2 to prepare ImageNet.
 //!
-//! `fast_image_resize` has neither: its box filter counts whole pixels where OpenCV counts covered area, it rounds to
-//! bytes between the two passes, and it leaves out what a kernel would take from beyond the border, where OpenCV
-//! repeats the border's pixel.
+//! `fast_image_resize` has neither: its box filter weights whole pixels where OpenCV weights covered area, it rounds to
+//! bytes between the two passes, and it truncates the kernel at the border where OpenCV repeats the border pixel.
 
 use std::ops::Range;
 
 use super::Window;
 use crate::RgbRef8;
 
-/// The source pixels along one axis that an output pixel is made of, and their weights, which sum to 1.
+/// The source pixels along one axis that contribute to an output pixel, and their weights, which sum to 1.
 struct Taps {
     range: Range<usize>,
     weights: Vec<f32>,
 }
 
-/// Area when shrinking either side or none, cubic when enlarging. `output` has `window.height * window.width * 3` bytes,
+/// Area averaging if no side is enlarged, cubic otherwise. `output` has `window.height * window.width * 3` bytes,
 /// `row` is working memory.
 pub(super) fn resize(image: RgbRef8<'_>, size: (u32, u32), window: Window, row: &mut Vec<f32>, output: &mut [u8]) {
     let taps = if size.0 <= image.width && size.1 <= image.height { area } else { cubic };
@@ -46,14 +45,14 @@ pub(super) fn resize(image: RgbRef8<'_>, size: (u32, u32), window: Window, row: 
                 }
             }
             for (pixel, sum) in pixel.iter_mut().zip(sums) {
-                // Saturates, where the cubic overshoots.
+                // The cast saturates if the cubic overshoots.
                 *pixel = sum as u8;
             }
         }
     }
 }
 
-/// The mean over the part of the source that the output pixel covers, fractions of pixels included.
+/// The mean over the part of the source covered by the output pixel, including fractions of pixels.
 fn area(position: u32, scale: f64, source: usize) -> Taps {
     let (from, to) = (f64::from(position) * scale, (f64::from(position) + 1.0) * scale);
     let range = from as usize..(to.ceil() as usize).min(source);
@@ -75,7 +74,7 @@ fn cubic(position: u32, scale: f64, source: usize) -> Taps {
     let range = clamp(first)..clamp(first + 3.0) + 1;
     let mut weights = vec![0.0; range.len()];
     for pixel in [first, first + 1.0, first + 2.0, first + 3.0] {
-        // Several weights may fall on the border's pixel.
+        // Several weights may be added to the border pixel.
         weights[clamp(pixel) - range.start] += weight(pixel - center) as f32;
     }
     Taps { range, weights }

@@ -11,8 +11,8 @@ use crate::{Error, Sample, Split};
 const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "ppm"];
 
 impl Split {
-    /// Lists the images in the class folders of `path`, at any depth: files whose extension is jpg, jpeg, png, webp or ppm
-    /// in any case. Symbolic links are followed, into each folder at most once per class. Nothing is opened yet.
+    /// Lists the images in the class folders of `path`, at any depth: files with the extension jpg, jpeg, png, webp or ppm,
+    /// in upper or lower case. Symbolic links are followed, into each folder at most once per class. Files are not opened.
     ///
     /// # Errors
     /// [`Error::NoSuchFolder`], [`Error::NotAFolder`], [`Error::Read`], [`Error::NoClasses`], [`Error::OneClass`],
@@ -74,7 +74,7 @@ fn list_images(
     Ok(())
 }
 
-/// The entries of a folder that are not hidden, sorted by name, each with whether it is (or leads to) a folder.
+/// The entries of a folder that are not hidden, sorted by name, each with whether it is a folder or a link to one.
 fn entries(folder: &Path) -> Result<Vec<(OsString, bool)>, Error> {
     let list = || -> io::Result<Vec<(OsString, bool)>> {
         let mut list = Vec::new();
@@ -86,7 +86,7 @@ fn entries(folder: &Path) -> Result<Vec<(OsString, bool)>, Error> {
             }
             let mut kind = entry.file_type()?;
             if kind.is_symlink() {
-                // A link that leads nowhere stays in the list as a file, to be reported when it is to be read.
+                // A broken link is listed as a file, so that reading it reports the error.
                 kind = fs::metadata(entry.path()).map_or(kind, |target| target.file_type());
             }
             list.push((name, kind.is_dir()));

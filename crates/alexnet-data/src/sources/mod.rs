@@ -1,4 +1,4 @@
-//! The formats of data sets, and which of them a path is in.
+//! The data set formats, and their detection.
 
 pub(crate) mod folder;
 #[cfg(feature = "parquet")]
@@ -14,11 +14,11 @@ const TRAIN: &str = "train";
 const VAL: [&str; 2] = ["val", "valid"];
 
 impl Dataset {
-    /// Opens `root` and finds out what it is: a data set that `cargo xtask prepare-imagenet` made; the folders `train` and
-    /// `val` (or `valid`; it may be absent) with shards (`.tar` files) or class folders in them; the shards or class
-    /// folders themselves; or a single shard. With the feature `parquet`, also Parquet files as the
-    /// Hugging Face Hub has them, in a folder or one below it, or one such file. Where there are no validation images, some of the others can be
-    /// [held out](Split::hold_out).
+    /// Opens the data set `root` and detects its format: the output of `cargo xtask prepare-imagenet`; folders `train` and
+    /// `val` (or `valid`; optional) that contain shards (`.tar` files) or class folders; a folder of shards or class
+    /// folders; or a single shard. With the feature `parquet`, also Parquet files in the layout of the Hugging Face Hub, in
+    /// the folder or a subfolder, or a single Parquet file. If there are no validation images, some of the training images
+    /// can be [held out](Split::hold_out).
     ///
     /// # Errors
     /// Those of [`Split::open_folder`] and [`Shard::open`](crate::Shard::open); [`Error::NoTrain`],
@@ -52,11 +52,11 @@ impl Dataset {
 }
 
 impl Split {
-    /// Opens what there is in `root` to measure with: the validation images of a data set, whether it has others or not,
-    /// or all images of one that is not divided. Whether they are a validation split is the second value.
+    /// Opens the images in `root` for evaluation: the validation split of a data set, with or without training images, or
+    /// all images of a set without splits. The second value is whether they are a validation split.
     ///
     /// # Errors
-    /// Those of [`Dataset::open`] but [`Error::NoTrain`].
+    /// Those of [`Dataset::open`] except [`Error::NoTrain`].
     pub fn open_validation(root: &Path) -> Result<(Self, bool), Error> {
         match Dataset::open(root) {
             Ok(Dataset { val: Some(val), .. }) => Ok((val, true)),

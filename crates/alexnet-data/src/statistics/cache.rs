@@ -1,8 +1,8 @@
-//! Keeping the statistics of a data set in a hidden file beside it.
+//! Caches the statistics of a data set in a hidden file beside it.
 //!
-//! The file holds, after the line `alexnet-statistics 1`, little-endian 64-bit integers: the key, the side of the
-//! squares, the images counted and skipped, the six sums of products, the sums of the pixels, and a hash of all bytes
-//! before it. A file that does not fit in any respect is as good as none.
+//! After the line `alexnet-statistics 1`, the file contains little-endian 64-bit integers: the key, the side of the
+//! squares, the numbers of images counted and skipped, the six sums of products, the sums of the pixels, and a hash of all
+//! preceding bytes. A file that does not match in every respect is ignored.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,20 +12,20 @@ use super::Sums;
 use crate::hash::Hash;
 use crate::{Preprocess, Sample};
 
-/// Where statistics came from.
+/// The origin of statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// From a file of an earlier time.
+    /// Loaded from a file of an earlier run.
     Loaded {
         /// The file.
         path: PathBuf,
     },
-    /// Computed, and written to a file for the next time.
+    /// Computed, and written to a file for later runs.
     Written {
         /// The file.
         path: PathBuf,
     },
-    /// Computed, but not written: they will be computed again the next time.
+    /// Computed, but not written: the next run will compute them again.
     NotWritten {
         /// The file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum CacheOutcome {
 
 const MAGIC: &[u8] = b"alexnet-statistics 1\n";
 
-/// Names what the statistics depend on: the files, by name and size, and the rules up to the square.
+/// Identifies everything the statistics depend on: the files, by name and size, and the preprocessing up to the square.
 pub(super) fn key(root: &Path, samples: &[Sample], preprocess: &Preprocess) -> u64 {
     let Preprocess { resize, filter, source_size, centering, .. } = preprocess;
     let mut hash = Hash::new().bytes(format!("{resize:?} {filter:?} {source_size} {centering:?}").as_bytes());
@@ -70,7 +70,7 @@ pub(crate) fn read(path: &Path, key: u64, size: u32) -> Option<Sums> {
     (numbers.next().is_none() && sums.images > 0).then_some(sums)
 }
 
-/// Writes a temporary file and renames it, so that nobody ever reads half of one.
+/// Writes a temporary file and renames it, so that a partial file is never read.
 pub(crate) fn write(path: &Path, key: u64, sums: &Sums) -> io::Result<()> {
     let header = [key, u64::from(sums.size), sums.images, sums.skipped];
     let mut bytes = MAGIC.to_vec();
@@ -83,12 +83,12 @@ pub(crate) fn write(path: &Path, key: u64, sums: &Sums) -> io::Result<()> {
     let fill = || {
         let mut file = fs::File::create(&temporary)?;
         file.write_all(&bytes)?;
-        // Or after a power cut the name may stand for an empty file.
+        // Otherwise the file may be empty after a power failure.
         file.sync_all()
     };
     let written = fill().and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // Best effort: the error to report is the first one.
+        // Best effort: the first error is reported.
         let _ = fs::remove_file(&temporary);
     }
     written

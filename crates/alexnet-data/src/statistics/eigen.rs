@@ -6,7 +6,7 @@ type Matrix = [[f64; 3]; 3];
 /// magnitude positive. Jacobi's method (Golub & Van Loan, *Matrix Computations*, section 8.5), which is as accurate as
 /// the matrix allows and converges in a few sweeps.
 pub(super) fn symmetric(mut a: Matrix) -> ([f64; 3], Matrix) {
-    // Rows are the eigenvectors found so far.
+    // The rows converge to the eigenvectors.
     let mut v = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     for _sweep in 0..32 {
         let off_diagonal = a[0][1].abs() + a[0][2].abs() + a[1][2].abs();
@@ -18,7 +18,7 @@ pub(super) fn symmetric(mut a: Matrix) -> ([f64; 3], Matrix) {
             if a[p][q] == 0.0 {
                 continue;
             }
-            // The rotation that makes a[p][q] zero, of the two the smaller one.
+            // The rotation that makes a[p][q] zero; of the two solutions, the one with the smaller angle.
             let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
             let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
             let c = 1.0 / (t * t + 1.0).sqrt();
@@ -51,7 +51,7 @@ mod tests {
         let (values, vectors) = symmetric([[1.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 2.0]]);
         assert_eq!((values, vectors), ([3.0, 2.0, 1.0], [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]));
         assert_eq!(symmetric([[0.0; 3]; 3]).0, [0.0; 3]);
-        // 2 on the diagonal, 1 beside it: 4 with the diagonal direction, 1 twice.
+        // 2 on the diagonal, 1 elsewhere: eigenvalue 4 with the direction (1, 1, 1), and 1 twice.
         let (values, vectors) = symmetric([[2.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 2.0]]);
         for (value, expected) in values.into_iter().zip([4.0, 1.0, 1.0]) {
             assert!((value - expected).abs() < 1e-14, "{values:?}");
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn vectors_solve_the_eigenvalue_equation() {
-        // The covariance of ImageNet's colors, about.
+        // Approximately the covariance of ImageNet's colors.
         let a = [[5498.0, 4760.0, 4320.0], [4760.0, 5190.0, 4900.0], [4320.0, 4900.0, 5910.0]];
         let (values, vectors) = symmetric(a);
         assert!(values.is_sorted_by(|x, y| x >= y));

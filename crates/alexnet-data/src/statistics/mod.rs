@@ -1,4 +1,4 @@
-//! What a training set looks like on average: its mean image and the principal components of its colors.
+//! Statistics of a training set: the mean image and the principal components of its colors.
 
 pub(crate) mod cache;
 mod eigen;
@@ -13,23 +13,23 @@ use crate::{Error, MeanImage, Preprocess, Sample, parallel};
 
 pub use cache::CacheOutcome;
 
-/// Statistics of the squares that the preprocessing cuts from the training images, before any view is taken.
+/// Statistics of the squares that the preprocessing crops from the training images, before views are cropped.
 ///
-/// Everything is derived from sums of integers, so the result is the same for any number of threads.
+/// All values are derived from integer sums, so the result is the same for any number of threads.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 2 (mean) and section 4.1 (principal components of the RGB values of all pixels).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
-    /// Images that were counted.
+    /// Number of images used.
     pub images: u64,
-    /// Images that could not be used.
+    /// Number of images that could not be used.
     pub skipped: u64,
     /// Mean of each pixel, 0–255.
     pub mean_image: Arc<MeanImage>,
     /// Mean of all pixels: red, green, blue, 0–255.
     pub mean: [f64; 3],
-    /// Covariance of the colors of all pixels, of the whole population (divided by n).
+    /// Population covariance (divided by n) of the colors of all pixels.
     pub covariance: [[f64; 3]; 3],
     /// Standard deviations along the components, the square roots of the covariance's eigenvalues, largest first.
     pub std_devs: [f64; 3],
@@ -41,7 +41,7 @@ pub struct Statistics {
 impl Statistics {
     /// Reads every image once. Images that cannot be used are skipped and counted.
     ///
-    /// `progress` is called with the number of images done and in all.
+    /// `progress` is called with the number of images done and the total.
     ///
     /// # Errors
     /// [`Error::NoUsableImage`], [`Error::Setting`].
@@ -54,11 +54,12 @@ impl Statistics {
         Ok(Sums::compute(samples, preprocess, workers, progress)?.statistics())
     }
 
-    /// [`compute`](Self::compute), unless a file in `root` has the result of an earlier time: same files of the same
-    /// sizes, same rules for resizing and cutting. Where the result cannot be kept, the outcome says so; that is no error.
+    /// Like [`compute`](Self::compute), but loads the result of an earlier run from a file in `root` if the files, their
+    /// sizes and the rules for resizing and cropping are the same. If the result cannot be stored, the outcome reports this;
+    /// it is not an error.
     ///
     /// # Errors
-    /// As [`compute`](Self::compute).
+    /// Same as [`compute`](Self::compute).
     pub fn load_or_compute(
         root: &Path,
         samples: &[Sample],
@@ -79,7 +80,7 @@ impl Statistics {
         Ok((sums.statistics(), outcome))
     }
 
-    /// The noise of these colors; `strength` was 0.1 in 2012.
+    /// Color noise with these statistics; `strength` was 0.1 in 2012.
     pub fn color_noise(&self, strength: f32) -> ColorNoise {
         ColorNoise {
             std_devs: self.std_devs.map(|value| value as f32),
@@ -89,7 +90,7 @@ impl Statistics {
     }
 }
 
-/// The sums everything is derived from. 64 bits hold those of 10^14 pixels.
+/// The sums from which all statistics are derived. 64 bits are sufficient for 10^14 pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sums {
     size: u32,
@@ -146,7 +147,7 @@ impl Sums {
         let size = self.size as usize;
         for (y, sums) in self.pixels.chunks_exact_mut(size * 3).enumerate() {
             let row = square.row(y, 0, size);
-            // A row of up to 65,536 pixels fits: 65,536 · 255² < 2^32.
+            // No overflow for rows of up to 65,536 pixels: 65,536 · 255² < 2^32.
             let mut products = [0_u32; 6];
             for (sum, &value) in sums.iter_mut().zip(row) {
                 *sum += u64::from(value);
@@ -163,7 +164,7 @@ impl Sums {
         self.images += 1;
     }
 
-    /// Images that were counted.
+    /// Number of images counted.
     #[cfg(feature = "prepare")]
     pub(crate) fn images(&self) -> u64 {
         self.images
@@ -195,7 +196,7 @@ impl Sums {
             mean_image: Arc::new(MeanImage { size: self.size, values }),
             mean,
             covariance,
-            // Rounding can leave a variance of zero slightly negative.
+            // Rounding can make a zero variance slightly negative.
             std_devs: variances.map(|variance| variance.max(0.0).sqrt()),
             components,
         }

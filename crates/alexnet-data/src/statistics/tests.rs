@@ -1,4 +1,4 @@
-//! Against a naive computation, and the file in which results are kept.
+//! Comparison with a naive computation, and the cache file.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn pixel(image: u32, x: u32, y: u32) -> [u8; 3] {
     [red, red / 2 + (x * y) % 90, 255 - red / 3 - image * 5].map(|value| value as u8)
 }
 
-/// Seven images one pixel wider than the square on either side.
+/// Seven images that are one pixel wider than the square on each side.
 fn write_images(folder: &Path) -> Vec<Sample> {
     let write = |number: u32| {
         let path = folder.join(format!("{number}.png"));
@@ -62,7 +62,7 @@ fn sums_agree_with_a_naive_computation() {
             let covariance = all.iter().map(|pixel| (pixel[i] - mean[i]) * (pixel[j] - mean[j])).sum::<f64>() / n;
             assert!((statistics.covariance[i][j] - covariance).abs() < 1e-8, "{i} {j}");
         }
-        // The variance along a component is the square of its deviation.
+        // The variance along a component is the square of its standard deviation.
         let along = |pixel: &[f64; 3]| (0..3).map(|c| (pixel[c] - mean[c]) * statistics.components[i][c]).sum::<f64>();
         let variance = all.iter().map(|pixel| along(pixel).powi(2)).sum::<f64>() / n;
         assert!((statistics.std_devs[i].powi(2) - variance).abs() < 1e-8, "{i}");
@@ -104,11 +104,11 @@ fn results_are_kept_beside_the_images() {
     assert!(path.starts_with(root) && path.file_name().unwrap().to_str().unwrap().starts_with('.'));
     let loaded = CacheOutcome::Loaded { path: path.clone() };
     assert_eq!(run(&samples, &preprocess()), (first.clone(), loaded.clone()));
-    // What comes after the square does not matter.
+    // Preprocessing after the square does not matter.
     let other = Preprocess { crop_size: 8, std: [2.0; 3], ..preprocess() };
     assert_eq!(run(&samples, &other).1, loaded);
 
-    // Damage of any kind is noticed.
+    // Damage of any kind is detected.
     let whole = fs::read(&path).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
@@ -118,7 +118,7 @@ fn results_are_kept_beside_the_images() {
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
 
-    // So is every change of what the statistics depend on.
+    // So is every change that the statistics depend on.
     let is_new = |samples: &[Sample], preprocess: &Preprocess| match run(samples, preprocess).1 {
         CacheOutcome::Written { path: new } => new != path,
         _ => false,

@@ -1,15 +1,15 @@
-//! Small images made on the spot.
+//! Small generated images.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A PNG of the given pixels; its folder is made where it is missing.
+/// Writes a PNG of the given pixels; creates its folder if it is missing.
 pub(crate) fn write_png(path: &Path, width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     image::RgbImage::from_fn(width, height, |x, y| image::Rgb(pixel(x, y))).save(path).unwrap();
 }
 
-/// `classes` folders of `per_class` images of `size` pixels, no two alike, and the folder's path.
+/// Writes `classes` folders of `per_class` distinct images of `size` pixels, and returns the path of `folder`.
 #[allow(dead_code)]
 pub(crate) fn write_set(folder: &Path, classes: u32, per_class: u32, size: u32) -> PathBuf {
     for class in 0..classes {

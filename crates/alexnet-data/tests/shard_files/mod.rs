@@ -1,16 +1,16 @@
-//! Archives as tests need them, and what lies in them.
+//! Archives for tests, and access to their contents.
 
 use std::fs;
 
 use alexnet_data::{Location, Sample};
 
-/// A tar archive of these files, whatever their names are.
+/// A tar archive of these files, with any names.
 pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
-        // Whatever the name is: `set_path` would refuse some.
+        // Written directly, because `set_path` rejects some names.
         header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_cksum();
         archive.append(&header, *bytes).unwrap();

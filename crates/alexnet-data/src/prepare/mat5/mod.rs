@@ -1,5 +1,5 @@
-//! MATLAB's MAT-files of level 5, as far as ImageNet's `meta.mat` needs them: arrays of structures, texts and numbers,
-//! compressed or not, in little-endian order.
+//! Reader for MATLAB's level 5 MAT-files, limited to the features of ImageNet's `meta.mat`: arrays of structures, texts and
+//! numbers, compressed or not, in little-endian order.
 //!
 //! # Source
 //! The MathWorks, *MAT-File Format*, chapter 1, "Level 5 MAT-File Format".
@@ -10,21 +10,21 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-/// The most that compressed data may become: `meta.mat` has 2.3 MB.
+/// Maximum size of decompressed data; `meta.mat` has 2.3 MB.
 const MAX_INFLATED: u64 = 256 << 20;
-/// Structures in structures.
+/// Maximum nesting depth of structures.
 const MAX_DEPTH: usize = 16;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
-    /// Numbers of any type, column by column.
+    /// Numbers of any type, in column-major order.
     Numbers(Vec<f64>),
     /// An array of characters.
     Text(String),
     /// An array of structures: the names of the fields, and the values of each element's fields.
     Structs { fields: Vec<String>, elements: Vec<Vec<Value>> },
-    /// What nobody here asks for.
+    /// Any other value, ignored.
     Other,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>> {
     let header = bytes.get(..128).ok_or("shorter than the header of a MAT-file, 128 bytes")?;
     match header.get(124..128) {
         Some([0, 1, b'I', b'M']) => {}
-        Some([1, 0, b'M', b'I']) => return Err("a MAT-file in big-endian order, only little-endian is read".into()),
+        Some([1, 0, b'M', b'I']) => return Err("a big-endian MAT-file, only little-endian is supported".into()),
         other => return Err(format!("no MAT-file of level 5: version and order are {other:02x?}")),
     }
     let mut rest = &bytes[128..];
@@ -100,7 +100,7 @@ fn element<'a>(rest: &mut &'a [u8]) -> Result<(u32, &'a [u8])> {
     }
     let data = rest.get(start..).and_then(|data| data.get(..len));
     let data = data.ok_or_else(|| format!("an element announces {len} bytes, {} are left", rest.len() - start))?;
-    // Padded to eight bytes, but for compressed data.
+    // Padded to eight bytes, except compressed data.
     let whole = match (start, kind) {
         (4, _) => 8,
         (_, COMPRESSED) => start + len,
@@ -110,7 +110,7 @@ fn element<'a>(rest: &mut &'a [u8]) -> Result<(u32, &'a [u8])> {
     Ok((kind, data))
 }
 
-/// The name and the value of an array; nothing for one without any content, as an empty field has.
+/// The name and the value of an array; `None` for an array without any content, such as an empty field.
 fn matrix(mut data: &[u8], depth: usize) -> Result<Option<(String, Value)>> {
     if data.is_empty() {
         return Ok(None);
@@ -176,7 +176,7 @@ fn structs(mut data: &[u8], count: usize, depth: usize) -> Result<Value> {
     Ok(Value::Structs { fields, elements })
 }
 
-/// Numbers may be stored in a smaller type than the array's own.
+/// Numbers may be stored in a smaller type than the array's type.
 fn numbers(kind: u32, data: &[u8]) -> Result<Vec<f64>> {
     macro_rules! all {
         ($type:ty) => {
@@ -229,14 +229,14 @@ mod tests {
     fn damage_is_an_error_wherever_it_is() {
         let file = write::file("synsets", &example());
         for len in 0..file.len() {
-            // The header alone is a file without variables.
+            // The header alone is a valid file without variables.
             assert!(read(&file[..len]).is_err() || len == 128, "cut at {len}");
         }
         for at in 0..file.len() {
             for bit in [0, 3, 7] {
                 let mut damaged = file.clone();
                 damaged[at] ^= 1 << bit;
-                // Whatever comes out, it comes back.
+                // Any result is allowed, but no panic.
                 let _ = read(&damaged);
             }
         }

@@ -1,4 +1,4 @@
-//! Writing: one variable, an array of structures, compressed. For the miniature of ImageNet.
+//! Writes one compressed variable, an array of structures, for the miniature of ImageNet.
 
 use std::io::Write;
 
@@ -7,14 +7,14 @@ use flate2::write::ZlibEncoder;
 
 use super::{CLASS_CHAR, CLASS_STRUCT, COMPRESSED, DOUBLE, INT8, INT32, MATRIX, UINT16, UINT32, Value};
 
-/// A file with the structures `value` under `name`.
+/// A file that contains the structures `value` under `name`.
 pub(in super::super) fn file(name: &str, value: &Value) -> Vec<u8> {
     let mut bytes = format!("{:116}", "MATLAB 5.0 MAT-file").into_bytes();
     bytes.extend([0; 8]);
     bytes.extend([0, 1, b'I', b'M']);
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     let compressed = encoder.write_all(&matrix(name, value)).and_then(|()| encoder.finish());
-    let compressed = compressed.expect("a vector takes whatever is written to it");
+    let compressed = compressed.expect("writing to a vector cannot fail");
     bytes.extend(COMPRESSED.to_le_bytes());
     bytes.extend((compressed.len() as u32).to_le_bytes());
     bytes.extend(compressed);
@@ -42,7 +42,7 @@ fn matrix(name: &str, value: &Value) -> Vec<u8> {
         }
         Value::Structs { fields, elements } => {
             const LENGTH: usize = 32;
-            // A small element, as MATLAB writes it.
+            // A small element, as in files written by MATLAB.
             let mut bytes = (INT32 | 4 << 16).to_le_bytes().to_vec();
             bytes.extend((LENGTH as i32).to_le_bytes());
             let mut names = Vec::new();

@@ -1,18 +1,18 @@
-//! Which columns of a Parquet file are the images and the labels, and what the classes are called.
+//! Detection of the image and label columns of a Parquet file, and of the class names.
 
 use parquet::basic::Type;
 use parquet::file::metadata::ParquetMetaData;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The columns, as numbers of leaves.
+/// The columns, as leaf indices.
 pub(super) struct Features {
     pub(super) images: usize,
     pub(super) labels: usize,
     pub(super) names: Option<Vec<String>>,
 }
 
-/// What the `datasets` library puts into a file under the key `huggingface`.
+/// The metadata that the `datasets` library stores in a file under the key `huggingface`.
 #[derive(Deserialize)]
 struct Description {
     info: Info,
@@ -23,7 +23,7 @@ struct Info {
     features: serde_json::Map<String, Value>,
 }
 
-/// Of the columns described as of this kind the one with a usual name, or the only one; the usual names where none is.
+/// Among the columns described as `kind`, the one with a usual name, or the only one; if there are none, the usual names.
 fn choose(kind: &str, described: Vec<String>, usual: &[&str]) -> Result<Vec<String>, String> {
     let best = usual.iter().find(|name| described.iter().any(|found| found == *name));
     match (best, described.len()) {
@@ -31,7 +31,7 @@ fn choose(kind: &str, described: Vec<String>, usual: &[&str]) -> Result<Vec<Stri
         (None, 0) => Ok(usual.iter().map(|name| (*name).to_owned()).collect()),
         (None, 1) => Ok(described),
         _ => Err(format!(
-            "several columns are described as {kind}, none of them called {}: {}",
+            "several columns are described as {kind}, but none is named {}: {}",
             usual.join(" or "),
             described.join(", ")
         )),
@@ -39,7 +39,7 @@ fn choose(kind: &str, described: Vec<String>, usual: &[&str]) -> Result<Vec<Stri
 }
 
 impl Features {
-    /// By the library's description where the file has one, else by the usual names.
+    /// Uses the library's metadata if the file has it, else the usual names.
     pub(super) fn of(metadata: &ParquetMetaData) -> Result<Self, String> {
         let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
         let text = pairs.filter(|pair| pair.key == "huggingface").find_map(|pair| pair.value.as_deref());

@@ -1,4 +1,4 @@
-//! Which Parquet files make a data set.
+//! Selection of the Parquet files that make up a data set.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,31 +8,30 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// In the order in which they are preferred as what to measure with. The labels of a test split are often secret, so it
-/// comes last.
+/// Names of validation splits, in order of preference. The labels of a test split are often secret, so it comes last.
 const VAL: [&str; 4] = ["validation", "valid", "val", "test"];
 const TRAIN: &str = "train";
 
-/// Folders with more folders in them are class folders.
+/// A folder with more subfolders than this contains class folders.
 const MAX_FOLDERS: usize = 8;
 
-/// The files of a data set, in their order.
+/// The files of a data set, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParquetFiles {
-    /// To learn from.
+    /// Training files.
     pub train: Vec<PathBuf>,
-    /// To measure with; empty where there are none.
+    /// Validation files; may be empty.
     pub val: Vec<PathBuf>,
 }
 
 impl ParquetFiles {
-    /// Chooses among the paths of a repository or a folder. Where several data sets lie beside each other, as the sizes of
-    /// one, `config` is the name of the folder of one of them.
+    /// Selects the files of a data set among the paths of a repository or folder. If it contains several data sets, such as
+    /// different image sizes, `config` is the folder name of one of them.
     ///
-    /// There may be files to measure with alone.
+    /// There may be only validation files.
     ///
     /// # Errors
-    /// What is missing, or the names to choose from, in a sentence.
+    /// A message that names what is missing, or the names to choose from.
     pub fn choose(paths: &[PathBuf], config: Option<&str>) -> Result<Self, String> {
         let mut configs: BTreeMap<PathBuf, BTreeMap<String, Vec<PathBuf>>> = BTreeMap::new();
         let mut paths: Vec<_> = paths.iter().filter(|path| is_parquet(path)).collect();
@@ -46,7 +45,7 @@ impl ParquetFiles {
         let name = |folder: &Path| folder.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
         let names: Vec<_> = configs.keys().map(|folder| name(folder)).collect();
         let mut chosen = match (config, configs.len()) {
-            (_, 0) => return Err("no Parquet file's name or folder says train, validation or test".into()),
+            (_, 0) => return Err("no Parquet file's name or folder names a split: train, validation or test".into()),
             (None, 1) => configs.into_values().next().unwrap_or_default(),
             (None, _) => return Err(format!("it holds several data sets; choose one of {}", names.join(", "))),
             (Some(wanted), _) => match configs.into_iter().find(|(folder, _)| name(folder) == wanted) {
@@ -64,7 +63,7 @@ fn is_parquet(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("parquet"))
 }
 
-/// The folder of the file's data set, and the split that the file's name or folder says.
+/// The folder of the file's data set, and the split given by the file's name or folder.
 fn place(path: &Path) -> (PathBuf, Option<String>) {
     let split = |name: &str| {
         let end = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
@@ -81,12 +80,12 @@ fn place(path: &Path) -> (PathBuf, Option<String>) {
     (parent.parent().unwrap_or(Path::new("")).to_owned(), whole)
 }
 
-/// Whether one of the files says which split it is of.
+/// Whether the name or folder of one of the files names a split.
 pub(super) fn any_split(paths: &[PathBuf]) -> bool {
     paths.iter().any(|path| is_parquet(path) && place(path).1.is_some())
 }
 
-/// The Parquet files of a folder, or that file itself. Files beside folders of images describe those, and do not count.
+/// The Parquet files in a folder, or `root` itself if it is one. Files beside image folders are metadata and are ignored.
 pub(super) fn list(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     if root.is_file() {
@@ -119,7 +118,7 @@ fn visit(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()
     if folders.is_empty() {
         found.extend(files);
     } else if depth > 0 {
-        // One that cannot be read, such as `lost+found`, holds no data set.
+        // A folder that cannot be read, such as `lost+found`, contains no data set.
         folders.iter().for_each(|folder| visit(folder, depth - 1, found).unwrap_or_default());
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! Parquet files as the Hugging Face Hub has them: a column of images as files, a column of labels.
+//! Parquet files in the layout of the Hugging Face Hub: a column of encoded images, a column of labels.
 //!
-//! Which split a file belongs to is said by its name (`train-00000-of-00294.parquet`) or its folder
+//! The split of a file is given by its name (`train-00000-of-00294.parquet`) or its folder
 //! (`full_size/train/0000.parquet`).
 
 mod features;
@@ -15,7 +15,7 @@ use crate::{Dataset, Error, Labels, Location, Sample, Split};
 pub use files::ParquetFiles;
 use table::Table;
 
-/// The data set in `root`, if it is one of Parquet files.
+/// The data set in `root`, if it consists of Parquet files.
 pub(crate) fn open(root: &Path) -> Result<Option<Dataset>, Error> {
     let found = files::list(root)?;
     if found.is_empty() {
@@ -23,7 +23,7 @@ pub(crate) fn open(root: &Path) -> Result<Option<Dataset>, Error> {
     }
     let files = match root.is_file() {
         true => ParquetFiles { train: found, val: Vec::new() },
-        // Files that are of no split belong to something else.
+        // Files without a split are not a data set.
         false if !files::any_split(&found) => return Ok(None),
         false => {
             ParquetFiles::choose(&found, None).map_err(|reason| Error::Malformed { path: root.to_owned(), reason })?
@@ -35,7 +35,7 @@ pub(crate) fn open(root: &Path) -> Result<Option<Dataset>, Error> {
     open_files(root, &files).map(Some)
 }
 
-/// The validation images of a set that has no others.
+/// The validation images of a set without training images.
 pub(crate) fn open_validation(root: &Path) -> Result<Option<Split>, Error> {
     let found = files::list(root)?;
     if !files::any_split(&found) {
@@ -58,14 +58,14 @@ fn open_files(root: &Path, files: &ParquetFiles) -> Result<Dataset, Error> {
     let count = all.map(|sample| sample.label as usize + 1).max().unwrap_or(0);
     let classes = match names {
         Some(names) if count > names.len() => {
-            let reason = format!("a label is {}, but there are names of {} classes", count - 1, names.len());
+            let reason = format!("a label is {}, but there are only {} class names", count - 1, names.len());
             return Err(Error::Malformed { path: root.to_owned(), reason });
         }
         Some(names) => names,
         None => (0..count).map(|label| label.to_string()).collect(),
     };
     if classes.len() < 2 {
-        let reason = format!("its images are of {} classes, at least 2 are needed", classes.len());
+        let reason = format!("its images have {} classes, at least 2 are needed", classes.len());
         return Err(Error::Malformed { path: root.to_owned(), reason });
     }
     for split in std::iter::once(&mut train).chain(&mut val) {
@@ -82,7 +82,7 @@ fn open_split(root: &Path, paths: &[PathBuf], names: &mut Option<Vec<String>>) -
         match (&*names, description.names) {
             (None, found) => *names = found,
             (Some(names), Some(found)) if *names != found => {
-                let reason = "the names of its classes are not those of the files before it".into();
+                let reason = "its class names differ from those of the previous files".into();
                 return Err(Error::Malformed { path: path.clone(), reason });
             }
             (Some(_), _) => {}
@@ -99,14 +99,14 @@ fn open_split(root: &Path, paths: &[PathBuf], names: &mut Option<Vec<String>>) -
     Ok(Split { path: root.to_owned(), classes: Vec::new(), samples, ignored: 0 })
 }
 
-/// For the fuzzer: opens a file of these bytes and reads its first rows, forwards and backwards.
+/// Entry point for fuzzing: opens a file of these bytes and reads its first rows, backwards and forwards.
 #[cfg(fuzzing)]
 pub(crate) fn read_all(bytes: &[u8]) {
     let source = source::Source::Memory(bytes::Bytes::copy_from_slice(bytes));
     let Ok((table, _)) = Table::read(Path::new("x.parquet"), source) else { return };
     let (rows, mut reader, mut image) = (table.rows(), table::RowReader::new(Arc::new(table)), Vec::new());
     for row in (0..rows.min(64)).rev().chain(0..rows.min(64)) {
-        // Whatever comes out.
+        // Any result is allowed, but no panic.
         let _ = reader.read_into(row, &mut image);
     }
 }

@@ -1,4 +1,4 @@
-//! Where the bytes of a Parquet file come from, and what can be wrong with them.
+//! The source of a Parquet file's bytes, and its errors.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -12,7 +12,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use crate::decode::panic_message;
 
-/// Where a table's bytes are.
+/// The location of a table's bytes.
 pub(super) enum Source {
     Path(PathBuf),
     #[cfg(fuzzing)]
@@ -33,7 +33,7 @@ impl Source {
     }
 }
 
-/// A source that can be read, by position: several readers share it.
+/// An open source, read by position, so that several readers can share it.
 #[derive(Clone)]
 pub(super) enum Opened {
     /// A file and its size.
@@ -73,7 +73,7 @@ impl ChunkReader for Opened {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        // Before memory is taken.
+        // Checked before memory is allocated.
         if start.saturating_add(length as u64) > self.len() {
             return Err(ParquetError::EOF(format!("{length} bytes at {start} lie beyond the file's {}", self.len())));
         }
@@ -83,7 +83,7 @@ impl ChunkReader for Opened {
     }
 }
 
-/// The bytes of a source from a place on.
+/// The bytes of a source from an offset on.
 pub(super) struct Rest {
     source: Opened,
     at: u64,
@@ -97,7 +97,7 @@ impl Read for Rest {
     }
 }
 
-/// What is wrong: with the disk, or with the file.
+/// The kind of an error: I/O, or damage of the file.
 pub(super) enum Fault {
     Io(io::Error),
     Damage(String),
@@ -125,7 +125,7 @@ impl From<ParquetError> for Fault {
     fn from(error: ParquetError) -> Self {
         match error {
             ParquetError::External(error) => match error.downcast::<io::Error>() {
-                // An end that comes too early is the file's.
+                // An unexpected end is damage of the file.
                 Ok(error) if error.kind() != io::ErrorKind::UnexpectedEof => Self::Io(*error),
                 Ok(error) => Self::Damage(error.to_string()),
                 Err(error) => Self::Damage(error.to_string()),
@@ -135,7 +135,7 @@ impl From<ParquetError> for Fault {
     }
 }
 
-/// The library checks much, but not all: what a damaged file makes it panic about is damage.
+/// Reports a panic of the library as damage: its checks of damaged files are not complete.
 pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(format!("the reader panicked: {}", panic_message(&*panic)).into()))

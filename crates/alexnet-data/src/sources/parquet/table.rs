@@ -1,4 +1,4 @@
-//! A Parquet file with a column of images and one of labels, as the `datasets` library writes them.
+//! A Parquet file with a column of images and a column of labels, in the layout of the `datasets` library.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,24 +16,24 @@ use super::source::{Fault, Opened, Source, caught};
 use crate::Error;
 use crate::sources::shards::index::MAX_LABEL;
 
-/// A Parquet file of images. Nothing of a row but its label is read before it is asked for.
+/// A Parquet file of images. Opening it reads only the labels; images are read on demand.
 pub struct Table {
     path: PathBuf,
     source: Source,
     len: u64,
     metadata: ParquetMetaData,
-    /// The leaf column of the images' bytes.
+    /// Index of the leaf column with the images' bytes.
     images: usize,
-    /// The first row of each row group, and the number of rows in the end.
+    /// The first row of each row group, followed by the number of rows.
     groups: Vec<u32>,
 }
 
-/// What a table's other columns say.
+/// The labels and class names of a table.
 #[derive(Debug)]
 pub(crate) struct Description {
     /// One per row.
     pub(super) labels: Vec<u32>,
-    /// The classes' names, where the file has them.
+    /// The class names, if the file has them.
     pub(super) names: Option<Vec<String>>,
 }
 
@@ -53,9 +53,9 @@ impl Table {
             for group in metadata.row_groups() {
                 let rows = u32::try_from(group.num_rows()).ok();
                 let end = rows.and_then(|rows| groups.last()?.checked_add(rows));
-                // Each has an image.
+                // Each row has an image, so there cannot be more rows than bytes.
                 let end = end.filter(|&end| u64::from(end) <= len);
-                groups.push(end.ok_or(format!("it has {} rows or more in {len} bytes", group.num_rows()))?);
+                groups.push(end.ok_or(format!("it has at least {} rows in {len} bytes", group.num_rows()))?);
             }
             let images = features.images;
             let table = Self { path: path.to_owned(), source, len, metadata, images, groups };
@@ -88,7 +88,7 @@ impl Table {
         self.len / u64::from(self.rows().max(1))
     }
 
-    /// A name for a row, below the file's.
+    /// A path for a row: the file's path followed by a name for the row.
     pub(crate) fn row_path(&self, row: u32) -> PathBuf {
         let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         self.path.join(format!("{}-{row}", name.split('.').next().unwrap_or_default()))
@@ -142,13 +142,13 @@ where
     Ok(())
 }
 
-/// Reads the images of a table. The next row costs little; others of its row group are found by the heads of the pages
-/// between, without what is in them.
+/// Reads the images of a table. Reading the next row is cheap; to reach a later row of the same row group, only the page
+/// headers in between are read.
 pub(crate) struct RowReader {
     table: Arc<Table>,
-    /// The file, once it is needed: only so many are open as are being read.
+    /// The file, opened when first needed, so that only files being read are open.
     source: Option<Arc<Opened>>,
-    /// The row group that is open, the row of it that comes next, and its column.
+    /// The open row group, its next row, and its column reader.
     open: Option<(usize, u32, ColumnReaderImpl<ByteArrayType>)>,
 }
 
@@ -162,7 +162,7 @@ impl RowReader {
         &self.table
     }
 
-    /// Replaces `bytes` by the image in `row`.
+    /// Replaces `bytes` with the image in `row`.
     pub(crate) fn read_into(&mut self, row: u32, bytes: &mut Vec<u8>) -> Result<(), Error> {
         bytes.clear();
         let path = self.table.row_path(row);
@@ -173,14 +173,14 @@ impl RowReader {
                 self.open = None;
                 Err(match fault {
                     Fault::Io(source) => Error::Read { path, source },
-                    // Other rows may be whole.
+                    // Other rows may be intact.
                     Fault::Damage(reason) => Error::Corrupt { format: "Parquet", reason }.in_file(&path),
                 })
             }
         }
     }
 
-    /// False where the row has no image.
+    /// Returns false if the row has no image.
     fn read(&mut self, row: u32, bytes: &mut Vec<u8>) -> Result<bool, Fault> {
         let table = &self.table;
         let group = table.groups.partition_point(|&first| first <= row).saturating_sub(1);

@@ -1,16 +1,17 @@
 //! The ten figures, as signed distances.
 //!
-//! A figure is a function of a point in its own coordinates: x to the right, y downwards, the figure within about one
-//! unit of the origin. The value is the distance to the outline, negative inside; near the outline it is exact, further
-//! away a lower bound. Only `+ - * /`, comparisons and square roots are used, which IEEE 754 defines to the last bit, so
-//! that the pictures are the same on every machine; trigonometry would depend on the system's mathematics library.
+//! A figure is a function of a point in local coordinates: x to the right, y downwards, the figure within about one unit
+//! of the origin. The value is the distance to the outline, negative inside; it is exact near the outline and a lower
+//! bound further away. Only `+ - * /`, comparisons and square roots are used, which IEEE 754 defines to the last bit, so
+//! the pictures are the same on every machine; trigonometric functions would depend on the system's math library.
 
 pub(super) type Point = [f32; 2];
 
-/// A figure: the name of its class, and its signed distance.
+/// A figure: its class name and its signed distance function.
 pub(super) type Figure = (&'static str, fn(Point) -> f32);
 
-/// Sorted by name, so that the class folders' order is the labels'. None becomes another when turned or mirrored.
+/// Sorted by name, so that the order of the class folders is that of the labels. No figure can be turned or mirrored into
+/// another.
 pub(super) const FIGURES: [Figure; 10] = [
     ("arrow", arrow),
     ("circle", circle),
@@ -42,7 +43,7 @@ fn cross([x, y]: Point) -> f32 {
 
 fn heart(p: Point) -> f32 {
     let lobes = disc(p, [-0.43, -0.35], 0.5).min(disc(p, [0.43, -0.35], 0.5));
-    // The sides touch the lobes' circles.
+    // The sides are tangent to the lobes' circles.
     lobes.min(polygon(p, &[[0.0, -0.5], [0.812, -0.026], [0.0, 0.95], [-0.812, -0.026]]))
 }
 
@@ -59,7 +60,7 @@ fn square(p: Point) -> f32 {
 }
 
 fn star(p: Point) -> f32 {
-    // Five points on the unit circle, five hollows at 0.42 between them.
+    // Five outer vertices on the unit circle, five inner vertices at radius 0.42 between them.
     polygon(
         p,
         &[
@@ -85,13 +86,13 @@ pub(super) fn disc([x, y]: Point, [center_x, center_y]: Point, radius: f32) -> f
     length([x - center_x, y - center_y]) - radius
 }
 
-/// A rectangle around the origin, given by half its sides.
+/// A rectangle around the origin, given by half its width and height.
 pub(super) fn rectangle([x, y]: Point, [half_width, half_height]: Point) -> f32 {
     let (dx, dy) = (x.abs() - half_width, y.abs() - half_height);
     length([dx.max(0.0), dy.max(0.0)]) + dx.max(dy).min(0.0)
 }
 
-/// A simple polygon. Inside is where a ray crosses the outline an odd number of times.
+/// A simple polygon. A point is inside if a ray from it crosses the outline an odd number of times.
 fn polygon([x, y]: Point, vertices: &[Point]) -> f32 {
     let mut nearest = f32::INFINITY;
     let mut inside = false;
@@ -102,7 +103,7 @@ fn polygon([x, y]: Point, vertices: &[Point]) -> f32 {
         let along = ((to_x * edge_x + to_y * edge_y) / (edge_x * edge_x + edge_y * edge_y)).clamp(0.0, 1.0);
         let (dx, dy) = (to_x - edge_x * along, to_y - edge_y * along);
         nearest = nearest.min(dx * dx + dy * dy);
-        // The edge spans the point's height, and is crossed to the right of the point.
+        // The edge spans the point's y coordinate, and crosses it to the right of the point.
         if (ay > y) != (by > y) && (to_x * edge_y < to_y * edge_x) == (edge_y > 0.0) {
             inside = !inside;
         }
@@ -127,7 +128,7 @@ mod tests {
         close(circle([3.0, 4.0]), 5.0 - 0.88);
         close(ring([0.0, 0.7]), -0.19);
         close(ring([0.0, 0.0]), 0.51);
-        // Below the triangle's base, at its apex, at a foot.
+        // Below the triangle's base, at its apex, beyond a corner of its base.
         close(triangle([0.2, 1.7]), 1.0);
         close(triangle([0.0, -0.95]), 0.0);
         close(triangle([3.95, 4.7]), 5.0);

@@ -1,9 +1,9 @@
-//! A synthetic data set: pictures of ten figures, for trying everything out without photographs.
+//! A synthetic data set: pictures of ten figures, for tests and demonstrations without photographs.
 //!
-//! Position, size, turn, colors and texture vary, small things lie behind the figure and bars in front of it. Neither
-//! the mean color nor any other linear function of the pixels tells the class, while a convolutional network learns
-//! to. Every picture is a function of (seed, split, index) alone, computed with operations that IEEE 754 defines to the
-//! last bit, and so is the JPEG made of it.
+//! Position, size, rotation, colors and texture vary; there are small objects behind the figure and bars in front of it.
+//! Neither the mean color nor another linear function of the pixels determines the class, while a convolutional network
+//! learns it. Every picture depends only on (seed, split, index) and is computed with operations that IEEE 754 defines to
+//! the last bit; its JPEG file is equally reproducible.
 
 mod figures;
 mod paint;
@@ -17,14 +17,14 @@ use crate::{Error, RgbImage8};
 
 pub use prepare::{Prepared, prepare};
 
-/// Changes whenever the same settings would give other pictures.
+/// Version of the generator; changes whenever the same settings give different pictures.
 pub const GENERATOR: u32 = 1;
 
-/// Which set of pictures.
+/// The settings of the data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShapesConfig {
-    /// Seed of everything that varies.
+    /// Seed of all random variation.
     pub seed: u64,
     /// Number of training pictures, at least one per class.
     pub train: u32,
@@ -41,12 +41,12 @@ impl Default for ShapesConfig {
     }
 }
 
-/// Training or validation; the pictures of the two are unrelated.
+/// Training or validation split; their pictures are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ShapesSplit {
-    /// In the folder `train`.
+    /// Training split, in the folder `train`.
     Train,
-    /// In the folder `val`.
+    /// Validation split, in the folder `val`.
     Val,
 }
 
@@ -74,11 +74,7 @@ impl ShapesConfig {
         let classes = figures::FIGURES.len() as u32;
         for (what, value) in [("train", self.train), ("val", self.val)] {
             if value < classes {
-                return Err(Error::setting(
-                    what,
-                    value,
-                    format!("there are {classes} classes with at least 1 picture"),
-                ));
+                return Err(Error::setting(what, value, format!("it must be at least {classes}: 1 picture per class")));
             }
         }
         if !(16..=4096).contains(&self.size) {

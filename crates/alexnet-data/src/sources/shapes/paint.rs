@@ -10,12 +10,12 @@ pub(super) type Color = [f32; 3];
 /// Cells of the finest noise along a picture's side.
 const CELLS: usize = 10;
 
-/// Any hue, from muted to strong, from dark to bright.
+/// A random color of any hue, from muted to saturated, from dark to bright.
 pub(super) fn random_color(stream: &mut Stream) -> Color {
     let hue = stream.uniform_in(0.0, 6.0);
     let saturation = stream.uniform_in(0.1, 1.0);
     let value = stream.uniform_in(0.1, 1.0) * 255.0;
-    // The hexagonal model: each channel rises, stays, falls and stays again over the circle of hues.
+    // The hexagonal (HSV) model: over the hue circle, each channel rises, is constant, falls, and is constant again.
     [5.0, 3.0, 1.0].map(|phase| {
         let k = (phase + hue) % 6.0;
         value * (1.0 - saturation * k.min(4.0 - k).clamp(0.0, 1.0))
@@ -28,22 +28,22 @@ pub(super) fn luma([red, green, blue]: Color) -> f32 {
 }
 
 enum Pattern {
-    /// From one color to the other, across the picture.
+    /// A gradient from one color to the other across the picture.
     Gradient,
-    /// Stripes as wide as the unit.
+    /// Stripes, one unit wide in the scaled coordinates.
     Stripes,
-    /// Squares as wide as the unit.
+    /// Squares, one unit wide in the scaled coordinates.
     Checker,
     /// Smooth noise on a lattice with this many cells per side.
     Blobs { cells: usize, lattice: Vec<f32> },
 }
 
-/// Two colors and how they are distributed.
+/// Two colors and their spatial distribution.
 pub(super) struct Texture {
     pub(super) colors: [Color; 2],
     pattern: Pattern,
     side: f32,
-    /// Direction of gradient, stripes and squares, divided by the width of what repeats.
+    /// Direction of gradient, stripes and squares, divided by the width of the repeated element.
     direction: Point,
     phase: f32,
 }
@@ -63,7 +63,7 @@ impl Texture {
             }
         };
         let (x, y) = (stream.uniform_in(-1.0, 1.0), stream.uniform_in(-1.0, 1.0));
-        // Not quite 0, so that it has a direction.
+        // Bounded away from 0 to avoid a division by zero.
         let length = (x * x + y * y).sqrt().max(1e-3);
         let width = match pattern {
             Pattern::Gradient => side,
@@ -79,7 +79,7 @@ impl Texture {
         [0, 1, 2].map(|c| a[c] + share * (b[c] - a[c]))
     }
 
-    /// The second color's share.
+    /// The second color's share at a point.
     fn share(&self, [x, y]: Point) -> f32 {
         let [dx, dy] = self.direction;
         let (along, across) = (x * dx + y * dy + self.phase, y * dx - x * dy);
@@ -104,7 +104,7 @@ fn wave(x: f32) -> f32 {
     ((triangle - 0.5) * 8.0 + 0.5).clamp(0.0, 1.0)
 }
 
-/// Values between lattice points, interpolated smoothly.
+/// Smooth interpolation between lattice points.
 fn noise(lattice: &[f32], x: f32, y: f32) -> f32 {
     let (column, row) = ((x as usize).min(CELLS), (y as usize).min(CELLS));
     let smooth = |t: f32| t * t * (3.0 - 2.0 * t);

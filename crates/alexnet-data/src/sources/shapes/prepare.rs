@@ -1,4 +1,4 @@
-//! The set on disk.
+//! Writes the data set to disk.
 
 use std::fmt;
 use std::fs;
@@ -16,10 +16,10 @@ const MANIFEST: &str = "shapes.json";
 const UNFINISHED: &str = "shapes.unfinished.json";
 const JPEG_QUALITY: u8 = 90;
 
-/// What [`prepare`] found or did.
+/// The result of [`prepare`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prepared {
-    /// The complete set was there already.
+    /// The complete set already existed.
     AlreadyThere,
     /// The set has been written.
     Written,
@@ -31,15 +31,15 @@ struct Manifest {
     config: ShapesConfig,
 }
 
-/// Writes the set into `folder`, as JPEG files in class folders below `train` and `val`, unless it is there already. A
-/// file `shapes.json` marks the complete set. One that was interrupted is written anew.
+/// Writes the set into `folder`, as JPEG files in class folders below `train` and `val`, unless it exists already. A file
+/// `shapes.json` marks a complete set. An interrupted set is written again from the beginning.
 ///
-/// `progress` is called with the number of pictures done and in all.
+/// `progress` is called with the number of pictures done and the total.
 ///
 /// # Errors
-/// [`Error::ForeignFolder`] where the folder holds anything else, [`Error::OtherShapes`] where it holds such a set made
-/// with other settings; nothing is written then. [`Error::Read`], [`Error::Write`]; [`Error::Setting`] where a number of
-/// `config` is out of its range.
+/// [`Error::ForeignFolder`] if the folder contains anything else, [`Error::OtherShapes`] if it contains a shapes data set
+/// made with other settings; nothing is written in these cases. [`Error::Read`], [`Error::Write`]; [`Error::Setting`] if a
+/// value of `config` is out of range.
 pub fn prepare(
     folder: &Path,
     config: &ShapesConfig,
@@ -104,7 +104,7 @@ fn write_picture(folder: &Path, config: &ShapesConfig, split: ShapesSplit, index
         .map_err(|source| Error::Write { path, source })
 }
 
-/// Whether the manifest is there; an error where it asks for other pictures than `wanted`.
+/// Whether the manifest exists; an error if it differs from `wanted`.
 fn read_manifest(folder: &Path, path: &Path, wanted: &Manifest) -> Result<bool, Error> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -119,7 +119,7 @@ fn read_manifest(folder: &Path, path: &Path, wanted: &Manifest) -> Result<bool, 
     Err(Error::OtherShapes { path: folder.to_owned(), found, wanted: wanted.to_string() })
 }
 
-/// A folder that is absent, or holds nothing but hidden files, may be written to.
+/// Returns an error unless the folder is absent or contains only hidden files.
 fn require_empty(folder: &Path) -> Result<(), Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -1,7 +1,7 @@
-//! How a picture is put together: a textured background with clutter, the figure, things in front of it, camera faults.
+//! Composition of a picture: a textured background with clutter, the figure, bars in front of it, camera artifacts.
 //!
-//! The constants on top set how difficult the set is. They are meant so that no linear classifier gets far, while a
-//! convolutional network learns the set within minutes. Whoever changes one changes the pictures, and with them
+//! The constants below determine the difficulty of the set. They are chosen so that linear classifiers perform poorly, while
+//! a convolutional network learns the set within minutes. Changing one changes the pictures, and requires a new
 //! [`GENERATOR`](super::GENERATOR).
 
 use alexnet_random::Stream;
@@ -10,41 +10,41 @@ use super::figures::{Figure, Point, disc, rectangle};
 use super::paint::{Color, Texture, luma, random_color};
 use crate::RgbImage8;
 
-/// Diameter of the figure, as a share of the picture's side.
+/// Range of the figure's diameter, relative to the picture's side.
 const SIZE: [f32; 2] = [0.45, 0.80];
-/// How far the figure's center lies from the picture's at most, either way, as a share of the side.
+/// Largest offset of the figure's center from the picture's along each axis, relative to the side.
 const SHIFT: f32 = 0.12;
-/// Tangent of the largest turn, either way: 0.36 are 20 degrees.
+/// Tangent of the largest rotation in either direction: 0.36 is 20 degrees.
 const TILT: f32 = 0.36;
-/// Ratio of the figure's axes, from this to 1.
+/// Smallest ratio of the figure's axes; the largest is 1.
 const SQUASH: f32 = 0.85;
-/// Share of the pictures in which the figure is lighter than the background, not darker.
+/// Share of the pictures in which the figure is lighter than the background; in the others it is darker.
 const LIGHTER: f32 = 1.0;
-/// Difference in luma, 0–255, that the figure has at least from either background color.
+/// Smallest difference in luma, 0–255, between the figure and each background color.
 const CONTRAST: f32 = 60.0;
-/// Largest difference, per channel, between the two colors of the background's texture, and of the figure's.
+/// Largest difference per channel between the two colors of the background's texture, and of the figure's.
 const BACKGROUND_VARIATION: f32 = 50.0;
 const FIGURE_VARIATION: f32 = 30.0;
-/// Small things behind the figure, at most, and their size as a share of the picture's side.
+/// Maximum number of small objects behind the figure, and their size relative to the picture's side.
 const CLUTTER: u32 = 5;
 const CLUTTER_SIZE: [f32; 2] = [0.02, 0.06];
-/// Bars in front of the figure, at most, and half their width as a share of the figure's radius.
+/// Maximum number of bars in front of the figure, and half their width relative to the figure's radius.
 const BARS: u32 = 2;
 const BAR_WIDTH: [f32; 2] = [0.03, 0.08];
-/// Largest amplitude of each pixel's own noise, 0–255.
+/// Largest amplitude of the per-pixel noise, 0–255.
 const NOISE: f32 = 20.0;
-/// Passes of a 3x3 blur, at most.
+/// Maximum number of passes of a 3x3 blur.
 const BLURS: u32 = 2;
 
-/// Pixels in the making: colors 0–255, row by row.
+/// A picture being drawn: colors 0–255, row by row.
 struct Canvas {
     size: usize,
     pixels: Vec<Color>,
 }
 
 impl Canvas {
-    /// Paints what lies inside a signed distance (in pixels), smooth over one pixel at the outline. Only pixels within
-    /// `reach` of `center` are looked at.
+    /// Paints the interior of a shape given by its signed distance (in pixels), antialiased over one pixel at the outline.
+    /// Only pixels within `reach` of `center` are considered.
     fn paint(&mut self, center: Point, reach: f32, distance: impl Fn(Point) -> f32, color: impl Fn(Point) -> Color) {
         let span = |middle: f32| {
             let first = (middle - reach).max(0.0) as usize;
@@ -65,7 +65,7 @@ impl Canvas {
         }
     }
 
-    /// Averages each pixel with its neighbors, weights 1 2 1 in either direction.
+    /// Averages each pixel with its neighbors, with weights 1 2 1 along each axis.
     fn blur(&mut self) {
         let size = self.size;
         let last = size.saturating_sub(1);
@@ -86,7 +86,7 @@ impl Canvas {
         for _ in 0..stream.below(BLURS + 1) {
             self.blur();
         }
-        // Two bytes of one random number add up to a triangular distribution, near enough to a camera's.
+        // The sum of two random bytes has a triangular distribution, a sufficient approximation of camera noise.
         let amplitude = stream.uniform() * NOISE / 255.0;
         let mut pixels = Vec::with_capacity(self.pixels.len() * 3);
         for value in self.pixels.iter().flatten() {
@@ -130,11 +130,11 @@ pub(super) fn draw((_, figure): Figure, size: u32, stream: &mut Stream) -> RgbIm
     let center = [0; 2].map(|_| (0.5 + stream.uniform_in(-SHIFT, SHIFT)) * side);
     let squash = stream.uniform_in(SQUASH, 1.0);
     let turn = random_turn(stream);
-    // A second, weak texture, so that the figure is not told by being plain.
+    // A second, weak texture, so that the figure is not recognizable by its uniform color.
     let surface = Texture::around(stream, side, color, FIGURE_VARIATION);
     let distance = |point| {
         let [x, y] = turned(point, center, turn);
-        // Divided by the longer axis' scale, the distance stays a lower bound.
+        // Scaled by the shorter axis, the distance is still a lower bound.
         figure([x / (radius * squash), y / radius]) * radius * squash
     };
     canvas.paint(center, radius * 1.2, distance, |point| surface.color(point));
@@ -152,14 +152,14 @@ pub(super) fn draw((_, figure): Figure, size: u32, stream: &mut Stream) -> RgbIm
     canvas.finish(stream)
 }
 
-/// Cosine and sine of a turn by an angle with a uniform tangent.
+/// Cosine and sine of a rotation by an angle with a uniform tangent.
 fn random_turn(stream: &mut Stream) -> Point {
     let tangent = stream.uniform_in(-TILT, TILT);
     let cosine = 1.0 / (1.0 + tangent * tangent).sqrt();
     [cosine, tangent * cosine]
 }
 
-/// `point` as seen from `center` by somebody turned so.
+/// `point` in a coordinate system with its origin at `center`, rotated by the given turn.
 fn turned([x, y]: Point, [center_x, center_y]: Point, [cosine, sine]: Point) -> Point {
     let (x, y) = (x - center_x, y - center_y);
     [cosine * x + sine * y, cosine * y - sine * x]

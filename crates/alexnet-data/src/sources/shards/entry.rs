@@ -1,14 +1,14 @@
-//! Where an image is in a shard.
+//! The location of an image in a shard.
 
 /// An image in a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// First byte of the image in the shard.
+    /// Offset of the image in the shard, in bytes.
     pub offset: u64,
-    /// Its bytes.
+    /// Length in bytes.
     pub len: u32,
-    /// Its class.
+    /// Label.
     pub label: u32,
-    /// Its name in the shard.
+    /// Name in the shard.
     pub name: Box<str>,
 }

@@ -1,7 +1,7 @@
-//! The index of a shard: where each image is, in a text file beside it.
+//! The index of a shard: a text file beside it that lists the location of each image.
 //!
 //! The first line is `alexnet-index 1 BYTES COUNT`: the version, the size of the shard and the number of images. Then one
-//! line per image, in the order in which they lie: offset, length, label and name, with tabs between them.
+//! line per image, in stored order: offset, length, label and name, separated by tabs.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use crate::Error;
 pub(crate) const EXTENSION: &str = "index";
 const MAGIC: &str = "alexnet-index 1 ";
 
-/// Labels beyond this are taken for damage: each label below the largest costs a class.
+/// Larger labels are treated as damage, because the number of classes, and thus the memory, follows from the largest label.
 pub(crate) const MAX_LABEL: u32 = 1 << 20;
 
 pub(super) fn read(index: &Path, shard: &Path) -> Result<Vec<Entry>, Error> {
@@ -22,9 +22,9 @@ pub(super) fn read(index: &Path, shard: &Path) -> Result<Vec<Entry>, Error> {
     parse(&text, bytes).map_err(|reason| Error::Malformed { path: index.to_owned(), reason })
 }
 
-/// The entries that `text` lists of a shard of `bytes` bytes, or what is wrong.
+/// The entries listed in `text` for a shard of `bytes` bytes, or the reason why it is invalid.
 pub(crate) fn parse(text: &str, bytes: u64) -> Result<Vec<Entry>, String> {
-    // Each line ends with a line feed and nothing else: a carriage return would belong to the name.
+    // Lines end with a line feed only: a carriage return would be part of the name.
     let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
     let header = lines.next().and_then(|line| line.strip_prefix(MAGIC)).unwrap_or_default();
     let numbers: Vec<u64> = header.split_whitespace().map_while(|number| number.parse().ok()).collect();
@@ -61,7 +61,7 @@ fn parse_line(line: &str) -> Option<Entry> {
     Some(Entry { offset: offset.parse().ok()?, len: len.parse().ok()?, label: label.parse().ok()?, name: name.into() })
 }
 
-/// What [`parse`] reads.
+/// Formats an index that [`parse`] reads.
 #[cfg(feature = "prepare")]
 pub(crate) fn format(entries: &[Entry], bytes: u64) -> String {
     let mut text = format!("{MAGIC}{bytes} {}\n", entries.len());
@@ -71,7 +71,7 @@ pub(crate) fn format(entries: &[Entry], bytes: u64) -> String {
     text
 }
 
-/// An error of the system about a shard: what it says about the archive's content is damage, not failure.
+/// Converts an I/O error of reading a shard; errors in the archive's contents are reported as damage.
 pub(super) fn shard_error(path: &Path, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {

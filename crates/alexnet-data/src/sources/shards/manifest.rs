@@ -1,4 +1,4 @@
-//! What a prepared data set says of itself: `manifest.json`.
+//! The manifest of a prepared data set: `manifest.json`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,15 +22,15 @@ pub(crate) struct Manifest {
     format: String,
     /// The version of this crate.
     version: String,
-    /// How the set was made: the settings, as they were fingerprinted.
+    /// The settings and the fingerprint of the input.
     pub(crate) made_with: String,
-    /// What a label means.
+    /// Explanation of the labels, for readers of the file.
     labels: String,
     /// Label `i` is `classes[i]`.
     pub(crate) classes: Vec<String>,
     /// `train` and `val`.
     pub(crate) splits: BTreeMap<String, SplitManifest>,
-    /// Of the training images.
+    /// Statistics of the training images.
     pub(crate) statistics: Option<StatisticsManifest>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct ShardManifest {
 pub(crate) struct StatisticsManifest {
     /// Side of the squares, and of the shorter sides.
     size: u32,
-    /// Where the images are stored as they were, how they were resized for these statistics.
+    /// If the original files are stored, the filter that resized them for these statistics.
     originals_resized_with: Option<ResizeFilter>,
     images: u64,
     mean: [f64; 3],
@@ -94,7 +94,7 @@ impl Manifest {
             Err(source) => return Err(Error::Read { path, source }),
         };
         let malformed = |reason: String| Error::Malformed { path: path.clone(), reason };
-        // Other programs call files so, too.
+        // Other programs also use this file name.
         let ours = String::from_utf8_lossy(&text).contains("alexnet-shards");
         if !ours {
             return Ok(None);
@@ -154,7 +154,7 @@ impl StatisticsManifest {
     }
 }
 
-/// Statistics that came with a prepared data set.
+/// Statistics contained in a prepared data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreparedStatistics {
     statistics: Statistics,
@@ -162,7 +162,7 @@ pub struct PreparedStatistics {
 }
 
 impl PreparedStatistics {
-    /// The statistics, where they are those of this preprocessing: where it cuts the square that they were taken of.
+    /// The statistics, if they are valid for this preprocessing: if it crops the same square that they were computed from.
     pub fn suit(&self, preprocess: &Preprocess) -> Option<&Statistics> {
         let size = self.statistics.mean_image.size;
         let shorter = matches!(preprocess.resize, ResizeRule::ShorterSide { size: side, .. } if side == size);
@@ -174,7 +174,7 @@ impl PreparedStatistics {
 
 fn npy_header(size: u32) -> Vec<u8> {
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (3, {size}, {size}), }}");
-    // Magic, version and length take ten bytes; the values begin at a multiple of 64.
+    // Magic, version and length take ten bytes; the values start at a multiple of 64.
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
     }
@@ -193,7 +193,7 @@ pub(crate) fn format_npy(image: &MeanImage) -> Vec<u8> {
     bytes
 }
 
-/// Only what [`format_npy`] writes.
+/// Parses an array written by [`format_npy`]; other headers are rejected.
 fn parse_npy(bytes: &[u8], size: u32) -> Option<Vec<f32>> {
     let (values, rest) = bytes.strip_prefix(npy_header(size).as_slice())?.as_chunks::<4>();
     let values: Vec<f32> = values.iter().map(|&value| f32::from_le_bytes(value)).collect();

@@ -1,5 +1,5 @@
-//! A shard as memory, for images that need no decoding: a copy by the system would take half as long again as everything
-//! else that is done to them.
+//! A memory-mapped shard, for images that need no decoding: a copy by the system would add half of the time of their
+//! remaining processing.
 
 use std::fs::File;
 use std::ops::Range;
@@ -15,30 +15,30 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// None where the system does not map it, or could not say what is wrong with it.
+    /// `None` if mapping fails, or on systems on which an unreadable page cannot be detected.
     pub(super) fn of(path: &Path) -> Option<Self> {
         if !cfg!(target_os = "linux") {
             return None;
         }
         let file = File::open(path).ok()?;
-        // SAFETY: The pages are read only, and as bytes, of which none is invalid. That nobody changes the file is asked of
-        // whoever trains from it, as of every program that maps: what changes while it is read shows in an image. If it is
-        // cut short, `bytes` notices; for as long as an image is borrowed after that, nobody does, and the process ends.
+        // SAFETY: The pages are mapped read-only and accessed as bytes, for which every value is valid. As for every mapped
+        // file, users must not change it during training: a change while it is read alters an image. `bytes` detects a
+        // truncation; a truncation while an image is borrowed is not detected, and accessing the page ends the process.
         #[allow(unsafe_code)]
         let bytes = unsafe { Mmap::map(&file) }.ok()?;
         Some(Self { bytes, path: path.to_owned() })
     }
 
-    /// The bytes at `range`, of which the system has said that they are there; none where it said anything else. Then they
-    /// are to be read, which tells what is wrong.
+    /// The bytes at `range`, if the system confirms that they can be read; otherwise `None`: reading the file then reports
+    /// the error.
     pub(super) fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
         let bytes = self.bytes.get(range.clone())?;
-        // Beyond the end of a file that was cut short, the rest of a page is zeros.
+        // In a truncated file, the rest of the last page is zeros.
         if std::fs::metadata(&self.path).ok()?.len() < self.bytes.len() as u64 {
             return None;
         }
-        // Brings the pages from the disk. Without this, one that cannot be had (a bad sector, a file cut short) would end
-        // the process by a signal; with it, it is an error here. Linux before 5.14 answers that it does not know how.
+        // Reads the pages from the disk. Without this, an unreadable page (a bad sector, a truncated file) would end the
+        // process by a signal; with it, this call fails. Linux before 5.14 does not support it and returns an error.
         #[cfg(target_os = "linux")]
         self.bytes.advise_range(memmap2::Advice::PopulateRead, range.start, range.len()).ok()?;
         Some(bytes)

@@ -1,9 +1,9 @@
-//! Shards: tar archives of images, as the `webdataset` library reads and writes them.
+//! Shards: tar archives of images in the layout of the `webdataset` library.
 //!
-//! The files of one sample lie next to each other and differ in what follows the first dot of their names: `key.jpg`,
-//! `key.cls` (the label in decimal), perhaps `key.json`. Beside a shard `x.tar` may lie its [index](index), `x.index`, by
-//! which any image can be read without its neighbors; without one, the shard is searched once when it is opened. A
-//! folder of shards that `prepare` made has a [manifest](manifest::Manifest) besides.
+//! The files of one sample are adjacent and share the part of their names before the first dot: `key.jpg`, `key.cls` (the
+//! label in decimal), optionally `key.json`. A shard `x.tar` may have an [index](index), `x.index`, which gives the location
+//! of each image; without one, the shard is scanned once when it is opened. A folder of shards made by `prepare` also has a
+//! [manifest](manifest::Manifest).
 
 pub(crate) mod entry;
 pub(crate) mod index;
@@ -21,11 +21,11 @@ use crate::{Dataset, Error, Labels, Location, Sample, Split};
 use manifest::{MANIFEST, Manifest};
 use shard::Shard;
 
-/// In a folder whose preparation was interrupted, how far it got.
+/// The state file of an unfinished preparation.
 pub(crate) const UNFINISHED: &str = "unfinished.json";
 
-/// The shards directly in `folder`, sorted by name; none where it is no folder, and none where there are folders beside
-/// them: an archive that lies beside class folders is not the data set.
+/// The shards directly in `folder`, sorted by name. Empty if it is not a folder, or if it has subfolders: an archive beside
+/// class folders is not the data set.
 fn shards_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     if !folder.is_dir() || has_folders(folder)? {
         return Ok(Vec::new());
@@ -69,8 +69,8 @@ fn open_split(folder: &Path, paths: &[PathBuf]) -> Result<Split, Error> {
     Ok(Split { path: folder.to_owned(), classes: Vec::new(), samples, ignored: 0 })
 }
 
-/// The data set in `root`, if it is one of shards: one that was prepared, with a manifest; folders `train` and `val` (or
-/// `valid`) with shards; a folder of shards; or a single shard.
+/// The data set in `root`, if it consists of shards: a prepared set with a manifest; folders `train` and `val` (or `valid`)
+/// with shards; a folder of shards; or a single shard.
 pub(crate) fn open(root: &Path) -> Result<Option<Dataset>, Error> {
     if root.is_file() && root.extension() == Some(OsStr::new("tar")) {
         let split = open_split(root, &[root.to_owned()])?;
@@ -109,7 +109,7 @@ pub(crate) fn open(root: &Path) -> Result<Option<Dataset>, Error> {
     }
 }
 
-/// The shards of a folder of validation images that has no training images beside it.
+/// The shards in a folder of validation images without training images.
 pub(crate) fn open_validation(folder: &Path) -> Result<Option<Split>, Error> {
     let shards = shards_in(folder)?;
     if shards.is_empty() {
@@ -119,7 +119,7 @@ pub(crate) fn open_validation(folder: &Path) -> Result<Option<Split>, Error> {
     named_by_number(folder, split, None).map(|set| Some(set.train))
 }
 
-/// What `prepare` made: the manifest says which shards there are, and how large.
+/// Opens the output of `prepare`; the manifest lists the shards and their sizes.
 fn prepared(root: &Path, manifest: Manifest) -> Result<Dataset, Error> {
     let open = |name: &str| -> Result<Option<Split>, Error> {
         let Some(split) = manifest.splits.get(name) else { return Ok(None) };
@@ -150,7 +150,7 @@ fn prepared(root: &Path, manifest: Manifest) -> Result<Dataset, Error> {
     Ok(Dataset { train, val, labels, statistics })
 }
 
-/// Shards of other programs name no classes: they are called by their numbers, as many as the largest label asks for.
+/// Shards of other programs contain no class names: the classes are named by their numbers, up to the largest label.
 fn named_by_number(root: &Path, mut train: Split, mut val: Option<Split>) -> Result<Dataset, Error> {
     let all = train.samples.iter().chain(val.iter().flat_map(|val| &val.samples));
     let count = all.map(|sample| sample.label + 1).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The images of a shard that has no index, found by reading the headers of its files.
+//! Finds the images of a shard without an index by reading the headers of its files.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,17 +11,17 @@ use crate::Error;
 
 const IMAGES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "ppm"];
 const LABEL: &str = "cls";
-/// A label is a few digits.
+/// Maximum size of a label file, which contains a few digits.
 const LABEL_BYTES: u64 = 32;
 
-/// Of each sample, its image and its label, in the order of the images.
+/// The image and label of each sample, in the order of the images.
 pub(super) fn entries(path: &Path) -> Result<Vec<Entry>, Error> {
     let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let bytes = file.metadata().map_err(|source| Error::Read { path: path.to_owned(), source })?.len();
     entries_in(path, file, bytes)
 }
 
-/// As [`entries`], of an archive of so many bytes.
+/// Like [`entries`], for an archive of `bytes` bytes.
 pub(crate) fn entries_in(path: &Path, archive: impl Read + Seek, bytes: u64) -> Result<Vec<Entry>, Error> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
     let mut archive = tar::Archive::new(archive);
@@ -60,7 +60,7 @@ pub(crate) fn entries_in(path: &Path, archive: impl Read + Seek, bytes: u64) -> 
     labeled.collect()
 }
 
-/// A sample's key and what follows it: the name is cut at the first dot after its last slash, as `webdataset` does.
+/// A sample's key and extension: the name is split at the first dot after its last slash, as in `webdataset`.
 fn split_name(name: &str) -> Option<(&str, &str)> {
     let start = name.rfind('/').map_or(0, |slash| slash + 1);
     let dot = start + name[start..].find('.')?;

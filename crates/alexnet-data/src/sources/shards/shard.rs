@@ -1,4 +1,4 @@
-//! A shard that is open: which images it holds, and its bytes, where they can be mapped.
+//! An open shard: its list of images, and its bytes if they can be memory-mapped.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -8,12 +8,12 @@ use super::mapping::Mapping;
 use super::{index, scan};
 use crate::Error;
 
-/// A shard and the images in it.
+/// A shard and its list of images.
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
     entries: Vec<Entry>,
-    /// Made when it is first asked for, if it can be.
+    /// Created on first use; `None` if the shard cannot be mapped.
     mapping: OnceLock<Option<Mapping>>,
 }
 
@@ -26,27 +26,27 @@ impl PartialEq for Shard {
 impl Eq for Shard {}
 
 impl Shard {
-    /// Opens `x.tar`, with `x.index` where that is there.
+    /// Opens `x.tar`, with `x.index` if it exists.
     ///
     /// # Errors
-    /// [`Error::Read`]; [`Error::Malformed`] where the two do not fit each other or the archive is damaged.
+    /// [`Error::Read`]; [`Error::Malformed`] if the two are inconsistent or the archive is damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let index = path.with_extension(index::EXTENSION);
         let entries = if index.is_file() { index::read(&index, path)? } else { scan::entries(path)? };
         Ok(Self { path: path.to_owned(), entries, mapping: OnceLock::new() })
     }
 
-    /// The archive.
+    /// The path of the archive.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its images, in the order in which they lie.
+    /// The images, in stored order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The bytes of an image, where its shard can be mapped and is as it should be.
+    /// The bytes of an image, if its shard can be memory-mapped and is intact.
     pub(crate) fn mapped(&self, number: u32) -> Option<&[u8]> {
         let entry = self.entries.get(number as usize)?;
         let start = usize::try_from(entry.offset).ok()?;
