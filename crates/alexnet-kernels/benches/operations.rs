@@ -1,4 +1,4 @@
-//! Every operation at the sizes it has in AlexNet, forward and backward: `cargo bench -p alexnet-kernels [FILTER]`.
+//! Benchmarks of operations at their sizes in AlexNet, forward and backward: `cargo bench -p alexnet-kernels [FILTER]`.
 //!
 //! Convolutions and matrix products report multiply-adds per second of the direct algorithm, each counted as two
 //! operations; all other operations report the bytes of their inputs and outputs. `RAYON_NUM_THREADS` sets the number

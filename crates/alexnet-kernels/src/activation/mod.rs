@@ -21,13 +21,13 @@ const OP: &str = "activation";
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
-    /// max(0, x), with derivative 0 at 0 as in PyTorch and cuda-convnet (Candle's own is 1). `relu` in the 2012 files.
+    /// max(0, x), with derivative 0 at 0 as in PyTorch and cuda-convnet (1 in Candle). `relu` in the 2012 files.
     Relu,
     /// tanh(x). `tanh[1,1]` in the 2012 files.
     Tanh,
     /// 1 / (1 + e^−x). `logistic` in the 2012 files.
     Sigmoid,
-    /// ln(1 + eˣ). `softrelu` in the 2012 files. PyTorch's default is x itself above 20.
+    /// ln(1 + eˣ). `softrelu` in the 2012 files. PyTorch by default returns x above 20.
     Softplus,
     /// |x|, with derivative 0 at 0. `abs` in the 2012 files. Its gradient needs the input.
     Abs,
@@ -35,7 +35,7 @@ pub enum Activation {
     Square,
     /// √x, NaN below 0; the derivative at 0 is infinite, as in PyTorch. `sqrt` in the 2012 files.
     Sqrt,
-    /// a·tanh(b·x). `tanh[a,b]` in the 2012 files. LeCun's is a = 1.7159, b = 2/3.
+    /// a·tanh(b·x). `tanh[a,b]` in the 2012 files. LeCun's values are a = 1.7159, b = 2/3.
     ScaledTanh {
         /// The output lies between −a and a; not 0.
         a: f32,

@@ -33,7 +33,7 @@ impl Parts {
         Grid { blocks: [self.channels.div_ceil(COLUMNS), self.parts, 1], threads: [COLUMNS, ROWS, 1] }
     }
 
-    /// Values of both sums of all parts.
+    /// Number of values of both sums of all parts.
     fn len(&self) -> usize {
         2 * self.parts as usize * self.channels as usize
     }

@@ -68,11 +68,11 @@ pub struct BatchNorm2dSaved<'a> {
 /// Output buffers for the gradients of a batch normalization; `None` skips the gradient.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchNorm2dGrads<'a> {
-    /// Of the input, shaped like it.
+    /// Gradient of the input, of the same shape.
     pub x: Option<&'a Tensor>,
-    /// Of the weight.
+    /// Gradient of the weight.
     pub weight: Option<&'a Tensor>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub bias: Option<&'a Tensor>,
 }
 

@@ -18,7 +18,7 @@ struct Results {
     y: Vec<f32>,
     saved: [Vec<f32>; 2],
     running: [Vec<f32>; 2],
-    /// Of x, weight and bias.
+    /// Gradients of x, weight and bias.
     grads: [Vec<f32>; 3],
 }
 

@@ -24,7 +24,7 @@ const OP: &str = "bias_relu";
 
 /// Adds a bias per channel and applies a ReLU; differentiable in both arguments.
 ///
-/// y = max(0, x + bias\[c\]), with ReLU'(0) = 0 as in PyTorch and cuda-convnet (Candle's own is 1).
+/// y = max(0, x + bias\[c\]), with ReLU'(0) = 0 as in PyTorch and cuda-convnet (1 in Candle).
 ///
 /// `x` is an image batch `[n, c, h, w]` or vectors `[n, c]`, `bias` `[c]`, both `f32`; the result has x's shape and
 /// [memory format](crate::MemoryFormat).

@@ -37,7 +37,7 @@ impl ContrastNormParams {
         Self { size, alpha: alpha / (size as f32 * size as f32), beta }
     }
 
-    /// Pixels of a window before the one it belongs to, ⌊size / 2⌋, and after it.
+    /// Number of pixels of a window before its own pixel, ⌊size / 2⌋, and after it.
     fn reach(&self) -> (usize, usize) {
         (self.size / 2, self.size - 1 - self.size / 2)
     }

@@ -114,11 +114,11 @@ pub fn forward_into(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bo
 /// Output buffers for the gradients of [`linear`]; `None` skips the computation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinearGrads<'a> {
-    /// Of the input, shaped like it.
+    /// Gradient of the input, of the same shape.
     pub x: Option<&'a Tensor>,
-    /// Of the weight, shaped like it.
+    /// Gradient of the weight, of the same shape.
     pub weight: Option<&'a Tensor>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub bias: Option<&'a Tensor>,
 }
 

@@ -84,7 +84,7 @@ impl<'a> Update<'a> {
     /// No two live parts overlap.
     unsafe fn part(&self, row: usize, first: usize, columns: usize) -> (&'a mut [f32], &'a mut [f32]) {
         let start = row * self.width + first;
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         unsafe { (self.weight.slice(start..start + columns), self.velocity.slice(start..start + columns)) }
     }
 }

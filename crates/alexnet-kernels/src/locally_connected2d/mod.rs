@@ -107,11 +107,11 @@ pub fn forward_into(
 /// Output buffers for the gradients of a locally connected layer; `None` skips the computation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocallyConnected2dGrads<'a> {
-    /// Of the input, shaped like it.
+    /// Gradient of the input, of the same shape.
     pub x: Option<&'a Tensor>,
-    /// Of the weight, shaped like it.
+    /// Gradient of the weight, of the same shape.
     pub weight: Option<&'a Tensor>,
-    /// Of the bias, `[oh, ow, out_channels]`.
+    /// Gradient of the bias, `[oh, ow, out_channels]`.
     pub bias: Option<&'a Tensor>,
 }
 

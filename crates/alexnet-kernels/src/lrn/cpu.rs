@@ -45,7 +45,7 @@ fn run(isa: CpuIsa, channels: usize, params: &LrnParams, x: &[f32], grad_y: Opti
 /// A range of pixels, with all their groups of channels in order.
 struct Pixels<'a, const THREE_QUARTERS: bool> {
     params: &'a LrnParams,
-    /// Channels of a group.
+    /// Number of channels of a group.
     group: usize,
     x: &'a [f32],
     grad_y: Option<&'a [f32]>,

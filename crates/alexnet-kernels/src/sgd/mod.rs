@@ -32,11 +32,11 @@ pub enum SgdRule {
 pub struct SgdParams {
     /// Where the learning rate is applied.
     pub rule: SgdRule,
-    /// ε, `epsW` in the 2012 files.
+    /// Learning rate, ε in the paper; `epsW` in the 2012 files.
     pub learning_rate: f32,
-    /// `momW` in the 2012 files.
+    /// Momentum; `momW` in the 2012 files.
     pub momentum: f32,
-    /// `wc` in the 2012 files.
+    /// Weight decay; `wc` in the 2012 files.
     pub weight_decay: f32,
 }
 
@@ -83,7 +83,7 @@ pub fn update(weight: &Tensor, velocity: &Tensor, grad: &Tensor, params: &SgdPar
 /// mixed precision computes with. A copy requires a GPU.
 ///
 /// # Errors
-/// As [`update`]; a `copy` of another shape or on the CPU.
+/// As [`update`]; a `copy` of a different shape or on the CPU.
 pub fn update_with_copy(
     weight: &Tensor,
     velocity: &Tensor,
