@@ -1,9 +1,10 @@
-//! Every operation at the sizes it has in AlexNet, forward and backward: `cargo bench -p alexnet-kernels [FILTER]`.
+//! Benchmarks of operations at their sizes in AlexNet, forward and backward: `cargo bench -p alexnet-kernels [FILTER]`.
 //!
-//! What multiplies reports multiply-adds per second, counted as two operations each, as if done directly; the rest
-//! reports the bytes of its inputs and outputs. `RAYON_NUM_THREADS` sets the threads.
+//! Convolutions and matrix products report multiply-adds per second of the direct algorithm, each counted as two
+//! operations; all other operations report the bytes of their inputs and outputs. `RAYON_NUM_THREADS` sets the number
+//! of threads.
 
-#![allow(clippy::unwrap_used, missing_docs)] // What cannot be measured stops the benchmark; a benchmark has no outside.
+#![allow(clippy::unwrap_used, missing_docs)] // A failing call stops the benchmark; a benchmark has no public API.
 
 use std::time::Duration;
 
@@ -128,10 +129,10 @@ fn vectors(c: &mut Criterion) {
     let (x, y, bias) = (random(&[BATCH, 4096]), random(&[BATCH, 4096]), random(&[4096]));
     measure(c, "bias_relu/forward", bytes(&[&x, &x]), || bias_relu::forward_in_place(&x, &bias));
     measure(c, "bias_relu/backward", bytes(&[&x, &y, &y]), || bias_relu::backward_in_place(&x, &y, Some(&bias)));
-    for (name, unit) in [("relu", Activation::Relu), ("tanh", Activation::Tanh)] {
-        measure(c, &format!("activation/{name} forward"), bytes(&[&x, &x]), || activation::forward_in_place(&x, unit));
+    for (name, kind) in [("relu", Activation::Relu), ("tanh", Activation::Tanh)] {
+        measure(c, &format!("activation/{name} forward"), bytes(&[&x, &x]), || activation::forward_in_place(&x, kind));
         measure(c, &format!("activation/{name} backward"), bytes(&[&x, &y, &y]), || {
-            activation::backward_in_place(&x, &y, unit)
+            activation::backward_in_place(&x, &y, kind)
         });
     }
     let params = DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 0, step: 0, layer: 0 };

@@ -1,7 +1,8 @@
-//! The table of cases that the tests of all operations run, and PyTorch's answers to it.
+//! The table of test cases of all operations, and PyTorch's results for them.
 //!
-//! `golden/cases.json` lists the cases, `xtask/golden/kernels.py` computes the answers. An operation's reference is held
-//! against the answers, and every fast path against the reference, which sees all values where the file holds samples.
+//! `golden/cases.json` lists the cases, `xtask/golden/kernels.py` computes the results. The tests compare an
+//! operation's reference with these results, and every fast path with the reference: the file may hold only samples of
+//! the values, the reference has all of them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -18,7 +19,8 @@ use crate::backend::CpuIsa;
 use crate::cuda::host::Host;
 use crate::layout::{MemoryFormat, convert};
 
-/// In this crate, wherever it lies when the tests run: a GPU machine may have got them without it.
+/// The folder of golden files in this crate. `CARGO_MANIFEST_DIR` at run time takes precedence: a GPU machine may have
+/// the tests without the crate in the folder where they were compiled.
 fn folder() -> String {
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     format!("{here}/golden")
@@ -39,7 +41,7 @@ pub(crate) fn golden() -> Golden {
     Golden::open(format!("{}/kernels.safetensors", folder()))
 }
 
-/// The answers for operations that were added after those of [`golden`] (`ADDED` in the script).
+/// The results for operations that were added after those of [`golden`] (`ADDED` in the script).
 pub(crate) fn more_golden() -> Golden {
     Golden::open(format!("{}/more_kernels.safetensors", folder()))
 }
@@ -89,7 +91,7 @@ impl Case {
 }
 
 thread_local! {
-    /// Where the calling thread's tensors go ([`for_each_backend`]).
+    /// The device of the calling thread's tensors ([`for_each_backend`]).
     static DEVICE: RefCell<Device> = const { RefCell::new(Device::Cpu) };
     /// Whether activations and their gradients are `bf16` ([`in_bf16`]).
     static HALF: Cell<bool> = const { Cell::new(false) };
@@ -99,12 +101,12 @@ pub(crate) fn device() -> Device {
     DEVICE.with_borrow(Device::clone)
 }
 
-/// A tensor on the device that is being tested, of the type of activations.
+/// A tensor on the device under test, in the element type of activations.
 pub(crate) fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
     full(values, dims).to_dtype(if HALF.get() { DType::BF16 } else { DType::F32 }).unwrap()
 }
 
-/// A tensor there that is `f32` in any case: a bias, a parameter's gradient.
+/// A tensor on the device under test that is always `f32`: a bias, a parameter's gradient.
 pub(crate) fn full(values: &[f32], dims: &[usize]) -> Tensor {
     Tensor::from_slice(values, dims, &device()).unwrap()
 }
@@ -118,7 +120,7 @@ pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).and_then(|t| t.flatten_all()).and_then(|t| t.to_vec1()).unwrap()
 }
 
-/// What becomes of values in `bf16`: the nearest, ties to even.
+/// Values rounded to `bf16`: to the nearest, ties to even.
 pub(crate) fn rounded(values: &[f32]) -> Vec<f32> {
     values.iter().map(|&v| half::bf16::from_f32(v).to_f32()).collect()
 }
@@ -144,8 +146,8 @@ pub(crate) fn nchw(x: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
     y
 }
 
-/// The same image batch in every way it can lie in memory: contiguous, channels-last, and as a part of a larger tensor
-/// (an offset and gaps).
+/// The same image batch in each kind of memory layout: contiguous, channels-last, and a view into a larger tensor (with
+/// an offset and gaps).
 pub(crate) fn layouts(x: &Tensor) -> CandleResult<Vec<(&'static str, Tensor)>> {
     let wide = Tensor::cat(&[x, x, x], 3)?;
     let inside = Tensor::cat(&[&wide, &wide], 0)?;
@@ -154,14 +156,14 @@ pub(crate) fn layouts(x: &Tensor) -> CandleResult<Vec<(&'static str, Tensor)>> {
     Ok(vec![("contiguous", x.clone()), ("channels last", crate::channels_last(x)?), ("a view", view)])
 }
 
-/// What computes.
+/// The implementation under test.
 #[derive(Clone, Copy)]
 pub(crate) enum Backend {
-    /// The CPU's own code.
+    /// The CPU implementation.
     Cpu(CpuIsa),
-    /// The GPU's kernels on the CPU.
+    /// The GPU kernels, run on the CPU.
     Host(Host),
-    /// A GPU, with its library for convolutions or without.
+    /// A GPU, with or without its convolution library.
     Cuda(bool),
 }
 
@@ -179,7 +181,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// Runs `f` with every instruction set and device this machine has, and says which it lacks.
+/// Runs `f` with every instruction set and device of this machine, and prints which ones it lacks.
 pub(crate) fn for_each_backend(f: impl Fn(Backend)) {
     if !only_the_gpu() {
         for_each_isa(|isa| f(Backend::Cpu(isa)));
@@ -187,16 +189,16 @@ pub(crate) fn for_each_backend(f: impl Fn(Backend)) {
     for_each_device(f);
 }
 
-/// The same with the CPU's own code only.
+/// As [`for_each_backend`], with the CPU implementation only.
 pub(crate) fn for_each_isa(f: impl Fn(CpuIsa)) {
     for isa in [CpuIsa::Portable, CpuIsa::Avx2, CpuIsa::Avx512] {
         if isa.force(|| f(isa)).is_none() {
-            skip(&isa.to_string(), &format!("this processor has no {isa}"));
+            skip(&isa.to_string(), &format!("this CPU has no {isa}"));
         }
     }
 }
 
-/// The same with the GPU's kernels only.
+/// As [`for_each_backend`], with the GPU kernels only.
 pub(crate) fn for_each_device(f: impl Fn(Backend)) {
     let hosts = [(false, false), (true, false), (false, true)];
     for (reversed, library) in hosts.into_iter().filter(|_| !only_the_gpu()) {
@@ -205,14 +207,15 @@ pub(crate) fn for_each_device(f: impl Fn(Backend)) {
             skip("host", "this machine has no C++ compiler");
         }
     }
-    // One device for all tests, as a program has; and one test at a time, because cuDNN is switched for the process.
+    // All tests share one device, as in a program, and run one at a time, because cuDNN is switched for the whole
+    // process.
     static GPU: OnceLock<Result<Device, String>> = OnceLock::new();
     static SWITCH: Mutex<()> = Mutex::new(());
     match GPU.get_or_init(|| crate::cuda_device(0).map_err(|error| error.to_string())) {
         Ok(device) => {
             let _switch = SWITCH.lock().unwrap_or_else(PoisonError::into_inner);
             DEVICE.set(device.clone());
-            // With cuDNN where the build has it, and without.
+            // With cuDNN, if the build has it, and without.
             for library in [true, false] {
                 crate::use_cudnn(library);
                 f(Backend::Cuda(library));
@@ -224,7 +227,7 @@ pub(crate) fn for_each_device(f: impl Fn(Backend)) {
     }
 }
 
-/// Runs `f` on a pool of its own.
+/// Runs `f` on a separate thread pool.
 pub(crate) fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }

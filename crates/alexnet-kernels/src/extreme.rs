@@ -1,4 +1,4 @@
-//! Random and extreme parameters at every public operation: the call gives what the reference gives, or an error, and
+//! Calls operations with random and extreme parameters: each call agrees with the reference or returns an error, and
 //! never panics. Runs on each instruction set.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,10 +19,10 @@ use crate::{
     concat, dropout, linear, lrn, lrn_within_channel, max_pool2d, pixels, sgd, softmax_cross_entropy,
 };
 
-/// Calls of each operation.
+/// Number of calls of each operation.
 const CALLS: usize = 400;
 
-/// Where sums and products of sizes overflow, 32 bits end, or buffers become too large.
+/// Values at which sums and products of sizes overflow, 32 bits are exceeded, or buffers become too large.
 const EXTREMES: [usize; 12] = [
     usize::MAX,
     usize::MAX - 1,
@@ -49,7 +49,7 @@ impl Random {
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
     }
 
-    /// Small mostly, sometimes extreme.
+    /// Mostly small, sometimes extreme.
     fn number(&mut self, small: usize) -> usize {
         if self.below(4) == 0 { EXTREMES[self.below(EXTREMES.len())] } else { self.below(small) }
     }
@@ -61,11 +61,11 @@ impl Random {
     fn tensor(&mut self, dims: &[usize]) -> Tensor {
         let seed = self.below(1000) as u32;
         let values = uniform("extreme", seed, dims.iter().product());
-        Tensor::from_vec(values, dims, &Device::Cpu).expect("as many values as the dimensions say")
+        Tensor::from_vec(values, dims, &Device::Cpu).expect("the number of values matches the dimensions")
     }
 }
 
-/// Runs `call` often; its panic is the test's failure, with the number of the call.
+/// Runs `call` many times. A panic fails the test, and the message has the number of the call.
 fn never_panics(op: &str, call: impl Fn(&mut Random) -> Result<()>) {
     if cpu_only() {
         return;
@@ -80,7 +80,7 @@ fn never_panics(op: &str, call: impl Fn(&mut Random) -> Result<()>) {
                 Err(_) => panic!("{op} on {isa}: call {i} panicked"),
             }
         }
-        // Neither half of the test may be empty.
+        // Both outcomes must occur.
         assert!(accepted > CALLS / 50 && refused > 0, "{op} on {isa}: {accepted} accepted, {refused} refused");
     });
 }
@@ -124,7 +124,7 @@ fn tensor(values: &[f32], dims: &[usize]) -> Result<Tensor> {
 
 #[test]
 fn safe_calls_stay_within_their_memory() {
-    // Each read out of bounds once, with sums and products of sizes that wrapped.
+    // Each of these calls used to read out of bounds, because sums and products of sizes wrapped.
     let weight = zeros(&[2, 2, 3, 3]);
     let conv = |padding: Padding, stride: usize| {
         let params = Conv2dParams { stride, padding, groups: 1 };
@@ -146,7 +146,7 @@ fn safe_calls_stay_within_their_memory() {
     }
     let large = Padding::symmetric(1 << 20);
     assert!(conv(large, 1)[0].as_ref().is_some_and(|text| text.contains("fewer than 2^31 values")));
-    // One window, whatever the stride beyond the image.
+    // There is only one window for any stride beyond the image.
     let x = Random(1).tensor(&[1, 2, 8, 8]);
     let at = |stride| conv2d::conv2d(&x, &weight, None, &Conv2dParams { stride, ..Default::default() });
     assert_eq!(values(&at(1 << 59).unwrap()), values(&at(8).unwrap()));
@@ -196,9 +196,9 @@ fn wrong_indices_of_max_pooling_are_refused() {
         max_pool2d::backward_into(&grad_y, &indices, &params, &grad_x).map_err(|error| error.to_string())
     };
     assert_eq!(backward([4, 3, 1, 8]), Ok(()));
-    // The padding's, and beyond the window.
+    // Positions in the padding and beyond the window.
     for wrong in [[0, 3, 1, 8], [4, 1, 1, 8], [4, 3, 0, 8], [4, 3, 1, 9], [4, 255, 1, 8]] {
-        assert!(backward(wrong).is_err_and(|text| text.contains("no position of its window")), "{wrong:?}");
+        assert!(backward(wrong).is_err_and(|text| text.contains("is not a position of its window")), "{wrong:?}");
     }
 }
 
@@ -259,7 +259,7 @@ fn linear_agrees_with_the_reference_or_refuses() {
             assert_close("grad_weight", &values(&grad_weight), &expected.1, 1e-5);
             assert_close("grad_bias", &values(&grad_bias), &expected.2, 1e-5);
         } else {
-            // Nothing is added up.
+            // Empty sums are 0.
             for grad in [&grad_x, &grad_weight, &grad_bias] {
                 assert!(values(grad).iter().all(|&value| value == 0.0));
             }
@@ -280,9 +280,9 @@ fn elementwise_operations_never_panic() {
             step: u32::MAX,
             layer: u32::MAX,
         };
-        for unit in [Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Softplus] {
-            let y = activation::activation(&x, unit)?;
-            activation::backward_in_place(&y, &x.force_contiguous()?, unit)?;
+        for kind in [Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Softplus] {
+            let y = activation::activation(&x, kind)?;
+            activation::backward_in_place(&y, &x.force_contiguous()?, kind)?;
         }
         add::scale_into(&x, random.float(), &y)?;
         add::accumulate_into(&x, &y)?;

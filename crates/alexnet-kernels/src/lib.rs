@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![allow(unsafe_code)] // The one crate of the workspace that may; every block says why it is sound.
+#![allow(unsafe_code)] // Each block states why it is sound.
 
 pub mod activation;
 pub mod add;
@@ -39,7 +39,7 @@ pub mod softmax_cross_entropy;
 mod tensor;
 pub mod transfer;
 
-// Each operation's function, which has its module's name.
+// Each operation's function has the name of its module.
 pub use activation::activation;
 pub use avg_pool2d::avg_pool2d;
 pub use backend::CpuIsa;

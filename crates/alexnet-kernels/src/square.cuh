@@ -1,4 +1,4 @@
-// The squares of pixels that the normalizations within a channel share.
+// Squares of pixels, shared by the normalizations within a channel.
 #pragma once
 
 // Rows and columns of the square around a pixel, clipped to the image.

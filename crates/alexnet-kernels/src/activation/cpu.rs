@@ -19,7 +19,7 @@ pub(super) fn forward(x: &mut [f32], activation: Activation) {
             Activation::Square => each(|x| x * x, x),
             Activation::Sqrt => each(f32::sqrt, x),
             Activation::ScaledTanh { a, b } => x.iter_mut().for_each(|x| *x = a * (b * *x).tanh()),
-            // `f32::min` would make a number of a NaN.
+            // `f32::min` would turn NaN into a number.
             Activation::BoundedRelu { a } => {
                 x.iter_mut().for_each(|x| {
                     *x = if *x <= 0.0 {
@@ -38,7 +38,7 @@ pub(super) fn forward(x: &mut [f32], activation: Activation) {
     });
 }
 
-/// `y` is the argument for an activation that needs it.
+/// `y` is the output, or the input for an activation that needs it.
 pub(super) fn backward(y: &[f32], grad_y: &mut [f32], activation: Activation) {
     let grad_y = Shared::new(grad_y);
     parallel::for_ranges(y.len(), GRAIN, |range| {
@@ -50,7 +50,7 @@ pub(super) fn backward(y: &[f32], grad_y: &mut [f32], activation: Activation) {
             Activation::Abs => values.for_each(|(g, x)| *g = if *x == 0.0 { 0.0 } else { *g * x.signum() }),
             Activation::Square => values.for_each(|(g, x)| *g *= 2.0 * x),
             Activation::Sqrt => values.for_each(|(g, y)| *g /= 2.0 * y),
-            // b·(a − y²/a), written so that little is lost where y is near a.
+            // b·(a − y²/a), written to lose little precision where y is near a.
             Activation::ScaledTanh { a, b } => values.for_each(|(g, y)| *g *= b / a * ((a - y) * (a + y))),
             Activation::BoundedRelu { a } => {
                 values.for_each(|(g, y)| *g = if *y > 0.0 && *y < a { *g } else { 0.0 });

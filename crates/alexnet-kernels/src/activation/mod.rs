@@ -1,4 +1,4 @@
-//! Units: what is applied to every value of a layer's sum.
+//! Activation functions, applied to each value.
 
 mod cpu;
 mod cuda;
@@ -15,50 +15,50 @@ use crate::tensor::{self, read, write};
 
 const OP: &str = "activation";
 
-/// A function of one value. For most the derivative follows from the result, so that a layer keeps only that and
-/// computes in place; [`Abs`](Self::Abs) and [`Square`](Self::Square) give two arguments the same result, and need the
-/// argument itself ([`needs_input`](Self::needs_input)).
+/// An activation function. Most derivatives follow from the output, so a layer keeps only the output and computes in
+/// place. [`Abs`](Self::Abs) and [`Square`](Self::Square) map two inputs to the same output, so their gradient needs
+/// the input ([`needs_input`](Self::needs_input)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
-    /// max(0, x), with derivative 0 at 0 as in PyTorch and cuda-convnet (Candle's own is 1). `relu` in the 2012 files.
+    /// max(0, x), with derivative 0 at 0 as in PyTorch and cuda-convnet (1 in Candle). `relu` in the 2012 files.
     Relu,
     /// tanh(x). `tanh[1,1]` in the 2012 files.
     Tanh,
     /// 1 / (1 + e^−x). `logistic` in the 2012 files.
     Sigmoid,
-    /// ln(1 + eˣ). `softrelu` in the 2012 files. PyTorch's default is x itself above 20.
+    /// ln(1 + eˣ). `softrelu` in the 2012 files. PyTorch by default returns x above 20.
     Softplus,
     /// |x|, with derivative 0 at 0. `abs` in the 2012 files. Its gradient needs the input.
     Abs,
     /// x². `square` in the 2012 files. Its gradient needs the input.
     Square,
-    /// √x, a NaN below 0; the derivative at 0 is infinite, as in PyTorch. `sqrt` in the 2012 files.
+    /// √x, NaN below 0; the derivative at 0 is infinite, as in PyTorch. `sqrt` in the 2012 files.
     Sqrt,
-    /// a·tanh(b·x). `tanh[a,b]` in the 2012 files. LeCun's is a = 1.7159, b = 2/3.
+    /// a·tanh(b·x). `tanh[a,b]` in the 2012 files. LeCun's values are a = 1.7159, b = 2/3.
     ScaledTanh {
-        /// What the result lies between with either sign; not 0.
+        /// The output lies between −a and a; not 0.
         a: f32,
-        /// What multiplies the argument.
+        /// Factor of the input.
         b: f32,
     },
     /// min(max(0, x), a), with derivative 0 at 0 and at a (PyTorch's `relu6` is a = 6). `brelu[a]` in the 2012 files.
     BoundedRelu {
-        /// The largest result; above 0.
+        /// The largest output; above 0.
         a: f32,
     },
     /// a·x + b. `linear[a,b]` in the 2012 files.
     Linear {
-        /// What multiplies the argument.
+        /// Factor of the input.
         a: f32,
-        /// What is added.
+        /// Added constant.
         b: f32,
     },
 }
 
 impl Activation {
-    /// Whether the gradient is computed from the argument ([`backward_from_input_in_place`]), which then must be kept
-    /// ([`forward_into`]), and not from the result ([`backward_in_place`]).
+    /// Whether the gradient is computed from the input ([`backward_from_input_in_place`]), which then must be kept
+    /// ([`forward_into`]), instead of from the output ([`backward_in_place`]).
     pub const fn needs_input(self) -> bool {
         matches!(self, Self::Abs | Self::Square)
     }
@@ -68,7 +68,7 @@ impl Activation {
     /// # Errors
     /// A number out of its range.
     pub fn check(self) -> std::result::Result<(), Error> {
-        // Written so that a NaN fails.
+        // Written so that NaN fails.
         let rule = match self {
             Self::ScaledTanh { a, b } if !(a != 0.0 && a.is_finite() && b.is_finite()) => {
                 format!("a scaled tanh needs a finite a that is not 0 and a finite b, but a is {a} and b {b}")
@@ -82,17 +82,17 @@ impl Activation {
         error::parameter(OP, rule)
     }
 
-    /// Fails where the gradient is computed from the other of input and result.
+    /// Fails if the kept value is the input but the gradient is computed from the output, or the reverse.
     fn check_kept(self, input: bool) -> std::result::Result<(), Error> {
         self.check()?;
         match (self.needs_input(), input) {
             (true, false) => error::parameter(
                 OP,
-                format!("keep the input and call backward_from_input_in_place: the result of {self:?} has lost a sign"),
+                format!("keep the input and call backward_from_input_in_place: the result of {self:?} has no sign"),
             ),
             (false, true) => error::parameter(
                 OP,
-                format!("keep the result and call backward_in_place: the gradient of {self:?} follows from it"),
+                format!("keep the result and call backward_in_place: the gradient of {self:?} is computed from it"),
             ),
             _ => Ok(()),
         }
@@ -101,12 +101,13 @@ impl Activation {
 
 /// Applies `activation` to every value; differentiable.
 ///
-/// `x` has any shape, `f32`; the result is contiguous and has the same shape.
+/// `x` has any shape, `f32`; the result has the same shape. It is channels-last for a channels-last image batch, else
+/// contiguous.
 ///
-/// A NaN stays a NaN.
+/// NaN stays NaN.
 ///
 /// # Errors
-/// Numbers out of range, another element type.
+/// Parameters out of range, an unsupported element type.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.1; cuda-convnet's `NeuronParser`.
@@ -121,7 +122,7 @@ impl Activation {
 /// ```
 pub fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     if x.rank() == 4 {
-        // Elementwise: the memory format need not change.
+        // Elementwise, so the memory format can stay as it is.
         let (nhwc, format) = (x.permute((0, 2, 3, 1))?, crate::MemoryFormat::of(x));
         if format == crate::MemoryFormat::ChannelsLast {
             return nhwc.apply_op1(Op(activation))?.permute((0, 3, 1, 2));
@@ -130,11 +131,11 @@ pub fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Op(activation))
 }
 
-/// Applies `activation` to a contiguous tensor in place. The argument is lost: for one that
-/// [needs it](Activation::needs_input) in backward, use [`forward_into`].
+/// Applies `activation` to a contiguous tensor in place, which overwrites the input: for an activation whose backward
+/// [needs it](Activation::needs_input), use [`forward_into`].
 ///
 /// # Errors
-/// Numbers out of range; a tensor that is not contiguous, or of another element type.
+/// Parameters out of range; a tensor that is not contiguous or has an unsupported element type.
 pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
     activation.check()?;
     if let Some(done) = device::run(OP, [], [("x", Some(x))], |queue, [], [x]| cuda::forward(queue, x, x, activation)) {
@@ -146,7 +147,7 @@ pub fn forward_in_place(x: &Tensor, activation: Activation) -> Result<()> {
     })
 }
 
-/// As [`forward_in_place`], into a tensor that is there already: `y`, shaped like `x`, is overwritten.
+/// As [`forward_in_place`], into an existing tensor: `y`, shaped like `x`, is overwritten.
 ///
 /// # Errors
 /// As [`forward_in_place`]; different shapes, or `y` shares its storage with `x`.
@@ -168,21 +169,21 @@ pub fn forward_into(x: &Tensor, activation: Activation, y: &Tensor) -> Result<()
     })
 }
 
-/// Turns `grad_y` into the gradient of x, in place; `y` is the forward's result.
+/// Turns `grad_y` into the gradient of x, in place; `y` is the output of forward.
 ///
 /// # Errors
-/// An activation that [needs its input](Activation::needs_input); different shapes; a tensor that is not contiguous, or
-/// of another element type.
+/// An activation that [needs its input](Activation::needs_input); different shapes; a tensor that is not contiguous or
+/// has an unsupported element type.
 pub fn backward_in_place(y: &Tensor, grad_y: &Tensor, activation: Activation) -> Result<()> {
     activation.check_kept(false)?;
     backward(("y", y), grad_y, activation)
 }
 
-/// As [`backward_in_place`] for an activation that [needs its input](Activation::needs_input); `x` is what forward was
-/// given.
+/// As [`backward_in_place`], for an activation that [needs its input](Activation::needs_input); `x` is the input of
+/// forward.
 ///
 /// # Errors
-/// As [`backward_in_place`], for activations that do not need it.
+/// An activation that does not need its input; else as [`backward_in_place`].
 pub fn backward_from_input_in_place(x: &Tensor, grad_y: &Tensor, activation: Activation) -> Result<()> {
     activation.check_kept(true)?;
     backward(("x", x), grad_y, activation)
@@ -204,7 +205,7 @@ fn backward((name, kept): (&'static str, &Tensor), grad_y: &Tensor, activation: 
     })
 }
 
-/// Turns the gradient after a rectification into that before it, on the GPU.
+/// Turns the gradient of a ReLU's output `y` into the gradient of its input, in place, on the GPU.
 pub(crate) fn rectify_gradient(queue: &dyn Queue, y: Address, grad_y: Address) -> Result<()> {
     cuda::backward(queue, y, grad_y, Activation::Relu)
 }

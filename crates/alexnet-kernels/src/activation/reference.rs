@@ -2,7 +2,7 @@
 
 use super::Activation;
 
-/// The function of one value.
+/// The activation of one value.
 pub fn forward(x: f32, activation: Activation) -> f32 {
     let x = f64::from(x);
     let y = match activation {
@@ -10,7 +10,7 @@ pub fn forward(x: f32, activation: Activation) -> f32 {
         Activation::Relu => x,
         Activation::Tanh => x.tanh(),
         Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        // Written so that neither a large nor a very negative x overflows or rounds to nothing.
+        // Written so that a large x does not overflow and a very negative x does not round to 0.
         Activation::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         Activation::Abs => x.abs(),
         Activation::Square => x * x,
@@ -24,7 +24,7 @@ pub fn forward(x: f32, activation: Activation) -> f32 {
     y as f32
 }
 
-/// The derivative, from the argument.
+/// The derivative at input x.
 pub fn derivative(x: f32, activation: Activation) -> f32 {
     let x = f64::from(x);
     let d = match activation {

@@ -1,4 +1,4 @@
-// Sums in place. With `vector`, `count` values are whole vectors.
+// In-place sums. With `vector`, `count` is a multiple of VECTOR.
 
 template <int N>
 __device__ void accumulate_values(const real* x, real* sum, u32 count) {
@@ -35,7 +35,7 @@ KERNEL(scale)(const real* x, real* y, u32 count, float factor, u32 vector) {
 }
 EXPORT(scale)
 
-// From float, and to it: the same, or a change of precision.
+// From and to float: `scale` with a conversion where `real` is another type.
 KERNEL(scale_from_f32)(const float* x, real* y, u32 count, float factor, u32 vector) {
     if (vector) scale_values<VECTOR>(x, y, count, factor);
     else scale_values<1>(x, y, count, factor);

@@ -1,4 +1,4 @@
-//! The CPU: ranges of values over the threads.
+//! The CPU path: ranges of values, distributed over the threads.
 
 use candle_core::{DType, Result, Tensor};
 use half::bf16;

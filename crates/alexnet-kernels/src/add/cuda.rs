@@ -1,4 +1,4 @@
-//! The GPU: one pass over memory, in vectors where the values are whole ones.
+//! The GPU path: one pass over memory, in vectors where length and alignment allow it.
 
 use candle_core::{DType, Result};
 
@@ -23,7 +23,7 @@ pub(crate) fn scale(queue: &dyn Queue, op: &'static str, x: Address, factor: f32
     queue.for_vectors(real, kernel, count, vector, arguments![x, y, count, factor, vector])
 }
 
-/// Zeros, in a gradient that is `f32`.
+/// Fills a gradient in `f32` with zeros.
 pub(crate) fn zero(queue: &dyn Queue, op: &'static str, y: Address) -> Result<()> {
     y.expect(op, "the gradient", DType::F32)?;
     let count = y.count(op)?;

@@ -1,4 +1,4 @@
-//! Sums of tensors in place, for networks whose paths meet.
+//! In-place sums of tensors, for networks whose paths merge.
 
 mod cpu;
 mod cuda;
@@ -16,7 +16,7 @@ pub(crate) use cuda::{scale as scale_on, zero as zero_on};
 
 const OP: &str = "add";
 
-/// Adds `x` to `sum`, both contiguous `f32` of one shape. Candle's own `+` is the differentiable one.
+/// Adds `x` to `sum`, both contiguous `f32` tensors of the same shape. For a differentiable sum, use Candle's `+`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -28,7 +28,7 @@ const OP: &str = "add";
 /// ```
 ///
 /// # Errors
-/// Different shapes, a tensor that is not contiguous, or of another element type, or the two share their storage.
+/// Different shapes, a tensor that is not contiguous or has an unsupported element type, or shared storage.
 pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
     if let Some(done) = on_gpu(x, sum, |queue, x, sum| cuda::accumulate(queue, x, sum)) {
         return done;
@@ -36,8 +36,9 @@ pub fn accumulate_into(x: &Tensor, sum: &Tensor) -> Result<()> {
     cpu::accumulate(x, sum)
 }
 
-/// Overwrites `y` with `factor · x`, both contiguous and of one shape, `f32` or `bf16`: with the factor 1 it is the change
-/// of precision, to the nearest, ties to even. (On a GPU one of them may be `bf16`, or both; on the CPU, `y`.)
+/// Overwrites `y` with `factor · x`, both contiguous, of the same shape, and `f32` or `bf16`. With factor 1 it converts
+/// between the types, rounding to the nearest, ties to even. On a GPU either or both may be `bf16`, on the CPU only
+/// `y`.
 ///
 /// # Errors
 /// As [`accumulate_into`].

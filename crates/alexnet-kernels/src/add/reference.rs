@@ -1,6 +1,6 @@
 //! The specification as plain loops.
 
-/// The sums of `x` and `sum`, value by value.
+/// The elementwise sums of `x` and `sum`.
 pub fn accumulate(x: &[f32], sum: &[f32]) -> Vec<f32> {
     x.iter().zip(sum).map(|(x, sum)| (f64::from(*x) + f64::from(*sum)) as f32).collect()
 }

@@ -18,7 +18,7 @@ fn values_are_added_and_scaled() {
 
 #[test]
 fn precision_is_changed_to_the_nearest() {
-    // Halfway between two: to the even one, below and above.
+    // Halfway between two `bf16` values: rounded to the even one, which is below or above.
     let halfway = [1.003_906_3, 1.011_718_8, -0.0, f32::INFINITY, f32::NAN, 1e-40, f32::MAX];
     let x: Vec<f32> = uniform("add", 2, 5000).into_iter().chain(halfway).collect();
     for_each_backend(|backend| {

@@ -1,4 +1,5 @@
-// Average pooling of channels-last images. A window that the border clips is divided by the pixels it has left.
+// Average pooling of channels-last images. A window clipped by the border is divided by its number of pixels in the
+// image.
 
 KERNEL(avg_pool2d_forward)(
     const real* x, real* y, u32 count, int h, int w, int c, int oh, int ow, int kernel, int stride, int padding) {

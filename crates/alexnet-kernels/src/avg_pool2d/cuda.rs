@@ -1,4 +1,4 @@
-//! The GPU: a thread per value of the result.
+//! The GPU path: one thread per output value.
 
 use candle_core::Result;
 

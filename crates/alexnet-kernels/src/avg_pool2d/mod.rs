@@ -18,15 +18,15 @@ const OP: &str = "avg_pool2d";
 
 /// Average pooling of an image batch; differentiable.
 ///
-/// y\[n, c, i, j\] is the mean of x over the window's pixels inside the image. A window that the border clips is divided
-/// by the pixels it has left, as in cuda-convnet and PyTorch's `count_include_pad=False` (PyTorch's default and Caffe
-/// count padding as zeros).
+/// y\[n, c, i, j\] is the mean of x over the window's pixels inside the image. The sum over a window clipped by the
+/// border is divided by the number of pixels that remain, as in cuda-convnet and PyTorch's `count_include_pad=False`
+/// (PyTorch's default and Caffe count padding as zeros).
 ///
 /// `x` is `[n, c, h, w]`, `f32`; the result is `[n, c, oh, ow]` ([`Pool2dParams::output_size`]) in `x`'s
 /// [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// A window that does not fit the image, impossible parameters, another rank or element type.
+/// A window that does not fit the image, invalid parameters, an unsupported rank or element type.
 ///
 /// # Source
 /// cuda-convnet's `PoolLayerParser` (`pool=avg`), used by its CIFAR-10 networks.
@@ -46,8 +46,8 @@ pub fn avg_pool2d(x: &Tensor, params: &Pool2dParams) -> Result<Tensor> {
     layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
 }
 
-/// As [`avg_pool2d`], on contiguous channels-last tensors, into a tensor that is there already: `x` is `[n, h, w, c]`
-/// and `y`, `[n, oh, ow, c]`, is overwritten.
+/// As [`avg_pool2d`], on contiguous channels-last tensors, into an existing tensor: `x` is `[n, h, w, c]` and `y`,
+/// `[n, oh, ow, c]`, is overwritten.
 ///
 /// # Errors
 /// As [`avg_pool2d`]; a tensor is not contiguous, or `y` shares its storage with `x`.

@@ -1,10 +1,11 @@
-// Batch normalization of channels-last images, which are rows of channels here.
+// Batch normalization of channels-last images, treated as rows of channels.
 
-// Rows of a block, and columns.
+// Rows and columns of a block.
 #define NORM_ROWS 8
 #define NORM_COLUMNS 32
 
-// Two sums of a block's columns over its rows into part blockIdx.y of `partial`: first all of one, then all of the other.
+// Writes two sums over the block's rows for each of its columns to part blockIdx.y of `partial`: first all columns of
+// one sum, then all of the other.
 __device__ inline void add_block_rows(
     float first, float second, float* partial, u32 column, u32 columns,
     float (*shared)[NORM_ROWS][NORM_COLUMNS]) {
@@ -40,7 +41,8 @@ KERNEL(batch_norm_deviations)(
 }
 EXPORT(batch_norm_deviations)
 
-// The parts together. `mean` holds the sums that the deviations are from; their own sum is what its rounding cost.
+// Adds up the parts. `mean` holds the sums from which the mean for the deviations was computed; the sum of the
+// deviations corrects its rounding error.
 KERNEL(batch_norm_statistics)(
     const float* partial, float* running_mean, float* running_variance, float* mean, float* inverse_std, u32 columns,
     u32 rows, u32 parts, float momentum, float eps) {

@@ -1,25 +1,26 @@
 //! The fast path: one pass over memory for the statistics and one to normalize, all channels of a pixel at a time.
 //!
-//! Loops run over the neighboring channels of a pixel, so the compiler makes vectors of them, in the instruction set that
-//! [`dispatch`] enters; no sum runs across a vector, and all instruction sets give the same bits.
+//! Loops run over neighboring channels of a pixel, so the compiler vectorizes them, in the instruction set selected by
+//! [`dispatch`]. No sum runs across a vector, so all instruction sets give the same bits.
 
 use super::{BatchNorm2dParams, Rows};
 use crate::backend::CpuIsa;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd, dispatch};
 
-/// Pixels whose sums are `f32`: still in the cache when they are read again for their deviations.
+/// Pixels summed in `f32`: few enough to be still in the cache when they are read again for their deviations.
 const BLOCK: usize = 64;
-/// Pixels of a task: whole blocks.
+/// Pixels of a task: a multiple of the block.
 const PART: usize = 8 * BLOCK;
-/// Pixels a task takes at the least where nothing is summed.
+/// Minimum number of pixels of a task where nothing is summed.
 const PIXELS: usize = 64;
 
 pub(super) fn inverse_std(variance: f64, eps: f32) -> f32 {
     (1.0 / (variance + f64::from(eps)).sqrt()) as f32
 }
 
-/// Means and sums of squared deviations of each part, put together in `f64` in their order (Chan, Golub and LeVeque 1979).
+/// Means and sums of squared deviations of each part, combined in `f64` in the order of the parts (Chan, Golub and
+/// LeVeque 1979).
 pub(super) fn batch_statistics(
     isa: CpuIsa,
     Rows { rows, channels }: Rows,
@@ -104,7 +105,7 @@ impl Kernel for Moments<'_> {
                     *square += deviation * deviation;
                 }
             }
-            // What the mean lacks, because it was rounded, is in the sum of the deviations.
+            // The sum of the deviations corrects the rounding error of the mean.
             let rows = f64::from(rows);
             (0..channels).for_each(|c| {
                 let (sum, square) = (f64::from(sums[c]), f64::from(squares[c]));
@@ -144,7 +145,7 @@ impl Kernel for Normalize<'_> {
         let Self { x, mean, scale, bias, y } = self;
         for (x, y) in x.chunks_exact(mean.len()).zip(y.chunks_exact_mut(mean.len())) {
             for ((((y, x), mean), scale), bias) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(bias) {
-                // The difference first: a mean far from 0 would leave few digits of x·scale.
+                // Subtract first: with a mean far from 0, x·scale would lose most digits of the result.
                 *y = (x - mean) * scale + bias;
             }
         }
@@ -210,7 +211,7 @@ impl Kernel for Sums<'_> {
     }
 }
 
-/// The gradient of x; without `sums`, that of fixed statistics.
+/// The gradient of x; without `sums`, for fixed statistics.
 pub(super) fn backward(
     isa: CpuIsa,
     Rows { rows, channels }: Rows,

@@ -1,5 +1,5 @@
-//! The GPU: statistics in two passes over x, first the sums, then the deviations from their mean; sums in parts whose order
-//! depends on the sizes alone.
+//! The GPU path: statistics in two passes over x, first the sums, then the deviations from their mean. Sums are split
+//! into parts whose order depends only on the sizes.
 
 use candle_core::{DType, Result};
 
@@ -7,13 +7,14 @@ use super::{BatchNorm2dParams, OP, Rows};
 use crate::bias_relu;
 use crate::cuda::{Address, Grid, Queue, Real, arguments, common_real, count};
 
-/// Rows and columns of a block (`NORM_ROWS`, `NORM_COLUMNS`), parts at the most, and rows of a part at the least.
+/// Rows and columns of a block (`NORM_ROWS`, `NORM_COLUMNS`), maximum number of parts, and minimum number of rows of a
+/// part.
 const ROWS: u32 = 8;
 const COLUMNS: u32 = 32;
 const PARTS: u32 = 64;
 const ROWS_PER_PART: u32 = 64;
 
-/// How two sums over the rows are cut into parts.
+/// How two sums over the rows are split into parts.
 struct Parts {
     rows: u32,
     rows_per_part: u32,
@@ -32,7 +33,7 @@ impl Parts {
         Grid { blocks: [self.channels.div_ceil(COLUMNS), self.parts, 1], threads: [COLUMNS, ROWS, 1] }
     }
 
-    /// Values of both sums of all parts.
+    /// Number of values of both sums of all parts.
     fn len(&self) -> usize {
         2 * self.parts as usize * self.channels as usize
     }
@@ -42,7 +43,7 @@ fn vectors<const N: usize>(vectors: [(&'static str, Address); N]) -> Result<()> 
     vectors.into_iter().try_for_each(|(name, vector)| vector.expect(OP, name, DType::F32))
 }
 
-/// Running mean and variance, mean and inverse standard deviation are written.
+/// Writes running mean and variance, mean and inverse standard deviation.
 pub(super) fn batch_statistics(
     queue: &dyn Queue,
     rows: Rows,
@@ -55,7 +56,7 @@ pub(super) fn batch_statistics(
     vectors([("running_mean", running_mean), ("running_variance", running_variance)])?;
     vectors([("mean", mean), ("inverse_std", inverse_std)])?;
     let parts = Parts::new(rows)?;
-    // The sums stand where the mean will.
+    // `mean` holds the sums first.
     bias_relu::sum_rows(queue, OP, x, mean)?;
     queue.with_scratch(parts.len() * size_of::<f32>(), &mut |partial| {
         let partial = Address { at: partial, len: parts.len(), dtype: DType::F32 };
@@ -105,7 +106,7 @@ pub(super) fn normalize(
     queue.for_each(real, "batch_norm_forward", count, arguments)
 }
 
-/// The gradients that are not left out.
+/// Computes the gradients that have a buffer.
 pub(super) fn backward(
     queue: &dyn Queue,
     rows: Rows,
@@ -118,7 +119,7 @@ pub(super) fn backward(
     vectors([("mean", mean), ("inverse_std", inverse_std), ("weight", weight)])?;
     vectors([("grad_weight", grad_weight), ("grad_bias", grad_bias)])?;
     let parts = Parts::new(rows)?;
-    // The sums of all parts stand behind those of each.
+    // The total sums are stored after the sums of the parts.
     let bytes = (parts.len() + 2 * rows.channels) * size_of::<f32>();
     queue.with_scratch(bytes, &mut |partial| {
         let partial = Address { at: partial, len: parts.len(), dtype: DType::F32 };

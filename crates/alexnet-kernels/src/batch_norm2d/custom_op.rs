@@ -1,4 +1,4 @@
-//! The door for Candle's autograd.
+//! The entry point for Candle's autograd.
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor};
 
@@ -8,7 +8,7 @@ use crate::cuda as device;
 use crate::error::{self, Error};
 use crate::tensor;
 
-/// The custom operation, on contiguous channels-last tensors, with the statistics found before.
+/// The custom operation, on contiguous channels-last tensors, with precomputed statistics.
 pub(super) struct Op {
     pub(super) params: BatchNorm2dParams,
     pub(super) mean: Tensor,

@@ -1,17 +1,17 @@
-//! A batch normalization that follows a convolution, as part of it.
+//! Folds a batch normalization into the convolution before it.
 
 use candle_core::{Result, Tensor};
 
 use super::{BatchNorm2dState, OP};
 use crate::error;
 
-/// The weight and the bias of a convolution that computes what the convolution with `weight`, `[out_channels, …]`, and
-/// `bias` computes before a batch normalization in inference: weight·γ/σ and (bias − mean)·γ/σ + β per output channel,
-/// with σ = √(running variance + eps). Nothing may stand between the two. Results differ from those of the two operations
-/// by rounding.
+/// The weight and bias of one convolution that replaces a convolution with `weight`, `[out_channels, …]`, and `bias`
+/// and the batch normalization after it in inference: weight·γ/σ and (bias − mean)·γ/σ + β per output channel, with σ =
+/// √(running variance + eps). There must be no operation between the two. Results differ from those of the two
+/// operations by rounding.
 ///
 /// # Errors
-/// Vectors that are not `[out_channels]`; an eps that is not above 0; another element type.
+/// Vectors that are not `[out_channels]`; an eps that is not above 0; an unsupported element type.
 pub fn fold_into_convolution(
     weight: &Tensor,
     bias: Option<&Tensor>,

@@ -23,26 +23,27 @@ use crate::tensor::{self, read, write, write_optional};
 
 const OP: &str = "batch_norm2d";
 
-/// The numbers of a batch normalization, and whose statistics it takes.
+/// Parameters of a batch normalization.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm2dParams {
-    /// Whether the batch's own statistics normalize it, and change the running ones; otherwise the running ones do.
+    /// Whether to normalize with the batch's statistics and update the running statistics; otherwise the running
+    /// statistics normalize the batch.
     pub training: bool,
-    /// The share of the batch in the new running statistics, 0 to 1: PyTorch's meaning (Caffe and TensorFlow give the
-    /// share of the old ones, 1 − momentum).
+    /// The weight of the batch in the new running statistics, 0 to 1, as in PyTorch (in Caffe and TensorFlow it is the
+    /// weight of the old ones, 1 − momentum).
     pub momentum: f32,
-    /// What is added to the variance under the root; above 0.
+    /// Added to the variance under the square root; above 0.
     pub eps: f32,
 }
 
 impl BatchNorm2dParams {
-    /// PyTorch's defaults, with the statistics of the batch.
+    /// PyTorch's defaults, with the batch statistics.
     pub const TRAINING: Self = Self { training: true, momentum: 0.1, eps: 1e-5 };
     /// PyTorch's defaults, with the running statistics.
     pub const INFERENCE: Self = Self { training: false, ..Self::TRAINING };
 }
 
-/// What a batch normalization has of each channel, all `[c]` and `f32`.
+/// Parameters and running statistics per channel, all `[c]` and `f32`.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm2dState<'a> {
     /// γ.
@@ -55,7 +56,7 @@ pub struct BatchNorm2dState<'a> {
     pub running_variance: &'a Tensor,
 }
 
-/// The statistics that normalized a batch, both `[c]` and `f32`: what backward needs besides x.
+/// The statistics that normalized a batch, both `[c]` and `f32`, which backward needs in addition to x.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm2dSaved<'a> {
     /// The mean.
@@ -64,18 +65,18 @@ pub struct BatchNorm2dSaved<'a> {
     pub inverse_std: &'a Tensor,
 }
 
-/// Where the gradients of a batch normalization go; those left out are not written.
+/// Output buffers for the gradients of a batch normalization; `None` skips the gradient.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchNorm2dGrads<'a> {
-    /// Of the input, shaped like it.
+    /// Gradient of the input, of the same shape.
     pub x: Option<&'a Tensor>,
-    /// Of the weight.
+    /// Gradient of the weight.
     pub weight: Option<&'a Tensor>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub bias: Option<&'a Tensor>,
 }
 
-/// The pixels of all images, and the channels, checked.
+/// Number of pixels of all images and number of channels, validated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows {
     rows: usize,
@@ -85,7 +86,7 @@ pub(crate) struct Rows {
 impl Rows {
     fn new(x: &[usize], params: &BatchNorm2dParams) -> std::result::Result<Self, Error> {
         let BatchNorm2dParams { training, momentum, eps } = *params;
-        // Written so that a NaN fails.
+        // Written so that NaN fails.
         if !((0.0..=1.0).contains(&momentum) && eps > 0.0 && eps.is_finite()) {
             let rule = format!("0 ≤ momentum ≤ 1 and eps > 0 are needed, but momentum is {momentum} and eps {eps}");
             return error::parameter(OP, rule);
@@ -100,7 +101,7 @@ impl Rows {
             return error::shape(OP, "x", "images of fewer than 2^64 pixels", x);
         };
         if training && rows < 2 {
-            let rule = format!("training takes the variance of at least 2 pixels, but x of shape {x:?} has {rows}");
+            let rule = format!("in training the variance needs at least 2 pixels, but x of shape {x:?} has {rows}");
             return error::parameter(OP, rule);
         }
         Ok(Self { rows, channels })
@@ -116,17 +117,18 @@ impl Rows {
 ///
 /// y = (x − mean\[c\]) · inverse_std\[c\] · weight\[c\] + bias\[c\], inverse_std = 1 / √(variance + eps). In training the
 /// mean and the variance are those of each channel over all images and pixels, the variance divided by their number N
-/// (biased). They also enter the running statistics, in place: running ← (1 − momentum)·running + momentum·batch, where
-/// the variance is divided by N − 1 (unbiased), as in PyTorch; Caffe does the same, TensorFlow's unfused layer keeps the
-/// biased one. In inference the running statistics take their place and stay as they are.
+/// (biased). They also update the running statistics in place: running ← (1 − momentum)·running + momentum·batch, with
+/// the variance divided by N − 1 (unbiased), as in PyTorch and Caffe; TensorFlow's unfused layer keeps the biased one.
+/// In inference the running statistics are used instead and do not change.
 ///
-/// Statistics are summed so that a mean far from 0 costs the variance no digits. A NaN reaches all of its channel, in
-/// training its running statistics, too, and no other channel.
+/// The sums keep the variance accurate for a mean far from 0. A NaN propagates to all of its channel, in training also
+/// to its running statistics, and to no other channel.
 ///
 /// `x` is `[n, c, h, w]`, `f32`; the result has its shape and [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// Parameters out of range; vectors that are not `[c]`; training with a single pixel; another rank or element type.
+/// Parameters out of range; vectors that are not `[c]`; training with a single pixel; an unsupported rank or element
+/// type.
 ///
 /// # Source
 /// Ioffe and Szegedy 2015, algorithms 1 and 2; `torch.nn.BatchNorm2d`.
@@ -155,11 +157,11 @@ pub fn batch_norm2d(x: &Tensor, state: &BatchNorm2dState<'_>, params: &BatchNorm
     layout::from_nhwc(&x.apply_op3(&weight, &bias, Op { params: *params, mean, inverse_std })?, format)
 }
 
-/// As [`batch_norm2d`], on contiguous channels-last tensors, into tensors that are there already: `x` and `y`, which is
-/// overwritten, are `[n, h, w, c]`; `saved` is overwritten with the statistics that normalized x.
+/// As [`batch_norm2d`], on contiguous channels-last tensors, into existing tensors: `x` and `y`, which is overwritten,
+/// are `[n, h, w, c]`; `saved` is overwritten with the statistics that normalized x.
 ///
 /// # Errors
-/// As [`batch_norm2d`]; a tensor is not contiguous, or one that is written shares its storage with another.
+/// As [`batch_norm2d`]; a tensor that is not contiguous; an output that shares its storage with another tensor.
 pub fn forward_into(
     x: &Tensor,
     state: &BatchNorm2dState<'_>,
@@ -201,7 +203,7 @@ fn vectors<const N: usize, R>(
     tensors: [(&'static str, &Tensor); N],
     f: impl FnOnce([&[f32]; N]) -> Result<R>,
 ) -> Result<R> {
-    // Vectors of channels are small, and a closure per tensor would nest four deep.
+    // Vectors of channels are small, and one closure per tensor would nest four deep.
     let mut values: [Vec<f32>; N] = std::array::from_fn(|_| Vec::new());
     for (values, (name, tensor)) in values.iter_mut().zip(tensors) {
         *values = read(OP, name, tensor, |v: &[f32]| Ok(v.to_vec()))?;
@@ -209,7 +211,7 @@ fn vectors<const N: usize, R>(
     f(std::array::from_fn(|i| &values[i][..]))
 }
 
-/// The gradients of [`forward_into`] for `grad_y`, `[n, h, w, c]`; `saved` is what forward wrote, and `grads` is
+/// The gradients of [`forward_into`] for `grad_y`, `[n, h, w, c]`; `saved` is the output of forward, and `grads` is
 /// overwritten.
 ///
 /// With N pixels, g = grad_y and x̂ = (x − mean)·inverse_std: grad_bias = Σ g, grad_weight = Σ g·x̂, and grad_x =

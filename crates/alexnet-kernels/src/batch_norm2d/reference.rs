@@ -16,7 +16,7 @@ pub fn statistics(x: &[f32], channels: usize, pixels: usize) -> [Vec<f64>; 2] {
     [mean, variance]
 }
 
-/// The new running mean and variance for the batch's [`statistics`] over `count` values per channel.
+/// The new running mean and variance, from the batch's [`statistics`] over `count` values per channel.
 pub fn running(old: [&[f32]; 2], [mean, variance]: &[Vec<f64>; 2], count: usize, momentum: f32) -> [Vec<f32>; 2] {
     let momentum = f64::from(momentum);
     let unbiased: Vec<f64> = variance.iter().map(|v| v * count as f64 / (count as f64 - 1.0)).collect();

@@ -1,4 +1,4 @@
-//! What normalizes a batch: its own statistics or the running ones.
+//! The statistics that normalize a batch: its own or the running ones.
 
 use candle_core::{Result, Tensor};
 
@@ -7,7 +7,7 @@ use crate::backend::CpuIsa;
 use crate::cuda as device;
 use crate::tensor::{self, read, write};
 
-/// The statistics that normalize x into `saved`, and in training into the running ones.
+/// Writes the statistics that normalize x into `saved` and, in training, updates the running ones.
 pub(super) fn statistics_into(
     x: &Tensor,
     state: &BatchNorm2dState<'_>,

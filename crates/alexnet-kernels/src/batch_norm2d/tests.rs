@@ -13,12 +13,12 @@ struct Norm {
     vectors: [Vec<f32>; 4],
 }
 
-/// What an operation gives, all channels first.
+/// The results of an operation, all channels first.
 struct Results {
     y: Vec<f32>,
     saved: [Vec<f32>; 2],
     running: [Vec<f32>; 2],
-    /// Of x, weight and bias.
+    /// Gradients of x, weight and bias.
     grads: [Vec<f32>; 3],
 }
 
@@ -82,7 +82,8 @@ impl Norm {
         }
     }
 
-    /// An `f32` mean of 1000 is rounded by 3·10⁻⁵ of a standard deviation of 1; the variance is as exact as ever.
+    /// The rounding error of an `f32` mean of 1000 is 3·10⁻⁵ of a standard deviation of 1; the variance keeps its
+    /// accuracy.
     fn tolerance(&self) -> f64 {
         if self.name == "mean 1000" { 1e-4 } else { 5e-6 }
     }
@@ -159,7 +160,7 @@ fn every_backend_agrees_with_the_reference() {
 
 #[test]
 fn bf16_stays_within_its_bounds() {
-    // A `bf16` has three digits, which a mean of 1000 uses up.
+    // `bf16` has three digits, which a mean of 1000 uses up.
     for mut norm in norms().filter(|norm| norm.name != "mean 1000") {
         (norm.x, norm.grad_y) = (rounded(&norm.x), rounded(&norm.grad_y));
         let expected = norm.reference();
@@ -168,7 +169,7 @@ fn bf16_stays_within_its_bounds() {
             let name = format!("{}, {backend}", norm.name);
             assert_close(&format!("{name}: y"), &actual.y, &expected.y, 5e-3);
             assert_close(&format!("{name}: grad_x"), &actual.grads[0], &expected.grads[0], 5e-3);
-            // Kept in `f32`.
+            // These stay in `f32`.
             let (y, grad_x) = (expected.y.clone(), expected.grads[0].clone());
             let [_, grad_weight, grad_bias] = actual.grads;
             assert_results(&name, &Results { y, grads: [grad_x, grad_weight, grad_bias], ..actual }, &expected, 2e-6);
@@ -205,7 +206,7 @@ fn any_layout_and_autograd_agree_with_the_reference() -> Result<()> {
     Ok(())
 }
 
-/// The blocks and parts of the fast path, and what is left of them, against sums in `f64`.
+/// The blocks and parts of the fast path, and their remainders, compared with sums in `f64`.
 #[test]
 fn statistics_are_exact_past_all_blocks() {
     for pixels in [2, 63, 64, 65, 511, 512, 513, 1200] {
@@ -279,7 +280,7 @@ fn wrong_calls_say_what_is_wrong() {
     let wrong = BatchNorm2dParams { momentum: f32::NAN, ..training };
     assert!(message(&[1, 3, 2, 2], 3, wrong).contains("0 ≤ momentum ≤ 1"));
     assert!(message(&[1, 3, 2, 2], 3, BatchNorm2dParams { eps: 0.0, ..training }).contains("eps 0"));
-    // Written in place, so no two may be the same; inference reads them.
+    // Training writes the running statistics in place, so no two tensors may be the same; inference reads them.
     let (x, y, a, b) = (zeros(&[2, 2, 2, 3]), zeros(&[2, 2, 2, 3]), zeros(&[3]), zeros(&[3]));
     let state = BatchNorm2dState { weight: &a, bias: &a, running_mean: &a, running_variance: &a };
     let saved = BatchNorm2dSaved { mean: &b, inverse_std: &b };

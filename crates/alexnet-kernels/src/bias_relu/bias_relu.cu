@@ -1,4 +1,4 @@
-// Biases: added to rows of channels, and their gradients, which are sums over the rows.
+// Biases: added to rows of channels; their gradients are sums over the rows.
 
 template <int N>
 __device__ void add_bias(
@@ -12,14 +12,14 @@ __device__ void add_bias(
 #pragma unroll
         for (int j = 0; j < N; j++) {
             const float sum = v[j] + b[j];
-            v[j] = relu && sum <= 0.0f ? 0.0f : sum; // A NaN stays one.
+            v[j] = relu && sum <= 0.0f ? 0.0f : sum; // NaN stays NaN.
         }
         store(y + row * y_width + channel, v);
     }
 }
 
-// From rows of `channels` values into rows of `y_width`, of which the rest stays as it is; `y` may be `x`. With `vector`,
-// both are whole vectors.
+// From rows of `channels` values into rows of `y_width` values, whose remaining values do not change; `y` may be `x`.
+// With `vector`, both widths are multiples of VECTOR.
 KERNEL(bias_forward)(
     const real* x, real* y, u32 y_width, const float* bias, u32 count, u32 channels, u32 relu, u32 vector) {
     if (vector) add_bias<VECTOR>(x, y, y_width, bias, count, channels, relu);
@@ -27,7 +27,7 @@ KERNEL(bias_forward)(
 }
 EXPORT(bias_forward)
 
-// Threads of a block side by side, each with one column or a vector of them, and above each other.
+// Threads of a block in x, each with one column or a vector of columns, and in y, over the rows.
 #define SUM_COLUMNS 4
 #define SUM_ROWS 64
 
@@ -65,7 +65,7 @@ KERNEL(column_sums)(const real* x, float* partial, u32 rows, u32 columns, u32 ro
 }
 EXPORT(column_sums)
 
-// The parts of each column together, in their order.
+// Adds up the parts of each column, in their order.
 KERNEL(add_parts)(const float* partial, float* sums, u32 columns, u32 parts) {
     FOR_EACH(column, columns) {
         float sum = 0.0f;

@@ -3,7 +3,7 @@
 use crate::parallel::{self, Shared};
 use crate::scratch;
 
-/// Rows whose bias gradient is summed in `f32` before the sums are added up in `f64`.
+/// Rows whose bias gradients are summed in `f32`, before these sums are added in `f64`.
 const ROWS: usize = 1024;
 
 pub(super) fn forward(x: &mut [f32], bias: &[f32]) {
@@ -22,7 +22,7 @@ pub(super) fn forward(x: &mut [f32], bias: &[f32]) {
     });
 }
 
-/// An empty `grad_bias` is not wanted.
+/// An empty `grad_bias` is skipped.
 pub(super) fn backward(y: &[f32], grad_y: &mut [f32], grad_bias: &mut [f32]) {
     let channels = grad_bias.len().max(1);
     let rows = y.len() / channels;

@@ -1,4 +1,4 @@
-//! The GPU: biases in place, and sums over rows in two steps whose order depends on the sizes alone.
+//! The GPU path: biases in place, and sums over rows in two steps whose order depends only on the sizes.
 
 use candle_core::{DType, Result};
 
@@ -6,14 +6,14 @@ use super::OP;
 use crate::activation;
 use crate::cuda::{Address, Grid, Queue, Real, VECTOR, arguments, common_real, in_vectors};
 
-/// Threads of a block above each other and side by side (`SUM_ROWS`, `SUM_COLUMNS`), parts at the most, and rows of a part
-/// at the least.
+/// Threads of a block in y and x (`SUM_ROWS`, `SUM_COLUMNS`), maximum number of parts, and minimum number of rows of a
+/// part.
 const ROWS: u32 = 64;
 const COLUMNS: u32 = 4;
 const PARTS: u32 = 256;
 const ROWS_PER_PART: u32 = 128;
 
-/// Adds a bias, if there is one, to each row of `channels` values of `x` and, with `relu`, rectifies.
+/// Adds the bias, if any, to each row of `channels` values of `x`; `relu` applies a ReLU to the sum.
 pub(crate) fn forward(
     queue: &dyn Queue,
     op: &'static str,
@@ -28,7 +28,7 @@ pub(crate) fn forward(
     forward_into(queue, op, x, (x, channels), bias, channels, relu)
 }
 
-/// Likewise from rows of `channels` values of `x` into wider rows of `y`, which begin at its first value.
+/// As [`forward`], from rows of `channels` values of `x` into wider rows that begin at the first value of `y`.
 pub(crate) fn forward_into(
     queue: &dyn Queue,
     op: &'static str,
@@ -66,7 +66,7 @@ pub(crate) fn backward(queue: &dyn Queue, op: &'static str, grad_y: Address, gra
     })
 }
 
-/// The gradients of the operation of its own: of x in place, then of the bias.
+/// The gradients of the standalone operation: of x in place, then of the bias.
 pub(super) fn backward_in_place(queue: &dyn Queue, y: Address, grad_y: Address, grad_bias: Address) -> Result<()> {
     activation::rectify_gradient(queue, y, grad_y)?;
     if grad_bias.is_some() { backward(queue, OP, grad_y, grad_bias) } else { Ok(()) }

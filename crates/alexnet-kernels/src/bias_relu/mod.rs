@@ -1,7 +1,7 @@
-//! Bias and rectification in one pass.
+//! Bias and ReLU in one pass.
 //!
-//! [`crate::conv2d::forward_into`] and [`crate::linear::forward_into`] do this while a result is still in registers; the
-//! operation alone is for products that come from elsewhere.
+//! [`crate::conv2d::forward_into`] and [`crate::linear::forward_into`] do this while a result is still in registers;
+//! this operation is for products computed elsewhere.
 
 mod cpu;
 mod cuda;
@@ -22,15 +22,15 @@ pub(crate) use cuda::{backward as sum_rows, forward as add_bias, forward_into as
 
 const OP: &str = "bias_relu";
 
-/// Adds a bias per channel and rectifies; differentiable in both arguments.
+/// Adds a bias per channel and applies a ReLU; differentiable in both arguments.
 ///
-/// y = max(0, x + bias\[c\]), with ReLU'(0) = 0 as in PyTorch and cuda-convnet (Candle's own is 1).
+/// y = max(0, x + bias\[c\]), with ReLU'(0) = 0 as in PyTorch and cuda-convnet (1 in Candle).
 ///
 /// `x` is an image batch `[n, c, h, w]` or vectors `[n, c]`, `bias` `[c]`, both `f32`; the result has x's shape and
 /// [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// A bias whose length is not the number of channels, another rank or element type.
+/// A bias whose length is not the number of channels, an unsupported rank or element type.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.1.
@@ -53,10 +53,10 @@ pub fn bias_relu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     layout::from_nhwc(&x.apply_op2(&bias, Op)?, format)
 }
 
-/// Adds the bias to `x`, whose last dimension is the channels, and rectifies, in place.
+/// Adds the bias to `x`, whose last dimension is the channels, and applies a ReLU, in place.
 ///
 /// # Errors
-/// A bias whose length is not the last dimension; a tensor that is not contiguous, or of another element type.
+/// A bias whose length is not the last dimension; a tensor that is not contiguous or has an unsupported element type.
 pub fn forward_in_place(x: &Tensor, bias: &Tensor) -> Result<()> {
     check(x.dims(), bias.dims())?;
     tensor::distinct(OP, &[Some(bias)], &[Some(x)])?;
@@ -74,7 +74,7 @@ pub fn forward_in_place(x: &Tensor, bias: &Tensor) -> Result<()> {
     })
 }
 
-/// Turns `grad_y` into the gradient of x, in place, and writes the gradient of the bias; `y` is the forward's result.
+/// Turns `grad_y` into the gradient of x, in place, and writes the gradient of the bias; `y` is the output of forward.
 ///
 /// # Errors
 /// As [`forward_in_place`].

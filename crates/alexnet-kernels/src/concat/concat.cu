@@ -10,7 +10,7 @@ __device__ void copy_rows(
     }
 }
 
-// With `vector`, widths and first columns are whole vectors.
+// With `vector`, widths and first columns are multiples of VECTOR.
 KERNEL(copy_columns)(
     const real* x, u32 x_width, u32 x_first, real* y, u32 y_width, u32 y_first, u32 count, u32 width, u32 vector) {
     if (vector) copy_rows<VECTOR>(x, x_width, x_first, y, y_width, y_first, count, width);

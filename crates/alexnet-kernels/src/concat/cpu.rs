@@ -1,8 +1,8 @@
-//! The CPU: rows over the threads.
+//! The CPU path: rows, distributed over the threads.
 
 use crate::parallel::{self, Shared};
 
-/// Copies rows of `width` values between matrices, each with its width and its first column.
+/// Copies rows of `width` values between matrices, each with its own width and first column.
 pub(super) fn copy(
     (x, x_width, x_first): (&[f32], usize, usize),
     (y, y_width, y_first): (&mut [f32], usize, usize),

@@ -1,14 +1,14 @@
-//! The GPU: one pass over memory, in vectors where rows are whole ones.
+//! The GPU path: one pass over memory, in vectors where widths and alignment allow it.
 
 use candle_core::Result;
 
 use super::OP;
 use crate::cuda::{self, Address, Queue, arguments, common_real, in_vectors};
 
-/// A matrix: its values, its width, and the first column of it that counts.
+/// A matrix: its values, its width, and the first of its columns to copy.
 type Columns = (Address, usize, usize);
 
-/// As many rows of `width` as both have.
+/// Copies the rows that both matrices have, `width` values of each.
 pub(super) fn copy(queue: &dyn Queue, x: Columns, y: Columns, width: usize) -> Result<()> {
     x.0.count(OP)?;
     y.0.count(OP)?;

@@ -1,4 +1,4 @@
-//! Joining and cutting along the last dimension: the channels of channels-last images, or features.
+//! Concatenation and slicing along the last dimension: the channels of channels-last images, or features.
 
 mod cpu;
 mod cuda;
@@ -17,8 +17,8 @@ pub(crate) use cuda::copy_columns as copy_columns_on;
 
 const OP: &str = "concat";
 
-/// Overwrites `y` with `xs` one after the other along the last dimension; all are contiguous `f32`. Candle's own
-/// `Tensor::cat` is the differentiable one.
+/// Overwrites `y` with the concatenation of `xs` along the last dimension; all are contiguous `f32`. For a
+/// differentiable concatenation, use Candle's `Tensor::cat`.
 ///
 /// ```
 /// use alexnet_kernels::concat::{backward_into, forward_into};
@@ -37,7 +37,8 @@ const OP: &str = "concat";
 /// ```
 ///
 /// # Errors
-/// The other dimensions differ, the widths do not add up, or a tensor is not contiguous or of another element type.
+/// The other dimensions differ, the widths do not add up, a tensor is not contiguous or has an unsupported element
+/// type.
 pub fn forward_into(xs: &[&Tensor], y: &Tensor) -> Result<()> {
     let inputs: Vec<Option<&Tensor>> = xs.iter().map(|x| Some(*x)).collect();
     tensor::distinct(OP, &inputs, &[Some(y)])?;

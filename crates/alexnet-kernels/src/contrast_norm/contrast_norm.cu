@@ -1,6 +1,6 @@
 // Contrast normalization within each channel of channels-last images, over squares of pixels.
 
-// The place of value `i`, the square around it, and the plane of values that the square is in.
+// The row and column of value `i`, and where the values of its channel begin.
 struct Place {
     u32 plane;
     int row, column;
@@ -21,7 +21,7 @@ __device__ inline float square_sum(const T* plane, Square s, int w, int c) {
 
 __device__ inline float area_of(Square s) { return float(s.bottom - s.top) * float(s.right - s.left); }
 
-// x less the mean of its square.
+// x minus the mean of the square around it.
 KERNEL(contrast_norm_deviations)(const real* x, float* deviations, u32 count, int h, int w, int c, int size) {
     FOR_EACH(i, count) {
         const Place p = place_of(i, h, w, c);
@@ -67,7 +67,8 @@ KERNEL(contrast_norm_terms)(
 }
 EXPORT(contrast_norm_terms)
 
-// The gradients of the deviations, in their place: the terms of all squares that hold a pixel lie in its mirrored square.
+// The gradients of the deviations, which overwrite the deviations: the squares that contain a pixel are centered in its
+// mirrored square, where their terms are summed.
 KERNEL(contrast_norm_slopes)(
     float* deviations, const float* terms, u32 count, int h, int w, int c, int size, float alpha, float beta) {
     FOR_EACH(i, count) {
@@ -78,7 +79,7 @@ KERNEL(contrast_norm_slopes)(
 }
 EXPORT(contrast_norm_slopes)
 
-// All together, less the shares of the gradients that go to the means of the squares that hold a pixel.
+// Adds up the gradient and subtracts the part through the means of the squares that contain a pixel.
 KERNEL(contrast_norm_backward)(
     const float* slopes, const float* scaled, real* grad_x, u32 count, int h, int w, int c, int size) {
     FOR_EACH(i, count) {

@@ -1,11 +1,10 @@
-//! The fast path: sums over a square are sums over its rows of sums over its columns, for all channels of a pixel at
-//! once.
+//! The fast path: a sum over a square is a sum over rows of sums over columns, for all channels of a pixel at once.
 
 use super::ContrastNormParams;
 use crate::parallel::{self, Shared};
 use crate::scratch;
 
-/// The images' sizes and how far a window reaches.
+/// The image sizes and the reach of a window.
 #[derive(Clone, Copy)]
 struct Windows {
     h: usize,
@@ -15,7 +14,7 @@ struct Windows {
     after: usize,
 }
 
-/// y, or with `grad_y` the gradient of x.
+/// Computes y, or with `grad_y` the gradient of x.
 pub(super) fn run(
     (n, h, w, c): (usize, usize, usize, usize),
     params: &ContrastNormParams,
@@ -44,7 +43,7 @@ pub(super) fn run(
         windows.sums(&terms, |at, _, sums| {
             out[at..at + c].iter_mut().zip(sums).for_each(|(d, sum)| *d = 1.0 + params.alpha * sum);
         });
-        // `out` holds D now.
+        // Now `out` holds D.
         let Some(grad_y) = grad_y.map(|g| &g[range]) else {
             out.iter_mut().zip(x).for_each(|(out, x)| *out = x * inverse(*out, params.beta));
             return;
@@ -54,7 +53,7 @@ pub(super) fn run(
             *term = scaled * x / *out;
             *out = scaled;
         }
-        // A pixel lies in the windows that mirror its own.
+        // The windows that contain a pixel are those of the pixels in its mirrored window.
         let mirrored = Windows { before: after, after: before, ..windows };
         let factor = -2.0 * params.alpha * params.beta;
         mirrored.sums(&terms, |at, _, sums| {
@@ -75,7 +74,7 @@ pub(super) fn run(
 }
 
 impl Windows {
-    /// The pixels of a pixel's window.
+    /// The number of pixels in the window of a pixel.
     fn area(&self, pixel: usize) -> f32 {
         let length = |at: usize, size: usize| (at + self.after + 1).min(size) - at.saturating_sub(self.before);
         (length(pixel / self.w, self.h) * length(pixel % self.w, self.w)) as f32
@@ -102,7 +101,7 @@ impl Windows {
     }
 }
 
-/// `d^−beta`, by square roots for the exponent 0.75.
+/// `d^−beta`, computed with square roots for the exponent 0.75.
 #[inline(always)]
 fn inverse(d: f32, beta: f32) -> f32 {
     if beta == 0.75 {

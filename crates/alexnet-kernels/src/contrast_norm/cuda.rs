@@ -1,4 +1,4 @@
-//! The GPU: a thread per value; what neighbors need of each other stands in scratch memory, in `f32`.
+//! The GPU path: one thread per value. Intermediate values of neighboring pixels are in scratch memory, in `f32`.
 
 use candle_core::{DType, Result};
 

@@ -1,4 +1,4 @@
-//! Local contrast normalization within one channel: values are divided by the spread of their neighbors.
+//! Local contrast normalization within one channel: divides values by the spread of their neighbors.
 
 mod cpu;
 mod cuda;
@@ -15,29 +15,29 @@ use crate::tensor::{self, read, write};
 
 const OP: &str = "contrast_norm";
 
-/// The three numbers of a normalization x / (1 + alpha·Σ (x − m)²)^beta over a `size`×`size` window of one channel.
+/// Parameters of the normalization x / (1 + alpha·Σ (x − m)²)^beta over a `size`×`size` window of one channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ContrastNormParams {
     /// Height and width of a window, n; 1 to 65536. With 1 every value is its own mean and the result is x.
     pub size: usize,
-    /// What multiplies the sum of squares; at least 0.
+    /// Factor of the sum of squares; at least 0.
     pub alpha: f32,
     /// The exponent β.
     pub beta: f32,
 }
 
-/// No image is larger, and twice as much fits where kernels count.
+/// No image is larger, and twice this value fits the integers that kernels count with.
 const MAX_SIZE: usize = 1 << 16;
 
 impl ContrastNormParams {
-    /// The 2012 code (`cnorm`): the written scale is divided by the window's nominal area n², also where the window is
-    /// clipped.
+    /// As in the 2012 code (`cnorm`): the configured scale is divided by the window's nominal area n², even where the
+    /// window is clipped.
     pub const fn averaged(size: usize, alpha: f32, beta: f32) -> Self {
-        // As floats, which do not overflow.
+        // In floats, which do not overflow.
         Self { size, alpha: alpha / (size as f32 * size as f32), beta }
     }
 
-    /// Pixels of a window before the one it belongs to, ⌊size / 2⌋, and after it.
+    /// Number of pixels of a window before its own pixel, ⌊size / 2⌋, and after it.
     fn reach(&self) -> (usize, usize) {
         (self.size / 2, self.size - 1 - self.size / 2)
     }
@@ -47,7 +47,7 @@ impl ContrastNormParams {
         if x.len() != 4 {
             return error::shape(OP, "x", "[n, h, w, c]", x);
         }
-        // Written so that a NaN fails.
+        // Written so that NaN fails.
         if (1..=MAX_SIZE).contains(&size) && alpha >= 0.0 && alpha.is_finite() && beta.is_finite() {
             return Ok(());
         }
@@ -61,18 +61,18 @@ impl ContrastNormParams {
 ///
 /// y\[i, j\] = x\[i, j\] / D\[i, j\]^beta with D\[i, j\] = 1 + alpha · Σ (x\[u, v\] − m\[u, v\])², u from i − ⌊size/2⌋ to
 /// i + ⌈size/2⌉ − 1 and v likewise, clipped to the image. m\[u, v\] is the mean of the window around (u, v), over the
-/// pixels that clipping leaves; pixels beyond the image add nothing to the sum. The numerator is x itself, not x − m.
+/// pixels that remain after clipping; pixels outside the image add nothing to the sum. The numerator is x, not x − m.
 ///
-/// A NaN or an infinity reaches the pixels whose windows hold a pixel whose window holds it.
+/// A NaN or infinity at a pixel p propagates to all pixels whose windows contain a pixel whose window contains p.
 ///
 /// `x` is `[n, c, h, w]`, `f32`; the result has its shape and [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// Parameters out of range, another rank or element type.
+/// Parameters out of range, an unsupported rank or element type.
 ///
 /// # Source
-/// The 2012 code's `ContrastNormLayer` (`cnorm`), used by config #120, with its [`ContrastNormParams::averaged`]. That
-/// code's backward leaves out that x is in the means, too; here the gradient is that of the formula
+/// The 2012 code's `ContrastNormLayer` (`cnorm`), used by config #120, with its [`ContrastNormParams::averaged`]. The
+/// backward of that code ignores that the means depend on x, too; here the gradient is that of the formula
 /// ([`backward_into`]).
 ///
 /// ```
@@ -89,7 +89,7 @@ pub fn contrast_norm(x: &Tensor, params: &ContrastNormParams) -> Result<Tensor> 
     layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
 }
 
-/// As [`contrast_norm`], on contiguous channels-last tensors, into a tensor that is there already: `x` and `y`, which is
+/// As [`contrast_norm`], on contiguous channels-last tensors, into an existing tensor: `x` and `y`, which is
 /// overwritten, are `[n, h, w, c]`.
 ///
 /// # Errors
@@ -114,9 +114,9 @@ pub fn forward_into(x: &Tensor, params: &ContrastNormParams, y: &Tensor) -> Resu
 
 /// The gradient of [`forward_into`] for `grad_y`; `grad_x`, shaped like `x`, is overwritten.
 ///
-/// With g = grad_y and t\[p\] = −2·alpha·beta·(x\[p\] − m\[p\]) · Σ g\[q\]·y\[q\]/D\[q\] over all q whose window holds p:
-/// grad_x\[p\] = g\[p\]·D\[p\]^−beta + t\[p\] − Σ t\[q\]/area\[q\] over the same q, area being the pixels of q's clipped
-/// window. The last sum, through the means, is the one that the 2012 code leaves out.
+/// With g = grad_y and t\[p\] = −2·alpha·beta·(x\[p\] − m\[p\]) · Σ g\[q\]·y\[q\]/D\[q\] over all q whose window
+/// contains p: grad_x\[p\] = g\[p\]·D\[p\]^−beta + t\[p\] − Σ t\[q\]/area\[q\] over the same q, where area is the
+/// number of pixels in q's clipped window. The last sum, through the means, is missing in the 2012 code.
 ///
 /// # Errors
 /// As [`forward_into`].

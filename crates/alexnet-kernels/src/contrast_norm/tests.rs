@@ -114,7 +114,7 @@ fn a_nan_reaches_two_windows_and_windows_of_one_pixel_change_nothing() {
         let y = tensor(&[0.0; 9], &[1, 1, 9, 1]);
         forward_into(&tensor(&x, &[1, 1, 9, 1]), &params, &y).unwrap();
         for (at, y) in values(&y).iter().enumerate() {
-            // One pixel further by the mean, and one more by the sum.
+            // One pixel further through the mean, and one more through the sum.
             assert_eq!(y.is_nan(), (2..=6).contains(&at), "{backend}: pixel {at} is {y}");
         }
         let x = uniform("one", 0, 24);
@@ -124,7 +124,7 @@ fn a_nan_reaches_two_windows_and_windows_of_one_pixel_change_nothing() {
     });
 }
 
-/// A window far beyond the image is the image.
+/// A window much larger than the image covers exactly the image.
 #[test]
 fn the_largest_window_is_the_whole_image() {
     let x = uniform("whole", 0, 2 * 12);
@@ -157,6 +157,6 @@ fn wrong_calls_say_what_is_wrong() {
     assert!(shared.contains("shares its storage"), "{shared}");
     let wrong = backward_into(&x, &zeros(&[1, 3, 3, 1]), &right, &zeros(&[1, 3, 3, 2])).unwrap_err().to_string();
     assert!(wrong.contains("grad_y must be [1, 3, 3, 2]"), "{wrong}");
-    // No images are no work.
+    // An empty batch is valid.
     assert_eq!(contrast_norm(&zeros(&[0, 2, 3, 3]), &right).unwrap().dims(), [0, 2, 3, 3]);
 }

@@ -1,4 +1,4 @@
-//! The fast path: every range of values starts its numbers where it stands.
+//! The fast path: every range of values starts at its own position in the stream of random numbers.
 
 use alexnet_random::{Philox4x32, Purpose};
 
@@ -10,7 +10,7 @@ pub(super) fn apply(x: &[f32], params: &DropoutParams, y: &mut [f32]) {
     let (threshold, factor) = (params.threshold(), params.training_factor());
     let y = Shared::new(y);
     parallel::for_ranges(x.len(), 4096, |range| {
-        // SAFETY: one part per range, each a multiple of four values long but for the last.
+        // SAFETY: one part per range; the length of each is a multiple of four, except for the last.
         let y = unsafe { y.slice(range.clone()) };
         let first = range.start / 4;
         for (block, (x, y)) in x[range].chunks(4).zip(y.chunks_mut(4)).enumerate() {

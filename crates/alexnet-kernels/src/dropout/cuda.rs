@@ -1,4 +1,4 @@
-//! The GPU: the same numbers as on the CPU, four to a thread.
+//! The GPU path: the same random numbers as on the CPU, four per thread.
 
 use alexnet_random::Purpose;
 use candle_core::Result;

@@ -1,4 +1,4 @@
-// Dropout whose mask is the Philox4x32-10 stream of crate alexnet-random: the same as on the CPU.
+// Dropout with a mask from the Philox4x32-10 stream of crate alexnet-random, the same as on the CPU.
 
 // The four words of block `counter`: Salmon et al. 2011, table 2 and section 3.3.
 __device__ inline void philox(u32 counter[4], u32 key_low, u32 key_high) {
@@ -14,7 +14,7 @@ __device__ inline void philox(u32 counter[4], u32 key_low, u32 key_high) {
     }
 }
 
-// Keeps the values whose number, of 24 bits, is below `threshold`, times `factor`.
+// Keeps the values whose 24-bit random number is below `threshold`, multiplied by `factor`.
 KERNEL(dropout)(
     const real* x, real* y, u32 count, u32 threshold, float factor, u32 key_low, u32 key_high, u32 layer, u32 step,
     u32 purpose) {

@@ -1,4 +1,4 @@
-//! Dropout whose mask is a function of the step, not a tensor.
+//! Dropout with a mask that is computed from seed, step and layer, not stored as a tensor.
 
 mod cpu;
 mod cuda;
@@ -15,22 +15,22 @@ use crate::tensor::{self, read, write};
 
 const OP: &str = "dropout";
 
-/// When the values that are kept are scaled, so that training and testing expect the same sums.
+/// When kept values are scaled, so that the expected sums in training and testing are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropoutScaling {
-    /// Training masks and nothing else; testing multiplies by the probability of being kept. The paper (section 4.2)
-    /// and the 2012 code.
+    /// Training only masks; testing multiplies by the probability of being kept. As in the paper (section 4.2) and the
+    /// 2012 code.
     AtTest,
-    /// Training divides what is kept by that probability; testing changes nothing. Caffe, PyTorch, Candle.
+    /// Training divides kept values by that probability; testing changes nothing. As in Caffe, PyTorch and Candle.
     Inverted,
 }
 
 /// The dropout of one layer in one step.
 ///
 /// Value `i` of the tensor, in memory order, is kept if the `i`-th number of the stream (seed, dropout, step, layer) is
-/// below the probability of being kept: word `i mod 4` of the Philox4x32-10 block with counter
-/// `[⌊i/4⌋, layer, step, purpose 4]` and key `seed`, its upper 24 bits read as a fraction. Backward draws the same
-/// numbers again, so that no mask is stored, and a GPU draws the same mask as a CPU.
+/// below the probability of being kept. That number is word `i mod 4` of the Philox4x32-10 block with counter
+/// `[⌊i/4⌋, layer, step, purpose 4]` and key `seed`, with its upper 24 bits read as a fraction. Backward draws the same
+/// numbers again, so no mask is stored, and a GPU draws the same mask as a CPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropoutParams {
     /// The probability that a value is dropped, at least 0 and below 1.
@@ -41,7 +41,7 @@ pub struct DropoutParams {
     pub seed: u64,
     /// The training step.
     pub step: u32,
-    /// The layer, so that no two layers share a mask.
+    /// The number of the layer: no two layers share a mask.
     pub layer: u32,
 }
 
@@ -58,13 +58,13 @@ impl DropoutParams {
         1.0 - self.probability
     }
 
-    /// `uniform() < keep` in integers: the upper 24 bits of a word, times 2^-24, are below `keep` where they are below
-    /// this.
+    /// The integer form of `uniform() < keep`: the upper 24 bits of a word, times 2^-24, are below `keep` if they are
+    /// below this threshold.
     pub(crate) fn threshold(&self) -> u32 {
         (f64::from(self.keep()) * f64::from(1 << 24)).ceil() as u32
     }
 
-    /// What a kept value is multiplied by in training.
+    /// Factor of kept values in training.
     pub(crate) fn training_factor(&self) -> f32 {
         match self.scaling {
             DropoutScaling::AtTest => 1.0,
@@ -72,7 +72,7 @@ impl DropoutParams {
         }
     }
 
-    /// What every value is multiplied by in testing.
+    /// Factor of all values in testing.
     pub fn test_factor(&self) -> f32 {
         match self.scaling {
             DropoutScaling::AtTest => self.keep(),
@@ -81,12 +81,12 @@ impl DropoutParams {
     }
 }
 
-/// Dropout in training; differentiable. For testing, multiply by [`DropoutParams::test_factor`].
+/// Dropout in training; differentiable. In testing, multiply by [`DropoutParams::test_factor`] instead.
 ///
 /// `x` has any shape, `f32`; the result is contiguous and has the same shape.
 ///
 /// # Errors
-/// A probability outside [0, 1), another element type.
+/// A probability outside [0, 1), an unsupported element type.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 4.2; `HiddenSexLayer` in the 2012 code's `layer.cu`.
@@ -106,11 +106,11 @@ pub fn dropout(x: &Tensor, params: &DropoutParams) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Op(*params))
 }
 
-/// Masks (and scales) `x` into `y`, both contiguous and of the same shape. The gradient is the same operation on the
-/// gradient.
+/// Writes `x`, masked and scaled, into `y`; both are contiguous and have the same shape. The gradient is the same
+/// operation on the gradient of y.
 ///
 /// # Errors
-/// As [`dropout`]; a tensor is not contiguous, or the two share their storage.
+/// As [`dropout`]; a tensor is not contiguous, or both share their storage.
 pub fn apply_into(x: &Tensor, params: &DropoutParams, y: &Tensor) -> Result<()> {
     params.check()?;
     tensor::same_shape(OP, x, &[("y", y)])?;

@@ -1,10 +1,10 @@
-//! The specification: one stream of numbers, read from the first value to the last.
+//! The specification: one stream of random numbers, read from the first value to the last.
 
 use alexnet_random::{Purpose, Stream};
 
 use super::DropoutParams;
 
-/// y, or the gradient of x from the gradient of y.
+/// Computes y from x, or the gradient of x from the gradient of y.
 pub fn apply(x: &[f32], params: &DropoutParams) -> Vec<f32> {
     let mut stream = Stream::new(params.seed, Purpose::Dropout, params.step, params.layer);
     x.iter().map(|x| if stream.uniform() < params.keep() { x * params.training_factor() } else { 0.0 }).collect()

@@ -5,8 +5,8 @@ use candle_core::Var;
 const PARAMS: DropoutParams =
     DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 7, step: 3, layer: 6 };
 
-/// Words 0 to 7 of the stream (seed 7, dropout, step 3, layer 6) are kept where they are below one half: the mask is a
-/// contract that other backends and checkpoints rely on.
+/// Words 0 to 7 of the stream (seed 7, dropout, step 3, layer 6) keep their values where they are below one half. Other
+/// backends and checkpoints rely on this mask.
 #[test]
 fn the_mask_is_fixed() {
     let philox = alexnet_random::Philox4x32::new(7);

@@ -15,7 +15,7 @@ use crate::tensor::{self, read, write};
 
 const OP: &str = "global_avg_pool2d";
 
-/// The sizes of a batch, checked.
+/// Validated sizes of a batch.
 #[derive(Clone, Copy, Debug)]
 struct GlobalShape {
     n: usize,
@@ -46,13 +46,13 @@ impl GlobalShape {
 
 /// The mean of each channel of an image batch over all its pixels; differentiable.
 ///
-/// y\[n, c\] = Σ x\[n, c, i, j\] / (h·w): what [`avg_pool2d`](crate::avg_pool2d::avg_pool2d) computes with a window as large
-/// as the image, for images that need not be square. A NaN reaches the mean of its channel.
+/// y\[n, c\] = Σ x\[n, c, i, j\] / (h·w), as [`avg_pool2d`](crate::avg_pool2d::avg_pool2d) with a window as large as
+/// the image, also for images that are not square. A NaN propagates to the mean of its channel.
 ///
 /// `x` is `[n, c, h, w]`, `f32`; the result is `[n, c]`, ready for a fully connected layer.
 ///
 /// # Errors
-/// Images without pixels or channels, another rank or element type.
+/// Images without pixels or channels, an unsupported rank or element type.
 ///
 /// # Source
 /// Lin, Chen and Yan 2014, section 3.2; PyTorch's `adaptive_avg_pool2d(x, 1)`.
@@ -69,8 +69,8 @@ pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     layout::to_nhwc(OP, x)?.0.apply_op1(Op)
 }
 
-/// As [`global_avg_pool2d`], on contiguous channels-last tensors, into a tensor that is there already: `x` is
-/// `[n, h, w, c]` and `y`, `[n, c]`, is overwritten.
+/// As [`global_avg_pool2d`], on contiguous channels-last tensors, into an existing tensor: `x` is `[n, h, w, c]` and
+/// `y`, `[n, c]`, is overwritten.
 ///
 /// # Errors
 /// As [`global_avg_pool2d`]; a tensor is not contiguous, or `y` shares its storage with `x`.
@@ -91,8 +91,8 @@ pub fn forward_into(x: &Tensor, y: &Tensor) -> Result<()> {
     })
 }
 
-/// The gradient of [`forward_into`] for `grad_y`, `[n, c]`: grad_y / (h·w) at every pixel; `grad_x`, `[n, h, w, c]`, is
-/// overwritten.
+/// The gradient of [`forward_into`] for `grad_y`, `[n, c]`, which is grad_y / (h·w) at every pixel; `grad_x`,
+/// `[n, h, w, c]`, is overwritten.
 ///
 /// # Errors
 /// As [`forward_into`].

@@ -1,6 +1,6 @@
 //! The specification as plain loops over channels-first planes, summed in `f64`.
 
-/// The mean of each plane of `pixels`.
+/// The mean of each plane of `pixels` values.
 pub fn forward(x: &[f32], pixels: usize) -> Vec<f32> {
     let mean = |x: &[f32]| x.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
     x.chunks_exact(pixels).map(|x| mean(x) as f32).collect()

@@ -16,7 +16,7 @@ pub(super) fn forward<W: Load>(
     y: &mut [f32],
 ) {
     if s.in_features == 0 {
-        // Empty sums.
+        // Empty sums are 0, so the result is the bias.
         for y in y.chunks_exact_mut(s.out_features.max(1)) {
             y.iter_mut().enumerate().for_each(|(i, y)| {
                 let bias = bias.get(i).copied().unwrap_or(0.0);
@@ -47,7 +47,7 @@ pub(super) fn backward_input(isa: CpuIsa, s: &LinearShape, weight: &[f32], grad_
     }
 }
 
-/// An empty slice is not wanted.
+/// Skips a gradient whose slice is empty.
 pub(super) fn backward_weight(
     isa: CpuIsa,
     s: &LinearShape,

@@ -1,4 +1,4 @@
-//! The GPU: three products of cuBLAS.
+//! The GPU path: three cuBLAS products.
 
 use candle_core::{DType, Result};
 
@@ -34,7 +34,7 @@ pub(super) fn forward(
     bias_relu::add_bias(queue, OP, y, bias, out_features, relu)
 }
 
-/// The gradients that are not left out.
+/// Computes the gradients that have a buffer.
 pub(super) fn backward(
     queue: &dyn Queue,
     shape: &LinearShape,
@@ -59,7 +59,7 @@ pub(super) fn backward(
         queue.gemm(&product)?;
     }
     if grad_weight.is_some() && n == 0 {
-        // Nothing is added up.
+        // Empty sums are 0.
         add::zero_on(queue, OP, grad_weight)?;
     } else if grad_weight.is_some() {
         let (a, b) = (matrix(grad_y, out_features, true), matrix(x, in_features, false));

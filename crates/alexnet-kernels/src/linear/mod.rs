@@ -20,7 +20,7 @@ use crate::tensor::{self, read, read_optional, write, write_optional};
 
 const OP: &str = "linear";
 
-/// All sizes of one product, checked.
+/// Validated sizes of one product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinearShape {
     pub(crate) n: usize,
@@ -48,10 +48,10 @@ impl LinearShape {
 /// y = x·weightᵀ + bias; differentiable in all three arguments.
 ///
 /// `x` is `[n, in_features]`, `weight` `[out_features, in_features]` as in PyTorch, `bias` `[out_features]`, all `f32`;
-/// the result is `[n, out_features]`. The gradient of an `x` that nothing tracks is not computed.
+/// the result is `[n, out_features]`. No gradient is computed for an `x` that autograd does not track.
 ///
 /// # Errors
-/// Shapes that do not fit each other, or another element type.
+/// Shapes that do not match, or an unsupported element type.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.5.
@@ -74,13 +74,14 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     }
 }
 
-/// As [`linear`], on contiguous tensors, into a tensor that is there already: `y`, `[n, out_features]`, is overwritten.
-/// With `relu`, negative results become 0.
+/// As [`linear`], on contiguous tensors, into an existing tensor: `y`, `[n, out_features]`, is overwritten. With
+/// `relu`, negative results become 0.
 ///
-/// On the CPU the weight may be `bf16`: up to eight rows of `x` take about as long as it takes to read it, and it is computed
-/// with as `f32`, as everything else is. With more rows, a processor that multiplies `bf16` (AVX512-BF16) rounds `x` too and
-/// does twice as many multiply-adds, unless `in_features` is odd or the weight lies at an odd place; sums are `f32`, and numbers
-/// too small to be normal count as 0. So there results depend on the processor, not on its [`CpuIsa`] alone.
+/// On the CPU the weight may be `bf16`. Up to eight rows of `x` take about as long as reading the weight, and the
+/// computation is in `f32`. With more rows, a CPU that multiplies `bf16` (AVX512-BF16) rounds `x` to `bf16`, too, and
+/// performs twice as many multiply-adds, unless `in_features` is odd or the weight is at an odd position in its
+/// storage; sums are `f32`, and subnormal numbers count as 0. In that case results depend on the CPU, not only on its
+/// [`CpuIsa`].
 ///
 /// # Errors
 /// As [`linear`]; a tensor is not contiguous, or `y` shares its storage with another.
@@ -110,14 +111,14 @@ pub fn forward_into(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bo
     })
 }
 
-/// Where the gradients of [`linear`] go; those left out are not computed.
+/// Output buffers for the gradients of [`linear`]; `None` skips the computation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinearGrads<'a> {
-    /// Of the input, shaped like it.
+    /// Gradient of the input, of the same shape.
     pub x: Option<&'a Tensor>,
-    /// Of the weight, shaped like it.
+    /// Gradient of the weight, of the same shape.
     pub weight: Option<&'a Tensor>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub bias: Option<&'a Tensor>,
 }
 

@@ -1,6 +1,6 @@
 //! The specification as plain loops, summed in `f64`.
 
-/// y for x `[n, in]` and weight `[out, in]`; an empty bias is none.
+/// y for x `[n, in]` and weight `[out, in]`; an empty bias means no bias.
 pub fn forward(x: &[f32], weight: &[f32], bias: &[f32], in_features: usize) -> Vec<f32> {
     let mut y = Vec::new();
     for x in x.chunks_exact(in_features) {

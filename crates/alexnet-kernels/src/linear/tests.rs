@@ -92,10 +92,10 @@ fn every_backend_agrees_with_the_reference() {
     }
 }
 
-/// Without the gradient in memory, the same bits as with it.
+/// The update without a gradient in memory gives the same bits as with it.
 #[test]
 fn an_update_in_one_pass_is_the_gradient_and_the_update() {
-    // Besides those of the table, more than a block of everything, and what is left of it.
+    // In addition to the table's sizes: more than one block in every dimension, with remainders.
     let more = [(1, 700, 300), (300, 601, 101), (17, 256, 48), (0, 5, 3)];
     let of_table = products().map(|product| (product.n, product.in_features, product.out_features));
     for (n, width, height) in of_table.chain(more) {
@@ -189,14 +189,15 @@ fn bf16_stays_within_its_bounds() {
             let (name, (actual, grads)) = (product.case.name(), product.run(false));
             assert_close(&format!("{name}, {backend}: y"), &actual, &y, 8e-3);
             assert_close(&format!("{name}, {backend}: grad_x"), &grads.0, &grad_x, 5e-3);
-            // Kept in `f32`.
+            // These stay in `f32`.
             assert_close(&format!("{name}, {backend}: grad_weight"), &grads.1, &grad_weight, 1e-5);
             assert_close(&format!("{name}, {backend}: grad_bias"), &grads.2, &grad_bias, 1e-5);
         });
     }
 }
 
-/// By either way, past all blocks and with what is left of them: as many rows as one takes, and one more.
+/// Both algorithms, with more than one block and remainders: with the largest number of rows of the first, and with one
+/// more.
 #[test]
 fn the_gradient_of_the_input_is_the_same_by_either_way() {
     use crate::gemm::in_place::MAX_ROWS;
@@ -218,11 +219,13 @@ fn the_gradient_of_the_input_is_the_same_by_either_way() {
     }
 }
 
-/// On the processor the weight alone may be narrow: the very bits of the rounded one, or, where the processor multiplies
-/// pairs of `bf16` and there are enough rows, what `f32` gives of both factors rounded.
+/// On the CPU only the weight may be `bf16`. The result has the same bits as with the rounded weight in `f32`, or,
+/// where the CPU multiplies pairs of `bf16` and there are enough rows, is close to the `f32` result of both factors
+/// rounded.
 #[test]
 fn a_narrow_weight_is_the_rounded_one() {
-    // Besides those of the table, as many rows as have a way of their own, and what is left of vectors and blocks.
+    // In addition to the table's sizes: numbers of rows with a separate code path, and remainders of vectors and
+    // blocks.
     let more = [(1, 700, 70), (1, 3, 9), (4, 33, 66), (7, 1030, 13), (9, 1030, 100), (40, 515, 49)];
     let of_table = products().map(|product| (product.n, product.in_features, product.out_features));
     for (n, width, height) in of_table.chain(more) {
@@ -246,12 +249,12 @@ fn a_narrow_weight_is_the_rounded_one() {
                 assert_same_bits(&name, &narrow, &run(DType::F32));
             }
             if isa == CpuIsa::Avx512 && Tiles::pairs(isa).is_none() {
-                skip("avx512bf16", "this processor has AVX-512 without BF16");
+                skip("avx512bf16", "this CPU has AVX-512 without BF16");
             }
         });
         assert_thread_independent(&name, || run(DType::BF16));
     }
-    // A weight that does not lie where pairs may is widened.
+    // A weight that is not aligned for pairs is converted to `f32`.
     let x = tensor(&uniform("odd", 0, 9 * 64), &[9, 64]);
     let long = tensor(&uniform("odd", 1, 64 * 10 + 1), &[64 * 10 + 1]).to_dtype(DType::BF16).unwrap();
     let weight = long.narrow(0, 1, 64 * 10).unwrap().reshape((10, 64)).unwrap();
@@ -264,7 +267,7 @@ fn a_narrow_weight_is_the_rounded_one() {
         let expected = run(&weight.to_dtype(DType::F32).unwrap());
         assert_same_bits(&format!("off by one, {isa}"), &run(&weight), &expected);
     });
-    // A NaN and an infinity of one image stay in its row.
+    // NaN and infinity of an image stay in its row.
     let mut x = uniform("not finite", 0, 9 * 64);
     (x[3 * 64 + 5], x[7 * 64]) = (f32::NAN, f32::INFINITY);
     let (x, weight) = (tensor(&x, &[9, 64]), weight.copy().unwrap());

@@ -1,5 +1,4 @@
-//! The gradient of the weights and the solver's update in one pass over weights and velocity: the gradient never leaves
-//! the cache.
+//! The weight gradient and the optimizer update in one pass over weights and velocity: the gradient stays in the cache.
 
 use candle_core::{Result, Tensor};
 
@@ -12,11 +11,12 @@ use crate::sgd::{SgdParams, step};
 use crate::simd::prefetch;
 use crate::tensor::{self, read, write};
 
-/// The weight's gradient of [`backward_into`](super::backward_into) and [`sgd::update`](crate::sgd::update) with it, in
-/// one pass in which the gradient is never written to memory: to the bit the same result, on the CPU, for `f32`.
+/// Computes the weight gradient of [`backward_into`](super::backward_into) and applies
+/// [`sgd::update`](crate::sgd::update) with it, in one pass in which the gradient is never written to memory. The
+/// result is bit-identical to the two calls. CPU only, `f32` only.
 ///
 /// # Errors
-/// As those two; a tensor that is on a GPU.
+/// As these two functions; a tensor on a GPU.
 ///
 /// ```
 /// use alexnet_kernels::linear::update_weight;
@@ -84,21 +84,21 @@ impl<'a> Update<'a> {
     /// No two live parts overlap.
     unsafe fn part(&self, row: usize, first: usize, columns: usize) -> (&'a mut [f32], &'a mut [f32]) {
         let start = row * self.width + first;
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         unsafe { (self.weight.slice(start..start + columns), self.velocity.slice(start..start + columns)) }
     }
 }
 
 impl Rows for Update<'_> {
     fn soon(&self, row: usize, first: usize, columns: usize) {
-        // SAFETY: these values are taken later and by the same task, so nobody else has them now.
+        // SAFETY: these values are taken later, by the same task, so no other task has a reference to them now.
         let (weight, velocity) = unsafe { self.part(row, first, columns) };
         prefetch(weight);
         prefetch(velocity);
     }
 
     fn take(&self, row: usize, first: usize, gradient: &[f32]) {
-        // SAFETY: each value comes once.
+        // SAFETY: each value is passed to `take` once.
         let (weight, velocity) = unsafe { self.part(row, first, gradient.len()) };
         step(weight, velocity, gradient, self.params);
     }

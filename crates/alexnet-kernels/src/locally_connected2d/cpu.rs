@@ -1,5 +1,6 @@
-//! The fast path: at each position, what its windows see of one group of channels is a matrix with a row per image, which
-//! the position's weight multiplies. The weight, by far the largest, is read once from end to end.
+//! The fast path: at each position, the window values of one group of channels form a matrix with one row per image,
+//! which is multiplied by the weight of the position. The weight, by far the largest tensor, is read once, from start
+//! to end.
 
 use super::LocalShape;
 use crate::backend::CpuIsa;
@@ -8,10 +9,10 @@ use crate::gemm::{Matrix, dot, in_place, streamed};
 use crate::parallel::{self, Shared};
 use crate::scratch::{self, Scratch};
 
-/// Values of the gradients of all windows of a part of the batch, at the most, unless one image has more.
+/// Maximum number of gradient values in all windows of a part of the batch, unless a single image has more.
 const PART: usize = 1 << 24;
 
-/// A position, a group of channels, and where its weight begins.
+/// A position, a group of channels, and the start of its weight.
 struct Task {
     position: usize,
     group: usize,
@@ -28,7 +29,7 @@ impl LocalShape {
         self.positions() * self.params.groups
     }
 
-    /// Calls `f(tap, pixel)` for each pixel of the position's window inside the image, with the first of its taps.
+    /// Calls `f(tap, pixel)` for each pixel of the position's window inside the image; `tap` is the pixel's first tap.
     fn for_each_pixel(&self, position: usize, mut f: impl FnMut(usize, usize)) {
         let (stride, padding) = (self.params.stride, self.params.padding);
         let (top, left) = (position / self.ow * stride, position % self.ow * stride);
@@ -43,7 +44,7 @@ impl LocalShape {
         }
     }
 
-    /// What the windows of all images see: `n` rows of `taps` values.
+    /// The window values of all images: `n` rows of `taps` values.
     fn unfold(&self, task: &Task, x: &[f32]) -> Scratch {
         let (taps, width) = (self.taps(), self.group_in());
         let mut rows = scratch::zeroed(self.n * taps);
@@ -57,12 +58,12 @@ impl LocalShape {
         rows
     }
 
-    /// The place in y of a task's first output of an image.
+    /// The index in y of a task's first output for an image.
     fn output(&self, task: &Task, image: usize) -> usize {
         (image * self.positions() + task.position) * self.out_channels + task.group * self.group_out()
     }
 
-    /// A task's part of `grad_y`, a row per image from `image` on.
+    /// A task's part of `grad_y`: one row per image, starting at `image`.
     fn grad_rows<'a>(&self, task: &Task, image: usize, grad_y: &'a [f32]) -> Matrix<'a> {
         Matrix { values: &grad_y[self.output(task, image)..], rows: self.positions() * self.out_channels, columns: 1 }
     }
@@ -94,7 +95,7 @@ pub(super) fn forward(isa: CpuIsa, s: &LocalShape, x: &[f32], weight: &[f32], bi
     });
 }
 
-/// The gradients of what the windows see, then their sums for each pixel.
+/// Computes the gradients of the window values, then sums them for each pixel.
 pub(super) fn backward_input(isa: CpuIsa, s: &LocalShape, weight: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
     let (taps, outputs, width) = (s.taps(), s.group_out(), s.group_in());
     let image_len = s.h * s.w * s.in_channels;
@@ -132,7 +133,7 @@ pub(super) fn backward_input(isa: CpuIsa, s: &LocalShape, weight: &[f32], grad_y
     }
 }
 
-/// An empty slice is not wanted.
+/// Skips a gradient whose slice is empty.
 pub(super) fn backward_weight(
     isa: CpuIsa,
     s: &LocalShape,
@@ -148,7 +149,7 @@ pub(super) fn backward_weight(
         }
     }
     if s.n == 0 || grad_weight.is_empty() {
-        // Nothing is added up.
+        // Empty sums are 0.
         return grad_weight.fill(0.0);
     }
     let (taps, outputs) = (s.taps(), s.group_out());

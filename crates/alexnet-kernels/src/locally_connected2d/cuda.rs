@@ -1,5 +1,5 @@
-//! The GPU: what all windows see, position by position and with a row per image, times the weights, a batch of products
-//! with one for each position.
+//! The GPU path: a matrix of window values for each position, with one row per image, is multiplied by the weights in a
+//! batch of products, one per position.
 
 use candle_core::{DType, Result};
 
@@ -8,26 +8,26 @@ use super::shape::LocalShape;
 use crate::cuda::{Address, Argument, Gemm, Matrix, Queue, Real, arguments, common_real, count};
 use crate::{add, bias_relu};
 
-/// What the products of one group of channels are made of.
+/// The operands of the products of one group of channels.
 struct Products<'a> {
     shape: &'a LocalShape,
     real: Real,
 }
 
 impl Products<'_> {
-    /// Values of all rows.
+    /// Number of values of all rows.
     fn len(&self) -> usize {
         self.shape.positions() * self.shape.n * self.shape.params.groups * self.shape.taps()
     }
 
-    /// Calls `f` with memory for the rows.
+    /// Calls `f` with scratch memory for the rows.
     fn with_rows(&self, queue: &dyn Queue, mut f: impl FnMut(Address) -> Result<()>) -> Result<()> {
         count(OP, self.len())?;
         let dtype = if self.real == Real::Bf16 { DType::BF16 } else { DType::F32 };
         queue.with_scratch(self.len() * self.real.bytes(), &mut |at| f(Address { at, len: self.len(), dtype }))
     }
 
-    /// One row after the other: the groups of an image at a position.
+    /// The rows in order: each has the groups of an image at a position.
     fn rows(&self, rows: Address, group: usize) -> Matrix {
         let (taps, groups) = (self.shape.taps(), self.shape.params.groups);
         let at = rows.offset(group * taps).at;
@@ -51,7 +51,7 @@ impl Products<'_> {
         Gemm { real, result: real, m, n, k, a, b, c, accumulate: false, batch }
     }
 
-    /// The sizes that both kernels take.
+    /// The size arguments of both kernels.
     fn arguments(&self) -> [Argument; 12] {
         let s = self.shape;
         let padding = s.params.padding;
@@ -91,7 +91,7 @@ pub(super) fn forward(
     bias_relu::add_bias(queue, OP, y, bias, shape.positions() * shape.out_channels, relu)
 }
 
-/// The gradients that are not left out.
+/// Computes the gradients that have a buffer.
 pub(super) fn backward(
     queue: &dyn Queue,
     shape: &LocalShape,
@@ -105,7 +105,7 @@ pub(super) fn backward(
         bias_relu::sum_rows(queue, OP, grad_y, grad_bias)?;
     }
     if shape.n == 0 {
-        // Nothing is added up.
+        // Empty sums are 0.
         return if grad_weight.is_some() { add::zero_on(queue, OP, grad_weight) } else { Ok(()) };
     }
     let (products, groups) = (Products { shape, real }, shape.params.groups);

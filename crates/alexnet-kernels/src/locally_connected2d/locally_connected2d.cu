@@ -1,5 +1,5 @@
-// Locally connected layers as matrix products: a row for each position, image and group of channels, in this order, holding
-// what a window sees of the group in the order (row, column, channel).
+// Locally connected layers as matrix products: one row for each position, image and group of channels, in this order,
+// with the window values of the group in the order (row, column, channel).
 
 KERNEL(local_unfold)(
     const real* x, real* rows, u32 count, u32 n, int h, int w, u32 oh, u32 ow, u32 kh, u32 kw, int stride, int top,
@@ -16,7 +16,7 @@ KERNEL(local_unfold)(
 }
 EXPORT(local_unfold)
 
-// The other way: each pixel of the image sums up its places in the rows.
+// The reverse: each pixel of the image sums up its values in the rows.
 KERNEL(local_fold)(
     const real* rows, real* x, u32 count, u32 n, int h, int w, int oh, int ow, int kh, int kw, int stride, int top,
     int left, u32 groups, u32 channels) {

@@ -24,19 +24,18 @@ const OP: &str = "locally_connected2d";
 /// A locally connected layer over an image batch; differentiable in all three arguments.
 ///
 /// y\[n, o, i, j\] = bias\[i, j, o\] + Σ_{u, v, c} x\[n, c, i·stride + u − top, j·stride + v − left\] ·
-/// weight\[i, j, o, u, v, c\], where pixels beyond the image are zero and c runs over the channels of o's group: a
-/// [convolution](crate::conv2d::conv2d) with a weight and a bias of its own at each position.
+/// weight\[i, j, o, u, v, c\], where pixels outside the image are zero and c runs over the channels of o's group: a
+/// [convolution](crate::conv2d::conv2d) with a separate weight and bias at each position.
 ///
 /// `x` is `[n, in_channels, h, w]`, `weight` `[oh, ow, out_channels, kh, kw, in_channels / groups]`, `bias`
 /// `[oh, ow, out_channels]`, all `f32`; the result is `[n, out_channels, oh, ow]` in `x`'s
-/// [memory format](crate::MemoryFormat). oh and ow follow from the other sizes as in
-/// [`Conv2dParams::output_size`]. The weight's channels come last, as they lie in the images that it multiplies; the
-/// 2012 files have them as \[position, channel, row, column, filter\], Keras as \[position, row·column·channel, filter\].
-/// The gradient of an `x` that nothing tracks is not computed.
-///
+/// [memory format](crate::MemoryFormat). oh and ow follow from the other sizes as in [`Conv2dParams::output_size`]. The
+/// weight's channels come last, like those of the images that it multiplies; the 2012 files order them as
+/// \[position, channel, row, column, filter\], Keras as \[position, row·column·channel, filter\]. No gradient is
+/// computed for an `x` that autograd does not track.
 /// # Errors
-/// Shapes that do not fit each other or the parameters; a kernel larger than the padded image; sizes whose products
-/// exceed the address space; another element type. On a GPU also more than 2³¹ values in all windows of a batch.
+/// Shapes that do not match each other or the parameters; a kernel larger than the padded image; sizes whose products
+/// exceed the address space; an unsupported element type. On a GPU also more than 2³¹ values in all windows of a batch.
 ///
 /// # Source
 /// cuda-convnet's `LocalUnsharedLayerParser` (`type=local`), used by its CIFAR-10 networks; Taigman et al. 2014, section
@@ -52,7 +51,7 @@ const OP: &str = "locally_connected2d";
 /// let params = Conv2dParams { padding: Padding::symmetric(1), ..Default::default() };
 /// let y = locally_connected2d(&x, &weight, None, &params)?;
 /// assert_eq!(y.dims(), [1, 32, 6, 6]);
-/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?[0], 4. * 64.); // A corner sees 2×2 pixels.
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?[0], 4. * 64.); // The window of a corner has 2×2 pixels.
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn locally_connected2d(
@@ -70,8 +69,8 @@ pub fn locally_connected2d(
     layout::from_nhwc(&y, format)
 }
 
-/// As [`locally_connected2d`], on contiguous channels-last tensors, into a tensor that is there already: `x` is
-/// `[n, h, w, c]` and `y`, `[n, oh, ow, out_channels]`, is overwritten. With `relu`, negative results become 0.
+/// As [`locally_connected2d`], on contiguous channels-last tensors, into an existing tensor: `x` is `[n, h, w, c]` and
+/// `y`, `[n, oh, ow, out_channels]`, is overwritten. With `relu`, negative results become 0.
 ///
 /// # Errors
 /// As [`locally_connected2d`]; a tensor is not contiguous, or `y` shares its storage with another.
@@ -105,14 +104,14 @@ pub fn forward_into(
     })
 }
 
-/// Where the gradients of a locally connected layer go; those left out are not computed.
+/// Output buffers for the gradients of a locally connected layer; `None` skips the computation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocallyConnected2dGrads<'a> {
-    /// Of the input, shaped like it.
+    /// Gradient of the input, of the same shape.
     pub x: Option<&'a Tensor>,
-    /// Of the weight, shaped like it.
+    /// Gradient of the weight, of the same shape.
     pub weight: Option<&'a Tensor>,
-    /// Of the bias, `[oh, ow, out_channels]`.
+    /// Gradient of the bias, `[oh, ow, out_channels]`.
     pub bias: Option<&'a Tensor>,
 }
 

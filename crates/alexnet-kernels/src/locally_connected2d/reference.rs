@@ -27,13 +27,13 @@ fn for_each(sizes: &Sizes, params: &Conv2dParams, mut f: impl FnMut(usize, usize
     }
 }
 
-/// The place in the bias of value `i` of y.
+/// The index in the bias for value `i` of y.
 fn bias_index(sizes: &Sizes, i: usize) -> usize {
     let positions = sizes.output[0] * sizes.output[1];
     i % positions * sizes.out_channels + i / positions % sizes.out_channels
 }
 
-/// y for x `[n, in, h, w]` and weight `[oh, ow, out, kh, kw, in / groups]`; an empty bias is none.
+/// y for x `[n, in, h, w]` and weight `[oh, ow, out, kh, kw, in / groups]`; an empty bias means no bias.
 pub fn forward(sizes: &Sizes, params: &Conv2dParams, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let mut y = vec![0f64; sizes.n * sizes.out_channels * sizes.output[0] * sizes.output[1]];
     if !bias.is_empty() {

@@ -1,4 +1,4 @@
-//! The sizes of one layer, checked.
+//! Validated sizes of one layer.
 
 use candle_core::{Result, Tensor};
 
@@ -21,7 +21,7 @@ pub(super) struct LocalShape {
 }
 
 impl LocalShape {
-    /// From the shapes of x, `[n, h, w, c]`, and of the weight, `[oh, ow, out, kh, kw, in / groups]`.
+    /// From the shapes of x, `[n, h, w, c]`, and the weight, `[oh, ow, out, kh, kw, in / groups]`.
     pub(super) fn new(x: &[usize], weight: &[usize], params: &Conv2dParams) -> std::result::Result<Self, Error> {
         let &[n, h, w, in_channels] = x else {
             return error::shape(OP, "x", "[n, h, w, in_channels]", x);
@@ -45,7 +45,7 @@ impl LocalShape {
         }
         let windows = |size: usize, before: usize, after: usize, kernel: usize| {
             let padded = size.checked_add(before)?.checked_add(after)?;
-            // Sizes are signed where kernels count.
+            // Kernels count with signed integers.
             if kernel == 0 || padded > i32::MAX as usize {
                 None
             } else {
@@ -91,7 +91,7 @@ impl LocalShape {
         self.out_channels / self.params.groups
     }
 
-    /// Values of the weight that one output sees.
+    /// Weight values of one output.
     pub(super) fn taps(&self) -> usize {
         self.kh * self.kw * self.group_in()
     }

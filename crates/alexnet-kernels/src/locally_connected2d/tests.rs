@@ -9,7 +9,7 @@ struct Local {
     params: Conv2dParams,
     x: Vec<f32>,
     weight: Vec<f32>,
-    /// Empty if there is none.
+    /// Empty if the layer has none.
     bias: Vec<f32>,
     grad_y: Vec<f32>,
 }
@@ -138,7 +138,7 @@ fn bf16_stays_within_its_bounds() {
         (local.x, local.grad_y) = (rounded(&local.x), rounded(&local.grad_y));
         local.weight = rounded(&local.weight);
         let (name, expected) = (local.case.name(), local.reference());
-        // The gradients of weight and bias are kept in `f32`; that of x sums what was rounded.
+        // The gradients of weight and bias stay in `f32`; that of x sums rounded values.
         in_bf16(|backend| {
             assert_results(&format!("{name}, {backend}"), &local.run(false), &expected, [8e-3, 8e-3, 1e-5]);
         });
@@ -230,7 +230,7 @@ fn wrong_calls_say_what_is_wrong() {
     assert!(message(&x, &right, Conv2dParams { padding, ..params }).contains("above 2^31"));
     let bias = locally_connected2d(&zeros(&x), &zeros(&right), Some(&zeros(&[5])), &params).unwrap_err().to_string();
     assert!(bias.contains("bias must be [2, 2, 5]"), "{bias}");
-    // Windows whose values cannot be counted: the batch has no pixels that would take memory, but the shape has.
+    // The values of the windows exceed the address space. Only the shape is tested, so no memory is allocated.
     let most = 1 << 31;
     let shape = LocalShape::new(&[most, 1, 1, most], &[1, 1, 1, 1, 1, most], &params).unwrap_err().to_string();
     assert!(shape.contains("exceed the address space"), "{shape}");

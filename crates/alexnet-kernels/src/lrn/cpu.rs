@@ -1,4 +1,4 @@
-//! The fast path: the channels of a pixel are a vector's neighbors, so a window's sum is a few shifted loads.
+//! The fast path: the channels of a pixel are contiguous, so the sum over a window is a few shifted vector loads.
 
 use super::LrnParams;
 use crate::backend::CpuIsa;
@@ -6,7 +6,7 @@ use crate::parallel::{self, Shared};
 use crate::simd::power::{self, Power};
 use crate::simd::{Kernel, Simd, dispatch};
 
-/// Pixels a task takes at the least.
+/// Minimum number of pixels of a task.
 const PIXELS: usize = 64;
 
 pub(super) fn forward(isa: CpuIsa, channels: usize, params: &LrnParams, x: &[f32], y: &mut [f32]) {
@@ -42,10 +42,10 @@ fn run(isa: CpuIsa, channels: usize, params: &LrnParams, x: &[f32], grad_y: Opti
     });
 }
 
-/// Some pixels, all their groups of channels one after the other.
+/// A range of pixels, with all their groups of channels in order.
 struct Pixels<'a, const THREE_QUARTERS: bool> {
     params: &'a LrnParams,
-    /// Channels of a group.
+    /// Number of channels of a group.
     group: usize,
     x: &'a [f32],
     grad_y: Option<&'a [f32]>,
@@ -59,7 +59,7 @@ impl<const THREE_QUARTERS: bool> Kernel for Pixels<'_, THREE_QUARTERS> {
     unsafe fn run<S: Simd>(self) {
         let Self { params, group, x, grad_y, out } = self;
         let (before, after) = params.reach();
-        // Zeros on both sides stand for the channels beyond the group; the far side also rounds up to whole vectors.
+        // Zeros on both sides represent the channels outside the group; the far side also rounds up to whole vectors.
         let padded = group.next_multiple_of(S::LANES) + params.size;
         let mut squares = vec![0f32; padded];
         let mut terms = vec![0f32; padded];
@@ -67,8 +67,8 @@ impl<const THREE_QUARTERS: bool> Kernel for Pixels<'_, THREE_QUARTERS> {
             for (square, x) in squares[before..].iter_mut().zip(x) {
                 *square = x * x;
             }
-            // SAFETY: the instruction set is there; each access is within its slice: `count` values from `c` on in x,
-            // grad_y and out, and whole vectors up to `size - 1` channels further in the padded buffers.
+            // SAFETY: the CPU has the instruction set. Each access is within its slice: `count` values from `c` on in
+            // x, grad_y and out, and whole vectors up to `size - 1` channels further in the padded buffers.
             unsafe {
                 match grad_y {
                     None => {
@@ -82,7 +82,7 @@ impl<const THREE_QUARTERS: bool> Kernel for Pixels<'_, THREE_QUARTERS> {
                     }
                     Some(grad_y) => {
                         let grad_y = &grad_y[i * group..(i + 1) * group];
-                        // Channel c lies in the windows of c − after to c + before: the mirror image.
+                        // Channel c is in the windows of channels c − after to c + before: its mirrored window.
                         for c in (0..group).step_by(S::LANES) {
                             let count = S::LANES.min(group - c);
                             let d = denominators::<S>(&squares, c, params);

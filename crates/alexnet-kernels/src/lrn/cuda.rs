@@ -1,5 +1,5 @@
-//! The GPU: a thread for each vector of channels, where windows have the usual size; else forward a thread per value, and
-//! backward a block for 256 of them.
+//! The GPU path: one thread per vector of channels for windows of the usual size. For others, forward has one thread
+//! per value, and backward one block per 256 values.
 
 use candle_core::Result;
 
@@ -7,10 +7,11 @@ use super::{LrnParams, OP};
 use crate::cuda::{Address, Grid, Queue, arguments, common_real, in_vectors};
 use crate::error;
 
-/// The size of windows that threads with a vector of channels compute: `LRN_WINDOW` of `lrn.cu`.
+/// The window size of the kernels with one vector per thread: `LRN_WINDOW` of `lrn.cu`.
 const WINDOW: usize = 5;
 
-/// Values of a block of backward and how far its windows may reach: `LRN_TILE` and `LRN_REACH` of `lrn.cu`.
+/// Number of values of a block in backward, and the maximum reach of its windows: `LRN_TILE` and `LRN_REACH` of
+/// `lrn.cu`.
 const TILE: u32 = 256;
 const REACH: usize = 32;
 

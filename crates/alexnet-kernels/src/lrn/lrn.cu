@@ -1,7 +1,7 @@
 // Local response normalization across the channels of channels-last images.
 //
-// Groups of channels follow one another in memory, so that a value's place in its group is its index modulo the group's
-// size, and the images are one long row of groups.
+// Groups of channels are contiguous in memory, so a value's position in its group is its index modulo the group's size,
+// and the images are one long row of groups.
 
 KERNEL(lrn_forward)(const real* x, real* y, u32 count, u32 group, u32 size, float k, float alpha, float beta) {
     const int before = size / 2, after = size - 1 - size / 2;
@@ -17,12 +17,13 @@ KERNEL(lrn_forward)(const real* x, real* y, u32 count, u32 group, u32 size, floa
 }
 EXPORT(lrn_forward)
 
-// Windows of LRN_WINDOW channels, the size of every published network: a thread has a vector of channels and those to
-// both sides, zeros beyond the group, and everything stays in registers. Groups are whole vectors.
+// Windows of LRN_WINDOW channels, the size in every published network: a thread has a vector of channels and the
+// channels on both sides of it, zeros outside the group, and all values stay in registers. Groups are multiples of
+// VECTOR.
 #define LRN_WINDOW 5
 #define LRN_SIDE (LRN_WINDOW / 2)
 
-// Channels -VECTOR to 2*VECTOR - 1 relative to `i`, of which those outside the group are zero.
+// Channels -VECTOR to 2*VECTOR - 1 relative to `i`; those outside the group are zero.
 __device__ inline void load_neighbors(const real* x, u32 i, u32 group, float (&to)[3 * VECTOR]) {
     const u32 at = i % group;
     float part[VECTOR];
@@ -63,7 +64,7 @@ KERNEL(lrn_backward_vectors)(
         float here[3 * VECTOR], scaled[3 * VECTOR], terms[VECTOR + 2 * LRN_SIDE], result[VECTOR];
         load_neighbors(x, i, group, here);
         load_neighbors(grad_y, i, group, scaled);
-        // The windows that hold a channel are those of its neighbors.
+        // The windows that contain a channel are those of its neighbors.
 #pragma unroll
         for (int t = 0; t < VECTOR + 2 * LRN_SIDE; t++) {
             const int j = VECTOR - LRN_SIDE + t;
@@ -83,12 +84,12 @@ KERNEL(lrn_backward_vectors)(
 }
 EXPORT(lrn_backward_vectors)
 
-// Values of a block, and the most that a window may reach to each side of one: `size` is at most LRN_REACH + 1.
+// Number of values of a block, and the maximum reach of a window to each side of one: `size` is at most LRN_REACH + 1.
 #define LRN_TILE 256
 #define LRN_REACH 32
 
 // A block first loads its values and those within two windows of them, then computes g*y/D once for each value within
-// one window, and sums these up.
+// one window, and sums these terms.
 KERNEL(lrn_backward)(
     const real* x, const real* grad_y, real* grad_x, u32 count, u32 group, u32 size, float k, float alpha, float beta) {
     __shared__ float xs[LRN_TILE + 2 * LRN_REACH];
@@ -101,7 +102,7 @@ KERNEL(lrn_backward)(
         xs[t] = i >= 0 && i < int(count) ? value(x[i]) : 0.0f;
     }
     __syncthreads();
-    // The windows that hold a value belong to those from `after` before it to `before` after it.
+    // The windows that contain a value are those of the values from `after` before it to `before` after it.
     for (int t = threadIdx.x; t < LRN_TILE + reach; t += blockDim.x) {
         const int i = start + t - after;
         scaled[t] = terms[t] = 0.0f;

@@ -17,9 +17,9 @@ use crate::tensor::{self, read, write};
 
 const OP: &str = "lrn";
 
-/// The four numbers of a normalization x / (k + alpha·Σ x²)^beta, and where its windows end.
+/// Parameters of the normalization x / (k + alpha·Σ x²)^beta, and the groups that limit its windows.
 ///
-/// Sources write the same formula with different meanings of α. Here `alpha` is always what multiplies the sum; use the
+/// Sources write the same formula with different meanings of α. Here `alpha` is always the factor of the sum; use the
 /// constructor of your source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrnParams {
@@ -27,50 +27,50 @@ pub struct LrnParams {
     pub size: usize,
     /// The constant k; above 0.
     pub k: f32,
-    /// What multiplies the sum of squares; at least 0.
+    /// Factor of the sum of squares; at least 0.
     pub alpha: f32,
     /// The exponent β.
     pub beta: f32,
-    /// Windows stay within one of this many equal groups of channels: 2 for the towers of the 2012 network, else 1.
+    /// Number of equal groups of channels; windows stay within one group. 2 for the towers of the 2012 network, else 1.
     pub groups: usize,
 }
 
 impl LrnParams {
-    /// The formula of the paper's section 3.3 taken literally: α multiplies the sum itself. TensorFlow's
-    /// `local_response_normalization` means this too.
+    /// The formula of the paper's section 3.3 taken literally: α multiplies the sum itself, as in TensorFlow's
+    /// `local_response_normalization`.
     pub const fn literal(size: usize, k: f32, alpha: f32, beta: f32) -> Self {
         Self { size, k, alpha, beta, groups: 1 }
     }
 
-    /// The 2012 code, cuda-convnet2, Caffe, PyTorch and ONNX: α is divided by the window's nominal size, also where the
-    /// window is clipped.
+    /// As in the 2012 code, cuda-convnet2, Caffe, PyTorch and ONNX: α is divided by the window's nominal size, even
+    /// where the window is clipped.
     pub const fn averaged(size: usize, k: f32, alpha: f32, beta: f32) -> Self {
         Self { size, k, alpha: alpha / size as f32, beta, groups: 1 }
     }
 
-    /// n = 5, k = 2, α = 10⁻⁴, β = 0.75 as the paper prints them, read [literally](Self::literal).
+    /// n = 5, k = 2, α = 10⁻⁴, β = 0.75 as printed in the paper, read [literally](Self::literal).
     pub const PAPER: Self = Self::literal(5, 2.0, 1e-4, 0.75);
 
-    /// What the runs behind the paper's tables computed (config #145): the same numbers, [averaged](Self::averaged), so
-    /// that 2·10⁻⁵ multiplies each square.
+    /// As computed by the runs behind the paper's tables (config #145): the same numbers, [averaged](Self::averaged),
+    /// so that 2·10⁻⁵ multiplies each square.
     pub const ALEXNET_2012: Self = Self::averaged(5, 2.0, 1e-4, 0.75);
 
     /// Caffe's two AlexNets: as 2012, but k = 1.
     pub const CAFFE: Self = Self::averaged(5, 1.0, 1e-4, 0.75);
 
-    /// The same with windows that stay within each of `groups` groups of channels.
+    /// Sets the number of groups of channels that windows stay within.
     pub const fn with_groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
 
-    /// Channels of a window before the one it belongs to, ⌊size / 2⌋, and after it.
+    /// Number of channels of a window before its own channel, ⌊size / 2⌋, and after it.
     pub(crate) fn reach(&self) -> (usize, usize) {
         (self.size / 2, self.size - 1 - self.size / 2)
     }
 
     pub(crate) fn check(&self, op: &'static str) -> std::result::Result<(), Error> {
         let Self { size, k, alpha, beta, .. } = *self;
-        // Written so that a NaN fails.
+        // Written so that NaN fails.
         if size >= 1 && k > 0.0 && alpha >= 0.0 && beta.is_finite() {
             return Ok(());
         }
@@ -79,8 +79,8 @@ impl LrnParams {
         error::parameter(op, rule)
     }
 
-    /// These numbers for `x`, `[n, h, w, c]`. A window that reaches beyond a whole group of channels on both sides becomes
-    /// one that just covers it, so that working memory does not depend on `size`.
+    /// The parameters for `x`, `[n, h, w, c]`. A window that reaches beyond a whole group of channels on both sides is
+    /// reduced to one that just covers it, so that working memory does not depend on `size`.
     fn check_for(&self, x: &[usize]) -> std::result::Result<Self, Error> {
         self.check(OP)?;
         match *x {
@@ -100,14 +100,14 @@ impl LrnParams {
 /// c + ⌈size/2⌉ − 1, clipped to c's group of channels. For an even size that is the window of PyTorch and of the 2012
 /// code; ONNX's is its mirror image.
 ///
-/// Its effect depends on the scale of x: with the pixels of 2012, 0–255 minus their mean, α = 10⁻⁴ is felt; with inputs
-/// of variance 1 it is nearly the constant k^−beta.
+/// Its effect depends on the scale of x: with the pixels of 2012, 0–255 minus their mean, α = 10⁻⁴ has an effect; with
+/// inputs of variance 1 the divisor is nearly constant, and the result is nearly k^−beta·x.
 ///
 /// `x` is `[n, c, h, w]`, `f32`; the result has its shape and [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// Parameters out of range, groups that do not divide the channels, another rank or element type. On a GPU the gradient of
-/// windows above 33 channels.
+/// Parameters out of range, groups that do not divide the channels, an unsupported rank or element type. On a GPU also
+/// the gradient of windows above 33 channels.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.3; cuda-convnet's `NormLayerParser` (`cmrnorm`).
@@ -126,8 +126,8 @@ pub fn lrn(x: &Tensor, params: &LrnParams) -> Result<Tensor> {
     layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
 }
 
-/// As [`lrn`], on contiguous channels-last tensors, into a tensor that is there already: `x` and `y`, which is
-/// overwritten, are `[n, h, w, c]`.
+/// As [`lrn`], on contiguous channels-last tensors, into an existing tensor: `x` and `y`, which is overwritten, are
+/// `[n, h, w, c]`.
 ///
 /// # Errors
 /// As [`lrn`]; a tensor is not contiguous, or `y` shares its storage with `x`.
@@ -152,7 +152,7 @@ pub fn forward_into(x: &Tensor, params: &LrnParams, y: &Tensor) -> Result<()> {
 /// The gradient of [`forward_into`] for `grad_y`; `grad_x`, shaped like `x`, is overwritten.
 ///
 /// With g = grad_y: grad_x\[c\] = g\[c\]·D\[c\]^−beta − 2·alpha·beta·x\[c\] · Σ g\[j\]·y\[j\]/D\[j\] over all j whose
-/// window holds c. D is computed again, which is cheaper than reading it back.
+/// window contains c. D is computed again, which is cheaper than reading it from memory.
 ///
 /// # Errors
 /// As [`forward_into`].

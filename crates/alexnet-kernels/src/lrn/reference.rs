@@ -16,7 +16,7 @@ fn denominators(x: &[f64], params: &LrnParams) -> Vec<f64> {
     sums.map(|sum| f64::from(params.k) + f64::from(params.alpha) * sum).collect()
 }
 
-/// Calls `f` with the channels of each pixel of an `[n, channels, pixels]` batch and stores what it returns there.
+/// Calls `f` with the channels of each pixel of an `[n, channels, pixels]` batch and stores its results at that pixel.
 fn map_pixels(inputs: &[&[f32]], channels: usize, pixels: usize, f: impl Fn(&[Vec<f64>]) -> Vec<f64>) -> Vec<f32> {
     let mut out = vec![0.0; inputs[0].len()];
     for start in (0..out.len()).step_by(channels * pixels) {

@@ -149,7 +149,7 @@ fn zeros_stay_zero_and_a_nan_reaches_its_neighbors_only() {
         x[19] = f32::NAN;
         let y = values(&lrn(&tensor(&x, &[1, 40, 1, 1]), &LrnParams::CAFFE.with_groups(2)).unwrap());
         for (c, y) in y.iter().enumerate() {
-            // Channel 19 is the last of its group: 20 and 21 do not see it.
+            // Channel 19 is the last of its group, so the windows of 20 and 21 do not contain it.
             assert_eq!(y.is_nan(), (17..=19).contains(&c), "channel {c}");
         }
     });

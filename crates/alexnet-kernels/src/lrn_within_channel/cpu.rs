@@ -1,11 +1,10 @@
-//! The fast path: sums over a square are sums over its rows of sums over its columns, for all channels of a pixel at
-//! once.
+//! The fast path: a sum over a square is a sum over rows of sums over columns, for all channels of a pixel at once.
 
 use super::LrnWithinChannelParams;
 use crate::parallel::{self, Shared};
 use crate::scratch;
 
-/// y, or with `grad_y` the gradient of x.
+/// Computes y, or with `grad_y` the gradient of x.
 pub(super) fn run(
     (n, h, w, c): (usize, usize, usize, usize),
     params: &LrnWithinChannelParams,
@@ -32,7 +31,7 @@ pub(super) fn run(
                 *out = params.k + params.alpha * sum;
             }
         }
-        // `out` holds D now.
+        // Now `out` holds D.
         let Some(grad_y) = grad_y.map(|g| &g[range]) else {
             out.iter_mut().zip(x).for_each(|(out, x)| *out = x * inverse(*out, params.beta));
             return;
@@ -42,7 +41,7 @@ pub(super) fn run(
             *term = scaled * x / *out;
             *out = scaled;
         }
-        // A pixel lies in the windows that mirror its own.
+        // The windows that contain a pixel are those of the pixels in its mirrored window.
         let factor = -2.0 * params.alpha * params.beta;
         for i in 0..h {
             box_sums(&values, i, (h, w, c), after, before, &mut column_sums, &mut sums);
@@ -54,7 +53,7 @@ pub(super) fn run(
     });
 }
 
-/// For every value of row `i`, the sum of `values` over the rows `i - before ..= i + after` and as many columns.
+/// For every value of row `i`: the sum of `values` over rows `i - before ..= i + after` and as many columns.
 fn box_sums(
     values: &[f32],
     i: usize,
@@ -78,7 +77,7 @@ fn box_sums(
     }
 }
 
-/// `d^−beta`, by square roots for the exponent 0.75.
+/// `d^−beta`, computed with square roots for the exponent 0.75.
 #[inline(always)]
 fn inverse(d: f32, beta: f32) -> f32 {
     if beta == 0.75 {

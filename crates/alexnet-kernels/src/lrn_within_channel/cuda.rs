@@ -1,4 +1,5 @@
-//! The GPU: a thread for each vector of channels, or for each value; backward in two steps, the terms of a value's own square between them.
+//! The GPU path: one thread per vector of channels, or per value; backward has two steps and stores the term of each
+//! value's own square between them.
 
 use candle_core::{DType, Result};
 

@@ -1,7 +1,7 @@
-// Response normalization within each channel of channels-last images, over squares of pixels. A thread has N channels of a
-// pixel; with `vector`, channels are whole vectors.
+// Response normalization within each channel of channels-last images, over squares of pixels. A thread computes N
+// channels of a pixel; with `vector`, the number of channels is a multiple of VECTOR.
 
-// Where a thread's channels are: the first of them in the image's first pixel, and the square around its pixel.
+// The channels of a thread: the index of the first one in the image's first pixel, and the square around its pixel.
 struct Neighbors {
     u32 plane;
     Square square;
@@ -103,7 +103,7 @@ __device__ void same_map_backward(
     }
 }
 
-// Second half: the terms of all squares that hold a pixel, which lie in its mirrored square.
+// Second half: sums the terms of all squares that contain a pixel, which are in its mirrored square.
 KERNEL(lrn_within_channel_backward)(
     const real* x, const float* terms, real* grad_x, u32 count, int h, int w, int c, int size, float alpha, float beta,
     u32 vector) {

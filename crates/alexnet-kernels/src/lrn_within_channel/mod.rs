@@ -16,21 +16,22 @@ use crate::tensor::{self, read, write};
 
 const OP: &str = "lrn_within_channel";
 
-/// The four numbers of a normalization x / (k + alpha·Σ x²)^beta over a `size`×`size` window of one channel.
+/// Parameters of the normalization x / (k + alpha·Σ x²)^beta over a `size`×`size` window of one channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrnWithinChannelParams {
     /// Height and width of a window; at least 1.
     pub size: usize,
     /// The constant k; above 0.
     pub k: f32,
-    /// What multiplies the sum of squares; at least 0.
+    /// Factor of the sum of squares; at least 0.
     pub alpha: f32,
     /// The exponent β.
     pub beta: f32,
 }
 
 impl LrnWithinChannelParams {
-    /// The 2012 code and cuda-convnet2 (`rnorm`): the written scale is divided by the window's nominal area, and k is 1.
+    /// As in the 2012 code and cuda-convnet2 (`rnorm`): the configured scale is divided by the window's nominal area,
+    /// and k is 1.
     pub const fn averaged(size: usize, alpha: f32, beta: f32) -> Self {
         Self { size, k: 1.0, alpha: alpha / (size * size) as f32, beta }
     }
@@ -39,14 +40,14 @@ impl LrnWithinChannelParams {
     /// not mention: size 5, scale 10⁻³, power 0.75.
     pub const ALEXNET_2012: Self = Self::averaged(5, 1e-3, 0.75);
 
-    /// These numbers for `x`, `[n, h, w, c]`. A window that reaches beyond the whole image on all sides becomes one that
-    /// just covers it.
+    /// The parameters for `x`, `[n, h, w, c]`. A window that reaches beyond the whole image on all sides is reduced to
+    /// one that just covers it.
     fn check(&self, x: &[usize]) -> std::result::Result<Self, Error> {
         let Self { size, k, alpha, beta } = *self;
         let &[_, h, w, _] = x else {
             return error::shape(OP, "x", "[n, h, w, c]", x);
         };
-        // Written so that a NaN fails.
+        // Written so that NaN fails.
         if size >= 1 && k > 0.0 && alpha >= 0.0 && beta.is_finite() {
             return Ok(Self { size: size.min(h.max(w).saturating_mul(2).max(1)), ..*self });
         }
@@ -59,12 +60,12 @@ impl LrnWithinChannelParams {
 /// Response normalization of an image batch within each channel; differentiable.
 ///
 /// y\[i, j\] = x\[i, j\] / D\[i, j\]^beta with D\[i, j\] = k + alpha · Σ x\[u, v\]², u from i − ⌊size/2⌋ to
-/// i + ⌈size/2⌉ − 1 and v likewise, pixels beyond the image counting as zero.
+/// i + ⌈size/2⌉ − 1 and v likewise; pixels outside the image count as zero.
 ///
 /// `x` is `[n, c, h, w]`, `f32`; the result has its shape and [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// Parameters out of range, another rank or element type.
+/// Parameters out of range, an unsupported rank or element type.
 ///
 /// # Source
 /// cuda-convnet's `NormLayerParser` (`rnorm`); Caffe's `WITHIN_CHANNEL` is the same formula.
@@ -84,7 +85,7 @@ pub fn lrn_within_channel(x: &Tensor, params: &LrnWithinChannelParams) -> Result
     layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
 }
 
-/// As [`lrn_within_channel`], on contiguous channels-last tensors, into a tensor that is there already: `x` and `y`, which is
+/// As [`lrn_within_channel`], on contiguous channels-last tensors, into an existing tensor: `x` and `y`, which is
 /// overwritten, are `[n, h, w, c]`.
 ///
 /// # Errors
@@ -108,7 +109,7 @@ pub fn forward_into(x: &Tensor, params: &LrnWithinChannelParams, y: &Tensor) -> 
 }
 
 /// The gradient of [`forward_into`] for `grad_y`; `grad_x`, shaped like `x`, is overwritten. The formula is that of
-/// [`crate::lrn::backward_into`] with windows of pixels for windows of channels.
+/// [`crate::lrn::backward_into`] with windows of pixels instead of windows of channels.
 ///
 /// # Errors
 /// As [`forward_into`].

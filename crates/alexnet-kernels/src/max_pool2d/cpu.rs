@@ -1,4 +1,4 @@
-//! The fast path: a vector of channels of one output pixel at a time, its window's pixels one after the other.
+//! The fast path: one vector of channels of one output pixel at a time, over the pixels of its window.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,7 +45,7 @@ pub(super) fn forward<I: Index>(isa: CpuIsa, s: &Pool2dShape, x: &[f32], y: &mut
             let range = row * row_len..(row + 1) * row_len;
             // SAFETY: one part per output row.
             let y = unsafe { y.slice(range.clone()) };
-            // SAFETY: as above; an empty slice is asked for nothing.
+            // SAFETY: as above; from an empty slice only an empty range is taken.
             let indices = unsafe { indices.slice(if with_indices { range } else { 0..0 }) };
             let x = &x[image * s.input_len()..(image + 1) * s.input_len()];
             dispatch(isa, Row { s, i, x, y, indices });
@@ -74,11 +74,11 @@ impl<I: Index> Kernel for Row<'_, I> {
             let (columns, before) = s.params.window(j, s.w);
             for channel in (0..s.c).step_by(S::LANES) {
                 let count = S::LANES.min(s.c - channel);
-                // SAFETY: the instruction set is there; each load is of `count` channels of a pixel of the image, each
-                // store of `count` channels of a pixel of this row or of an array as wide as the widest vector.
+                // SAFETY: the CPU has the instruction set. Each load is of `count` channels of a pixel of the image,
+                // each store of `count` channels of a pixel of this row or of an array as wide as the widest vector.
                 unsafe {
                     let mut best = S::splat(f32::NEG_INFINITY);
-                    // Positions as numbers, exact as long as a window has fewer than 2^24 of them.
+                    // Positions as floats, exact as long as a window has fewer than 2^24 of them.
                     let mut at = S::splat((above * kernel_size + before) as f32);
                     for (u, row) in rows.clone().enumerate() {
                         for (v, column) in columns.clone().enumerate() {
@@ -103,8 +103,8 @@ impl<I: Index> Kernel for Row<'_, I> {
     }
 }
 
-/// Adds each value of `grad_y` to the pixel its maximum came from. False, with `grad_x` left incomplete, if an index is
-/// no position of its window inside the image.
+/// Adds each value of `grad_y` to the pixel of its maximum. Returns false, with `grad_x` incomplete, if an index is not
+/// a position of its window inside the image.
 pub(super) fn backward<I: Index>(s: &Pool2dShape, grad_y: &[f32], indices: &[I], grad_x: &mut [f32]) -> bool {
     let grad_x = Shared::new(grad_x);
     let valid = AtomicBool::new(true);
@@ -123,7 +123,7 @@ pub(super) fn backward<I: Index>(s: &Pool2dShape, grad_y: &[f32], indices: &[I],
             for (channel, (g, index)) in grad_y.iter().zip(indices).enumerate() {
                 let position = index.position();
                 let (u, v) = (position / kernel_size, position % kernel_size);
-                // Rows and columns of the window that lie before the image wrap to large numbers.
+                // Rows and columns of the window before the image wrap to large numbers.
                 let (u, v) = (u.wrapping_sub(above), v.wrapping_sub(before));
                 if u < rows.len() && v < columns.len() {
                     grad_x[((rows.start + u) * s.w + columns.start + v) * s.c + channel] += g;

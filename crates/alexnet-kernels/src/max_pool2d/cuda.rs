@@ -1,4 +1,4 @@
-//! The GPU: a thread for each vector of channels of the result, or for each value.
+//! The GPU path: one thread per vector of channels of the output, or per value.
 
 use candle_core::{DType, Result};
 

@@ -1,5 +1,5 @@
-// Max-pooling of channels-last images. Backward gathers, so that no two threads write one value. A thread has N channels of
-// a pixel.
+// Max-pooling of channels-last images. Backward gathers, so that no two threads write the same value. A thread computes
+// N channels of a pixel.
 
 template <int N>
 __device__ void max_pool_forward(
@@ -18,7 +18,7 @@ __device__ void max_pool_forward(
                 load(x + ((image * h + top + u) * w + left + v) * c + channel, here);
 #pragma unroll
                 for (int j = 0; j < N; j++) {
-                    // Of equal ones the first; a NaN is greater than every number.
+                    // Of equal values the first; NaN is greater than every number.
                     if (!begun || here[j] > best[j] || (here[j] != here[j] && best[j] == best[j])) {
                         best[j] = here[j];
                         where[j] = u * kernel + v;
@@ -40,8 +40,8 @@ __device__ void max_pool_forward(
     }
 }
 
-// `indices` gets each maximum's row-major place in its unclipped window, a byte or with `wide` a u32; it may be null. With
-// `vector`, channels are whole vectors.
+// `indices` receives each maximum's row-major position in its unclipped window, as a byte or, with `wide`, a u32; it
+// may be null. With `vector`, the number of channels is a multiple of VECTOR.
 KERNEL(max_pool2d_forward)(
     const real* x, real* y, void* indices, u32 wide, u32 count, int h, int w, int c, int oh, int ow, int kernel,
     int stride, int padding, u32 vector) {

@@ -21,14 +21,14 @@ const OP: &str = "max_pool2d";
 /// Max-pooling of an image batch; differentiable.
 ///
 /// y\[n, c, i, j\] = max over the window's pixels inside the image of x\[n, c, ·, ·\]. Of equal maxima, the first in
-/// row-major order takes the gradient, as in PyTorch's planar kernel (Candle's own splits it, cuda-convnet gives it to
-/// all of them). A NaN is greater than every number.
+/// row-major order receives the gradient, as in PyTorch's planar kernel (Candle's own kernel splits it, cuda-convnet
+/// gives it to all of them). NaN is greater than every number.
 ///
 /// `x` is `[n, c, h, w]`, `f32`; the result is `[n, c, oh, ow]` ([`Pool2dParams::output_size`]) in `x`'s
 /// [memory format](crate::MemoryFormat).
 ///
 /// # Errors
-/// A window that does not fit the image, impossible parameters, another rank or element type.
+/// A window that does not fit the image, invalid parameters, an unsupported rank or element type.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.4; window and output size: cuda-convnet's `PoolLayerParser`.
@@ -43,7 +43,7 @@ const OP: &str = "max_pool2d";
 /// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [7., 7.]);
 /// let grads = y.sum_all()?.backward()?;
 /// let grad = grads.get(&x).expect("x is a variable").sum_all()?.to_scalar::<f32>()?;
-/// assert_eq!(grad, 2.); // Both windows chose the 7.
+/// assert_eq!(grad, 2.); // The 7 is the maximum of both windows.
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn max_pool2d(x: &Tensor, params: &Pool2dParams) -> Result<Tensor> {
@@ -51,15 +51,14 @@ pub fn max_pool2d(x: &Tensor, params: &Pool2dParams) -> Result<Tensor> {
     layout::from_nhwc(&x.apply_op1(Op(*params))?, format)
 }
 
-/// The element type in which [`forward_into`] stores where a maximum was: `U8`, or `U32` for windows of more than 256
-/// pixels.
+/// The element type of the positions that [`forward_into`] stores: `U8`, or `U32` for windows of more than 256 pixels.
 pub fn index_dtype(params: &Pool2dParams) -> DType {
     if params.kernel_size * params.kernel_size <= 256 { DType::U8 } else { DType::U32 }
 }
 
-/// As [`max_pool2d`], on contiguous channels-last tensors, into tensors that are there already: `x` is `[n, h, w, c]`,
-/// `y` and `indices` are `[n, oh, ow, c]`. `indices`, of [`index_dtype`], gets the row-major position of each maximum in
-/// its (unclipped) window, which is all that [`backward_into`] needs.
+/// As [`max_pool2d`], on contiguous channels-last tensors, into existing tensors: `x` is `[n, h, w, c]`, `y` and
+/// `indices` are `[n, oh, ow, c]`. `indices`, of [`index_dtype`], receives the row-major position of each maximum in
+/// its (unclipped) window; [`backward_into`] needs nothing else.
 ///
 /// # Errors
 /// As [`max_pool2d`]; a tensor is not contiguous, or an output shares its storage with another tensor.
@@ -94,8 +93,8 @@ pub fn forward_into(x: &Tensor, params: &Pool2dParams, y: &Tensor, indices: Opti
 /// The gradient of [`forward_into`] for `grad_y`, `[n, oh, ow, c]`; `grad_x`, `[n, h, w, c]`, is overwritten.
 ///
 /// # Errors
-/// As [`forward_into`]; on the CPU an index that is no position of its window inside the image, after which the contents of
-/// `grad_x` are unspecified. On a GPU, the gradient of such a value is dropped.
+/// As [`forward_into`]; on the CPU also an index that is not a position of its window inside the image; the contents of
+/// `grad_x` are then unspecified. On a GPU the gradient of such a value is dropped.
 pub fn backward_into(grad_y: &Tensor, indices: &Tensor, params: &Pool2dParams, grad_x: &Tensor) -> Result<()> {
     let shape = Pool2dShape::new(OP, grad_x.dims(), params)?;
     shape.check_output(OP, "grad_y", grad_y.dims())?;
@@ -114,7 +113,8 @@ pub fn backward_into(grad_y: &Tensor, indices: &Tensor, params: &Pool2dParams, g
         })
     })?;
     if !valid {
-        let rule = "an index is no position of its window inside the image; use those that `forward_into` wrote for x";
+        let rule =
+            "use the indices that `forward_into` wrote for x: one is not a position of its window inside the image";
         return Ok(error::parameter(OP, rule)?);
     }
     Ok(())
@@ -145,7 +145,7 @@ impl CustomOp1 for Op {
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, grad_y: &Tensor) -> Result<Option<Tensor>> {
-        // A custom operation has one output, so the positions are found a second time.
+        // A custom operation has only one output, so the positions are computed again.
         let (again, indices) = (y.zeros_like()?, Tensor::zeros(y.shape(), index_dtype(&self.0), y.device())?);
         forward_into(x, &self.0, &again, Some(&indices))?;
         let grad_x = x.zeros_like()?;

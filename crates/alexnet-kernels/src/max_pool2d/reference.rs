@@ -2,7 +2,7 @@
 
 use crate::pool2d::Pool2dParams;
 
-/// The pooled planes of `h` by `w`, and for each value where in its plane it came from.
+/// The pooled planes of `h` by `w`, and for each value the position of its maximum in the plane.
 pub fn forward(x: &[f32], h: usize, w: usize, params: &Pool2dParams) -> (Vec<f32>, Vec<usize>) {
     let [oh, ow] = params.output_size("max_pool2d", [h, w]).unwrap_or([0, 0]);
     let (mut y, mut positions) = (Vec::new(), Vec::new());
@@ -18,7 +18,7 @@ pub fn forward(x: &[f32], h: usize, w: usize, params: &Pool2dParams) -> (Vec<f32
                     }
                 }
             }
-            // No window is empty: each starts inside the image.
+            // No window is empty: each overlaps the image.
             let best = best.unwrap_or_default();
             y.push(plane[best]);
             positions.push(best);
@@ -27,7 +27,7 @@ pub fn forward(x: &[f32], h: usize, w: usize, params: &Pool2dParams) -> (Vec<f32
     (y, positions)
 }
 
-/// The gradient of x: each value of `grad_y` added where the maximum came from.
+/// The gradient of x: each value of `grad_y` is added at the position of its maximum.
 pub fn backward(grad_y: &[f32], positions: &[usize], outputs: usize, h: usize, w: usize) -> Vec<f32> {
     let planes = grad_y.len() / outputs;
     let mut grad_x = vec![0.0; planes * h * w];

@@ -124,7 +124,7 @@ fn equal_maxima_and_nans_have_one_owner() -> Result<()> {
         ([nan, nan, nan, nan], nan, 0),
     ];
     for_each_backend(|backend| {
-        // Seventeen channels, so that whole vectors and what is left over both see the case.
+        // Seventeen channels, so that both whole vectors and a remainder are tested.
         for (window, expected, owner) in cases {
             let x: Vec<f32> = (0..17).flat_map(|_| window).collect();
             let x = Var::from_tensor(&tensor(&x, &[1, 17, 2, 2])).unwrap();
@@ -133,7 +133,7 @@ fn equal_maxima_and_nans_have_one_owner() -> Result<()> {
                 values(&y).iter().all(|y| *y == expected || y.is_nan() && expected.is_nan()),
                 "{backend}: {window:?}"
             );
-            // The sum of the gradient alone, because 0 · NaN would be one too.
+            // The gradient of the plain sum: with weights, 0 · NaN would be NaN.
             let grads = y.sum_all().unwrap().backward().unwrap();
             for (i, g) in values(grads.get(&x).unwrap()).iter().enumerate() {
                 assert_eq!(*g, if i % 4 == owner { 1. } else { 0. }, "{backend}: {window:?}, value {i}");

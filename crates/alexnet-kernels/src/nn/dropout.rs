@@ -1,4 +1,4 @@
-//! Dropout with a seed.
+//! Seeded dropout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,8 +9,8 @@ use candle_nn::ModuleT;
 use crate::dropout::{DropoutParams, DropoutScaling, dropout};
 use crate::error;
 
-/// Dropout whose masks are a function of the seed, the layer and the count of its training passes: two runs draw the same
-/// masks. A clone shares the count.
+/// Dropout whose masks are a function of the seed, the layer and the number of previous training passes: two runs draw
+/// the same masks. Clones share the count of passes.
 #[derive(Clone, Debug)]
 pub struct Dropout {
     probability: f32,
@@ -20,7 +20,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops values with this probability, at least 0 and below 1. Layers of a network need different numbers.
+    /// Drops values with this probability, at least 0 and below 1. Each layer of a network needs a different `layer`.
     ///
     /// # Errors
     /// A probability out of range.
@@ -32,14 +32,14 @@ impl Dropout {
         Ok(Self { probability, seed, layer, step: Arc::default() })
     }
 
-    /// Continues at this training pass, as after loading a checkpoint.
+    /// Sets the number of the next training pass, for example after loading a checkpoint.
     pub fn set_step(&self, step: u32) {
         self.step.store(step, Ordering::Relaxed);
     }
 }
 
 impl ModuleT for Dropout {
-    /// With `train`, what is kept is divided by the probability of being kept, as PyTorch and `candle_nn` do.
+    /// With `train`, kept values are divided by the probability of being kept, as in PyTorch and `candle_nn`.
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         if !train {
             return Ok(x.clone());

@@ -1,5 +1,5 @@
-//! Layers and an optimizer in the style of `candle_nn`: [`Module`]s that take a [`VarBuilder`], over the operations of this
-//! crate.
+//! Layers and an optimizer in the style of `candle_nn`: [`Module`]s, created from a [`VarBuilder`] where they have
+//! variables, that call the operations of this crate.
 //!
 //! ```
 //! use alexnet_kernels::conv2d::Conv2dParams;
@@ -46,7 +46,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Over tensors that exist already.
+    /// Creates the layer from existing tensors.
     pub fn new(weight: Tensor, bias: Option<Tensor>, params: Conv2dParams) -> Self {
         Self { weight, bias, params }
     }
@@ -68,10 +68,11 @@ impl Module for Conv2d {
     }
 }
 
-/// A square convolution whose `weight` and `bias` come from `vb`, with the initial values of `candle_nn::conv2d`.
+/// A square convolution whose `weight` and `bias` come from `vb`. The initial weight is that of `candle_nn::conv2d`;
+/// the initial bias is uniform in ±1/√fan_in, where fan_in = in_channels / groups · kernel_size².
 ///
 /// # Errors
-/// Groups that do not divide the channels; a tensor of another shape in `vb`.
+/// Groups that do not divide the channels, a kernel or an input without values, a tensor of another shape in `vb`.
 pub fn conv2d(
     in_channels: usize,
     out_channels: usize,
@@ -101,8 +102,8 @@ pub fn conv2d_no_bias(
     let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
     if !divides(in_channels) || !divides(out_channels) || kernel_size == 0 || in_channels == 0 {
         let rule = format!(
-            "groups must divide the channels and kernels have a pixel, but there are {groups} groups of {in_channels} input and \
-             {out_channels} output channels and kernels of {kernel_size}×{kernel_size}"
+            "groups must divide the channels and kernels must not be empty, but there are {groups} groups of {in_channels} \
+             input and {out_channels} output channels and kernels of {kernel_size}×{kernel_size}"
         );
         return Ok(error::parameter("conv2d", rule)?);
     }
@@ -116,7 +117,7 @@ pub fn conv2d_no_bias(
 pub struct MaxPool2d(Pool2dParams);
 
 impl MaxPool2d {
-    /// With these windows.
+    /// Creates the layer with these windows.
     pub const fn new(params: Pool2dParams) -> Self {
         Self(params)
     }
@@ -133,7 +134,7 @@ impl Module for MaxPool2d {
 pub struct AvgPool2d(Pool2dParams);
 
 impl AvgPool2d {
-    /// With these windows.
+    /// Creates the layer with these windows.
     pub const fn new(params: Pool2dParams) -> Self {
         Self(params)
     }
@@ -150,7 +151,7 @@ impl Module for AvgPool2d {
 pub struct LocalResponseNorm(LrnParams);
 
 impl LocalResponseNorm {
-    /// With these numbers.
+    /// Creates the layer with these parameters.
     pub const fn new(params: LrnParams) -> Self {
         Self(params)
     }

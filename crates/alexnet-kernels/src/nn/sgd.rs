@@ -6,7 +6,7 @@ use candle_nn::Optimizer;
 
 use crate::sgd::{SgdParams, update};
 
-/// Momentum and weight decay in either rule of [`crate::sgd::SgdRule`]; `candle_nn::SGD` has neither. Each variable is
+/// SGD with momentum and weight decay by either [`crate::sgd::SgdRule`]; `candle_nn::SGD` has neither. Each variable is
 /// updated in place, in one pass over weight, velocity and gradient.
 #[derive(Debug)]
 pub struct Sgd {
@@ -18,7 +18,7 @@ pub struct Sgd {
 impl Optimizer for Sgd {
     type Config = SgdParams;
 
-    /// Variables of floats; others are left out, as `candle_nn` does.
+    /// Takes the floating-point variables and ignores all others, as `candle_nn` does.
     fn new(vars: Vec<Var>, params: SgdParams) -> Result<Self> {
         let floats = vars.into_iter().filter(|var| var.dtype().is_float());
         let vars = floats.map(|var| Ok((var.clone(), var.zeros_like()?))).collect::<Result<_>>()?;
@@ -33,7 +33,7 @@ impl Optimizer for Sgd {
         self.params.learning_rate = learning_rate as f32;
     }
 
-    /// Variables without a gradient stay as they are.
+    /// Variables without a gradient are left unchanged.
     fn step(&mut self, grads: &GradStore) -> Result<()> {
         for (var, velocity) in &self.vars {
             if let Some(grad) = grads.get(var) {

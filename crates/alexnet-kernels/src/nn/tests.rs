@@ -51,13 +51,13 @@ fn dropout_draws_the_same_masks_again() {
     assert!(Dropout::new(f32::NAN, 0, 0).is_err());
 }
 
-/// Two steps worked out by hand, after which the velocity is not zero.
+/// Two steps calculated by hand; in the second the velocity is not zero.
 #[test]
 fn the_optimizer_keeps_velocities() {
     let (w, still) = (Var::new(&[1f32, -2.0], &Device::Cpu).unwrap(), Var::new(&[5f32], &Device::Cpu).unwrap());
     let params = SgdParams { rule: SgdRule::RateOutside, learning_rate: 0.5, momentum: 0.5, weight_decay: 0.0 };
     let mut sgd = Sgd::new(vec![w.clone(), still.clone()], params).unwrap();
-    // The gradient of the sum of squares is 2w: w is 1, v 2, then w 0, v 1 + 0, w −0.5.
+    // The gradient of Σ w² is 2w. From w = 1: v = 2 and w = 0, then v = 1 + 0 and w = −0.5.
     for expected in [[0.0, 0.0], [-0.5, 1.0]] {
         sgd.backward_step(&w.sqr().and_then(|squares| squares.sum_all()).unwrap()).unwrap();
         assert_same_bits("w", &values(&w), &expected);

@@ -1,4 +1,4 @@
-//! The CPU: the specification, an image per task. A loader that knows its images to be for the CPU delivers floats.
+//! The CPU path: the specification, one image per task. A loader that loads for the CPU delivers floats instead.
 
 use super::{NUMBERS, Shape, reference};
 use crate::parallel::{self, Shared};

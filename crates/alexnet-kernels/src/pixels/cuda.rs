@@ -1,4 +1,4 @@
-//! The GPU: a thread for each value.
+//! The GPU path: one thread per value.
 
 use candle_core::{DType, Result};
 

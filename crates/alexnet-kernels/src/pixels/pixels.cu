@@ -1,5 +1,5 @@
-// From the bytes of images to what a network sees. Two bits of `channels` for each channel of the result say which of the
-// bytes it is made of. Operations are rounded one by one, as on the CPU.
+// Converts image bytes to the input of a network. `channels` has two bits for each output channel, the number of its
+// input channel. Operations are rounded one by one, as on the CPU.
 KERNEL(pixels)(
     const u8* x, const float* numbers, const float* mean, real* y, u32 count, u32 h, u32 w, u32 mean_h, u32 mean_w,
     u32 channels) {
@@ -10,7 +10,7 @@ KERNEL(pixels)(
         const float byte = x[(pixel - j + column) * 3 + (channels >> 2 * c & 3)];
         float v = __fadd_rn(__fmul_rn(byte, n[c]), n[3 + c]);
         if (mean) {
-            // Written so that a NaN is outside.
+            // Written so that NaN is outside.
             const bool inside = n[7] >= 0.0f && n[7] <= mean_w - w && n[8] >= 0.0f && n[8] <= mean_h - h;
             const u32 mean_column = n[10] != 0.0f ? w - 1 - j : j;
             const u32 at = inside ? (c * mean_h + u32(n[8]) + row) * mean_w + u32(n[7]) + mean_column : 0;

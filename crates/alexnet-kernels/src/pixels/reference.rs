@@ -5,7 +5,7 @@ use super::NUMBERS;
 /// Batch, height, width.
 pub type Size = [usize; 3];
 
-/// y for bytes `[n, h, w, 3]`, the numbers of each image, the channels, and a mean image with its height and width.
+/// y for bytes `[n, h, w, 3]`, the parameters of each image, the channels, and a mean image with its height and width.
 pub fn normalize(
     x: &[u8],
     [n, h, w]: Size,

@@ -2,7 +2,7 @@ use super::*;
 use crate::cases::*;
 use candle_core::Device;
 
-/// Bytes, the numbers of three images, and a mean image larger than they are.
+/// Bytes, the parameters of three images, and a mean image larger than they are.
 fn batch() -> (Vec<u8>, Vec<f32>, Vec<f32>) {
     let bytes = uniform("bytes", 0, 3 * 5 * 7 * 3).iter().map(|v| ((v + 1.0) * 127.5) as u8).collect();
     let mut numbers = Vec::new();
@@ -47,7 +47,7 @@ fn wrong_calls_say_what_is_wrong() {
     };
     let mean = tensor(&mean, &[3, 8, 9]);
     let found = message(&far, [0, 1, 2], Some(&mean));
-    assert!(found.contains("image 1: 5×7 pixels from (4, 2) on are not within a mean image of 8×9"), "{found}");
+    assert!(found.contains("within the mean image of 8×9, but image 1 has 5×7 pixels from (4, 2) on"), "{found}");
     assert!(message(&numbers[..NUMBERS], [0, 1, 2], None).contains("numbers must be [3, 11]"));
     assert!(message(&numbers, [0, 1, 3], None).contains("[0, 1, 3]"));
     assert!(message(&numbers, [0, 1, 2], Some(&zeros(&[3, 4, 9]))).contains("5 or more"));

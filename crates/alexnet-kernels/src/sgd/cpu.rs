@@ -1,4 +1,4 @@
-//! The fast path: one pass over the three tensors, at the speed of the memory.
+//! The fast path: one pass over the three tensors, at memory bandwidth.
 
 use super::{SgdParams, SgdRule};
 use crate::parallel::{self, Shared};
@@ -12,7 +12,7 @@ pub(super) fn update(weight: &mut [f32], velocity: &mut [f32], grad: &[f32], par
     });
 }
 
-/// The update, on one thread.
+/// The update on the calling thread.
 #[inline]
 pub(crate) fn step(weight: &mut [f32], velocity: &mut [f32], grad: &[f32], params: &SgdParams) {
     let SgdParams { rule, learning_rate, momentum, weight_decay } = *params;

@@ -1,4 +1,4 @@
-//! The GPU: one pass over the three tensors.
+//! The GPU path: one pass over the three tensors.
 
 use candle_core::{DType, Result};
 

@@ -1,4 +1,4 @@
-//! The solver's update: stochastic gradient descent with momentum and weight decay, in either of its two forms.
+//! The optimizer update: stochastic gradient descent with momentum and weight decay, in either of two forms.
 
 mod cpu;
 mod cuda;
@@ -17,26 +17,26 @@ pub(crate) use cpu::step;
 
 const OP: &str = "sgd";
 
-/// Where the learning rate stands. The two agree while it is constant, and differ after it changes.
+/// Where the learning rate is applied. Both rules agree while it is constant, and differ after it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SgdRule {
-    /// v ← momentum·v − decay·rate·w − rate·g; w ← w + v. What is in the velocity keeps the rate it was added with.
-    /// The paper (section 5), the 2012 code, Caffe.
+    /// v ← momentum·v − decay·rate·w − rate·g; w ← w + v. Earlier updates in the velocity keep the rate they were added
+    /// with. As in the paper (section 5), the 2012 code and Caffe.
     RateInVelocity,
-    /// v ← momentum·v + (g + decay·w); w ← w − rate·v. A new rate applies to the whole velocity at once. PyTorch.
+    /// v ← momentum·v + (g + decay·w); w ← w − rate·v. A new rate applies to the whole velocity at once. As in PyTorch.
     RateOutside,
 }
 
-/// The numbers of one update.
+/// Parameters of one update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdParams {
-    /// Which rule.
+    /// Where the learning rate is applied.
     pub rule: SgdRule,
-    /// ε, `epsW` in the 2012 files.
+    /// Learning rate, ε in the paper; `epsW` in the 2012 files.
     pub learning_rate: f32,
-    /// `momW` in the 2012 files.
+    /// Momentum; `momW` in the 2012 files.
     pub momentum: f32,
-    /// `wc` in the 2012 files.
+    /// Weight decay; `wc` in the 2012 files.
     pub weight_decay: f32,
 }
 
@@ -54,11 +54,11 @@ impl SgdParams {
 }
 
 /// Updates `weight` and `velocity` in place from `grad`, the gradient averaged over the batch. All three are contiguous
-/// `f32` of one shape; the velocity starts at zero. Everything that shares the weight's storage, a `Var` among them,
-/// sees the new values.
+/// `f32` tensors of the same shape; the velocity starts at zero. Every tensor that shares the weight's storage, for
+/// example a `Var`, has the new values.
 ///
 /// # Errors
-/// Different shapes, tensors that share storage, other element types, a number that is not finite.
+/// Different shapes, tensors that share storage, unsupported element types, a parameter that is not finite.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 5; `weights.cu` in the 2012 code; PyTorch's `torch.optim.SGD`.
@@ -79,11 +79,11 @@ pub fn update(weight: &Tensor, velocity: &Tensor, grad: &Tensor, params: &SgdPar
     update_with_copy(weight, velocity, grad, params, None)
 }
 
-/// As [`update`], and writes the new weights into `copy` in the same pass: the `bf16` weights that a network in mixed
-/// precision computes with. A copy needs a GPU.
+/// As [`update`], and also writes the new weights into `copy` in the same pass: the `bf16` weights that a network in
+/// mixed precision computes with. A copy requires a GPU.
 ///
 /// # Errors
-/// As [`update`]; a `copy` of another shape or on the CPU.
+/// As [`update`]; a `copy` of a different shape or on the CPU.
 pub fn update_with_copy(
     weight: &Tensor,
     velocity: &Tensor,
@@ -104,7 +104,10 @@ pub fn update_with_copy(
         return done;
     }
     if copy.is_some() {
-        return Ok(error::parameter(OP, "a copy of the weights is written on a GPU only")?);
+        return Ok(error::parameter(
+            OP,
+            "leave out `copy` on the CPU: a copy of the weights is written on a GPU only",
+        )?);
     }
     read(OP, "grad", grad, |grad| {
         write(OP, "weight", weight, |weight| {

@@ -1,4 +1,4 @@
-// The solver's update. Weights and velocities are float, whatever the gradient is.
+// The optimizer update. Weights and velocities are float for every type of gradient.
 
 struct Sgd {
     u32 rate_in_velocity;
@@ -44,7 +44,7 @@ __device__ void sgd_values_and_copy(
     }
 }
 
-// With `vector`, `count` values are whole vectors.
+// With `vector`, `count` is a multiple of VECTOR.
 KERNEL(sgd_update)(
     float* weight, float* velocity, const real* grad, u32 count, u32 rate_in_velocity, float learning_rate,
     float momentum, float weight_decay, u32 vector) {
@@ -54,7 +54,7 @@ KERNEL(sgd_update)(
 }
 EXPORT(sgd_update)
 
-// The same from a gradient in float, with the new weights in a copy of the other type.
+// The same update from a float gradient, which also writes the new weights to a copy of type `real`.
 KERNEL(sgd_update_copy)(
     float* weight, float* velocity, const float* grad, real* copy, u32 count, u32 rate_in_velocity,
     float learning_rate, float momentum, float weight_decay, u32 vector) {

@@ -2,7 +2,8 @@ use super::*;
 use crate::cases::*;
 use candle_core::Var;
 
-/// Three updates at rate 0.01, then three at 0.001, weight 1 and gradient 0.5: the numbers that tell the rules apart.
+/// Three updates at rate 0.01, then three at 0.001, with weight 1 and gradient 0.5: the results differ between the
+/// rules.
 #[test]
 fn worked_example_in_both_rules() -> Result<()> {
     for (rule, expected) in [(SgdRule::RateInVelocity, 0.936033101759539), (SgdRule::RateOutside, 0.965806220747625)] {
@@ -16,7 +17,7 @@ fn worked_example_in_both_rules() -> Result<()> {
                 assert!((exact - 0.971922070119875).abs() < 1e-8, "{rule:?}: {exact}");
             }
         }
-        // The parameters are f32, so the reference is right to their precision.
+        // The parameters are `f32`, so the reference is accurate to their precision.
         assert!((exact - expected).abs() < 1e-8, "{rule:?}: {exact}, expected {expected}");
         assert_close(&format!("{rule:?}"), &values(&weight), &[expected as f32], 1e-7);
     }
@@ -52,7 +53,7 @@ fn wrong_calls_say_what_is_wrong() {
     assert!(update(&a, &zeros(&[2]), &zeros(&[2]), &params).unwrap_err().to_string().contains("must be finite"));
 }
 
-/// The copy is the new weight rounded, and the weight what it is without a copy.
+/// The copy is the rounded new weight, and the weight is the same as without a copy.
 #[test]
 fn a_copy_is_the_weight_rounded() {
     let [w, v, g] = [0, 1, 2].map(|i| uniform("copy", i, 1003));

@@ -3,7 +3,7 @@
 use super::Targets;
 use crate::parallel::{self, Shared};
 
-/// An empty `grad` is not wanted.
+/// An empty `grad` is skipped.
 pub(super) fn forward(logits: &[f32], targets: Targets<'_>, classes: usize, losses: &mut [f32], grad: &mut [f32]) {
     let n = losses.len();
     let with_grad = !grad.is_empty();
@@ -12,12 +12,12 @@ pub(super) fn forward(logits: &[f32], targets: Targets<'_>, classes: usize, loss
         for row in rows {
             let range = row * classes..(row + 1) * classes;
             let logits = &logits[range.clone()];
-            // A NaN among the logits makes the sum, and so the loss, a NaN.
+            // A NaN in the logits makes the sum NaN, and with it the loss.
             let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let sum: f64 = logits.iter().map(|x| f64::from((x - largest).exp())).sum();
             // SAFETY: one part per row.
             let loss = unsafe { losses.slice(row..row + 1) };
-            // −ln p of a class, as far from its logit as the others together are.
+            // −ln p of a class: the log of the sum of all exponentials, minus the logit of the class.
             let log_loss = |logit: f32| sum.ln() + f64::from(largest - logit);
             let total = match targets {
                 Targets::Labels(labels) => {

@@ -1,4 +1,4 @@
-//! The GPU: a block for each row.
+//! The GPU path: one block per row.
 
 use candle_core::{DType, Result};
 
@@ -36,7 +36,7 @@ pub(super) fn forward(
     let real = common_real(OP, [("logits", logits), ("grad_logits", grad_logits)])?;
     losses.expect(OP, "losses", DType::F32)?;
     logits.count(OP)?;
-    // One row of one class may be either.
+    // A single row of one class may have labels or weights.
     let weighted = labels.len == n * classes && (labels.len != n || labels.dtype == DType::F32);
     labels.expect(OP, "labels", if weighted { DType::F32 } else { DType::U32 })?;
     let (labels, weights) = if weighted { (Address::NONE, labels) } else { (labels, Address::NONE) };

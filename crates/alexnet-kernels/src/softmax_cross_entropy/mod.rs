@@ -1,4 +1,4 @@
-//! The objective: multinomial logistic regression.
+//! The loss: multinomial logistic regression.
 
 mod cpu;
 mod cuda;
@@ -15,14 +15,15 @@ use crate::tensor::{self, read, write, write_optional};
 
 const OP: &str = "softmax_cross_entropy";
 
-/// The mean over the batch of −ln p(label), p the softmax of the logits; differentiable in the logits.
+/// The mean over the batch of −ln p(label), where p is the softmax of the logits; differentiable in the logits.
 ///
 /// `logits` is `[n, classes]`, `f32`, `labels` `[n]`, `u32`; the result is a scalar. The largest logit is subtracted
-/// first, so that no finite logit overflows. Where labels are mixed or smoothed, `labels` is `[n, classes]`, `f32`, the
-/// weight t of each class, and a row's loss −Σ t·ln p; the weights need not sum to 1.
+/// first, so no finite logit overflows. For mixed or smoothed labels, `labels` is `[n, classes]`, `f32`, with a weight
+/// t for each class, and the loss of a row is −Σ t·ln p; the weights need not sum to 1.
 ///
 /// # Errors
-/// A label that is not below the number of classes (on a GPU, which nobody waits for, the loss is NaN instead), shapes that do not fit, an empty batch, other element types.
+/// A label that is not below the number of classes (on a GPU, where the call does not wait for the result, the loss is
+/// NaN instead), shapes that do not match, an empty batch, unsupported element types.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 3.5; weights as in PyTorch's `cross_entropy` with class probabilities.
@@ -33,15 +34,15 @@ const OP: &str = "softmax_cross_entropy";
 ///
 /// let logits = Tensor::zeros((1, 1000), candle_core::DType::F32, &Device::Cpu)?;
 /// let loss = softmax_cross_entropy(&logits, &Tensor::new(&[3u32], &Device::Cpu)?)?.to_scalar::<f32>()?;
-/// assert!((loss - 6.9078).abs() < 1e-4); // ln 1000: what an untrained network says
+/// assert!((loss - 6.9078).abs() < 1e-4); // ln 1000: the loss of an untrained network
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn softmax_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     logits.contiguous()?.apply_op2(&labels.contiguous()?, Op)
 }
 
-/// Writes each row's loss, −ln p(label), into `losses`, `[n]`, and, where wanted, the gradient of their **mean** with
-/// respect to the logits, (p − onehot(label)) / n, into `grad_logits`; with weights t as `labels`, (p·Σt − t) / n.
+/// Writes each row's loss, −ln p(label), into `losses`, `[n]`, and optionally the gradient of their **mean** with
+/// respect to the logits, (p − onehot(label)) / n, into `grad_logits`; with weights t as `labels` it is (p·Σt − t) / n.
 ///
 /// # Errors
 /// As [`softmax_cross_entropy`]; a tensor is not contiguous, or an output shares its storage with another tensor.
@@ -80,7 +81,7 @@ pub fn forward_into(logits: &Tensor, labels: &Tensor, losses: &Tensor, grad_logi
     }
 }
 
-/// What each row should be.
+/// The target of each row.
 #[derive(Clone, Copy)]
 enum Targets<'a> {
     /// One class per row.

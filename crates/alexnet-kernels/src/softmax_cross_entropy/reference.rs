@@ -9,7 +9,7 @@ pub fn forward(logits: &[f32], labels: &[u32], classes: usize) -> (Vec<f32>, Vec
     forward_weighted(logits, &weights, classes)
 }
 
-/// The same for a weight per row and class.
+/// As [`forward`], with a weight for each class of each row.
 pub fn forward_weighted(logits: &[f32], weights: &[f32], classes: usize) -> (Vec<f32>, Vec<f32>) {
     let n = (logits.len() / classes) as f64;
     let (mut losses, mut grad) = (Vec::new(), Vec::new());

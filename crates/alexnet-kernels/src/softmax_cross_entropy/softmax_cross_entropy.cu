@@ -1,5 +1,5 @@
-// A block of REDUCE_THREADS threads for each row of logits. Either `labels` or `weights` is null. A label that is not below
-// the number of classes makes its row NaN: the CPU's error would have to wait for the GPU.
+// One block of REDUCE_THREADS threads per row of logits. Either `labels` or `weights` is null. A label that is not
+// below the number of classes makes its row NaN: an error as on the CPU would have to wait for the GPU.
 KERNEL(softmax_cross_entropy)(
     const real* logits, const u32* labels, const float* weights, float* losses, real* grad_logits, u32 n, u32 classes) {
     __shared__ float shared[REDUCE_THREADS];
@@ -9,7 +9,7 @@ KERNEL(softmax_cross_entropy)(
     float largest = -INFINITY;
     for (u32 i = threadIdx.x; i < classes; i += blockDim.x) largest = fmaxf(largest, value(z[i]));
     largest = reduce_block(largest, true, shared);
-    // fmaxf passes NaNs over; the sum does not.
+    // fmaxf ignores NaN; the sum does not.
     float sum = 0.0f;
     for (u32 i = threadIdx.x; i < classes; i += blockDim.x) sum += expf(value(z[i]) - largest);
     sum = reduce_block(sum, false, shared);
@@ -19,7 +19,7 @@ KERNEL(softmax_cross_entropy)(
         float loss = 0.0f, part = 0.0f;
         for (u32 i = threadIdx.x; i < classes; i += blockDim.x) {
             part += t[i];
-            // A weight of 0 contributes nothing, whatever the logit.
+            // A weight of 0 contributes nothing, even for an infinite logit.
             if (t[i] != 0.0f) loss += t[i] * (log_sum - value(z[i]));
         }
         total = reduce_block(part, false, shared);

@@ -45,7 +45,7 @@ fn agrees_with_pytorch_in_every_way() -> Result<()> {
     Ok(())
 }
 
-/// Two labels mixed, 0.3 to 0.7, and smoothed by 0.1, as mixup and label smoothing do.
+/// Two labels mixed with weights 0.3 and 0.7, then smoothed by 0.1, as in mixup and label smoothing.
 #[test]
 fn weights_agree_with_pytorch_in_every_way() -> Result<()> {
     let golden = golden();
