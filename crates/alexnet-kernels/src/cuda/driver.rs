@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// `CUDA_ERROR_STUB_LIBRARY`: what the toolkit's own placeholder of the driver answers.
 const NO_DRIVER: c_int = 34;
 
-const MESSAGE: &CStr = c"there is no NVIDIA driver: libcuda.so.1 cannot be loaded";
+const MESSAGE: &CStr = c"install the NVIDIA driver to use a GPU: libcuda.so.1 cannot be loaded";
 
 unsafe extern "C" {
     fn dlopen(file: *const c_char, flags: c_int) -> *mut c_void;

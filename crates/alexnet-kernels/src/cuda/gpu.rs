@@ -50,7 +50,7 @@ impl Gpu {
     ) -> Result<()> {
         for (name, tensor) in reads.iter().chain(&writes) {
             if let Some(tensor) = tensor.filter(|t| !t.device().same_device(&Device::Cuda(self.device.clone()))) {
-                let found = format!("{:?}, not {:?} as others", tensor.device().location(), self.device.location());
+                let found = format!("{:?}, not on {:?}", tensor.device().location(), self.device.location());
                 return Err(Error::Device { op, name, found }.into());
             }
         }

@@ -119,7 +119,7 @@ impl Upload {
 
     pub(crate) fn read<T>(&mut self, read: impl FnOnce(&Tensor) -> Result<T>) -> Result<T> {
         let Some(place) = self.place.as_ref().filter(|_| self.len > 0) else {
-            return Ok(crate::error::parameter(OP, "nothing was sent")?);
+            return Ok(crate::error::parameter(OP, "start must be called before read: nothing was sent")?);
         };
         let compute = self.device.cuda_stream();
         compute.wait(&self.arrived).w()?;
