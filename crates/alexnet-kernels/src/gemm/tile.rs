@@ -2,9 +2,9 @@
 //! k.
 //!
 //! A register tile has `ROWS` rows of C by `VECTORS` vectors of columns. For each k it loads the vectors of B once,
-//! broadcasts one element of A per row and multiplies: with 11 rows and 2 vectors, 22 multiply-adds for 13 loads, so that the
-//! two FMA units of a core are the bottleneck, not its two load ports. The registers of AVX-512 have room for 13 rows, but
-//! from 12 rows on the compiler spills the sums to memory, at a third of the speed. The two kinds of tile differ in the
+//! broadcasts one element of A per row and multiplies: with 11 rows and 2 vectors, 22 multiply-adds for 13 loads, so that
+//! the two FMA units of a core are the bottleneck, not its two load ports. The registers of AVX-512 have room for 13 rows,
+//! but from 12 rows on the compiler spills the sums to memory, at a third of the speed. The two kinds of tile differ in the
 //! memory layout of A:
 //!
 //! * [`RowsTile`]: the values of one row are adjacent along k, in a few runs, and the rows may be anywhere. This is a
