@@ -99,7 +99,7 @@ struct Kernels {
         if (!library) die("cannot load", dlerror());
         launch = reinterpret_cast<decltype(launch)>(dlsym(library, "alexnet_launch"));
         parameters = reinterpret_cast<decltype(parameters)>(dlsym(library, "alexnet_parameters"));
-        if (!launch || !parameters) die("not our kernels:", path.c_str());
+        if (!launch || !parameters) die("not a library of our kernels:", path.c_str());
     }
 };
 

@@ -1,5 +1,4 @@
-//! The two innermost loops of every matrix product: a small register tile of C = A·B, held in registers during the loop over
-//! k.
+//! The two innermost loops of every matrix product: a register tile of C = A·B, held in registers during the loop over k.
 //!
 //! A register tile has `ROWS` rows of C by `VECTORS` vectors of columns. For each k it loads the vectors of B once,
 //! broadcasts one element of A per row and multiplies: with 11 rows and 2 vectors, 22 multiply-adds for 13 loads, so that

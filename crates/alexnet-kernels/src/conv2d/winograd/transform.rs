@@ -73,7 +73,7 @@ impl Table {
 }
 
 /// Transforms `P` values to `N` transform-domain coefficients: for `P = N`, the transposed interpolation of a signal; for
-/// `P < N`, the values at the interpolation points of the polynomial with these coefficients.
+/// `P < N`, the values of the polynomial with the coefficients `x` at the interpolation points.
 #[inline(always)]
 pub(super) unsafe fn spread<S: Simd, const P: usize, const N: usize>(x: [S::F32; P]) -> [S::F32; N] {
     let (table, pairs) = (const { Table::of::<N>() }, N / 2 - 1);
