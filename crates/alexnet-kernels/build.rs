@@ -1,10 +1,10 @@
-//! With the feature `cuda`: makes PTX of the kernels, so that a machine without a GPU finds their errors too.
+//! With the feature `cuda`: compiles the kernels to PTX, so that their errors show on machines without a GPU too.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// The oldest GPU that our kernels are built for unless told otherwise. A driver makes code for newer ones from it.
+/// The oldest GPU generation our kernels are built for by default. The driver compiles the PTX for newer ones.
 const COMPUTE_CAPABILITY: u32 = 80;
 
 fn main() {
@@ -25,13 +25,13 @@ fn compile() -> Result<(), String> {
     let nvcc = find_nvcc()?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let asked = match env::var("CUDA_COMPUTE_CAP") {
-        Ok(text) => number(&text).ok_or(format!("CUDA_COMPUTE_CAP must be as 80 or 9.0, but is {text:?}"))?,
+        Ok(text) => number(&text).ok_or(format!("CUDA_COMPUTE_CAP must be like 80 or 9.0, but is {text:?}"))?,
         Err(_) => COMPUTE_CAPABILITY,
     };
     let capability = asked.min(COMPUTE_CAPABILITY);
-    // What Candle builds its own kernels for, unless it asks the GPU that is here.
+    // The capability Candle builds its own kernels for, unless it queries the GPU of this machine.
     println!("cargo::rustc-env=ALEXNET_COMPUTE_CAPABILITY={asked}");
-    // PTX runs on its own generation and all later ones, so that of the oldest serves all.
+    // PTX runs on its generation and all later ones, so the PTX of the oldest generation runs on all.
     let arch = format!("-arch=compute_{capability}");
     for (name, option) in [("f32", None), ("bf16", Some("-DREAL_BF16"))] {
         let mut command = Command::new(&nvcc);
@@ -46,22 +46,22 @@ fn compile() -> Result<(), String> {
     Ok(())
 }
 
-/// The capability in any of the ways in which Candle takes it: `80`, `8.0`, `sm_80`, `90a`.
+/// The capability in any of the forms that Candle accepts: `80`, `8.0`, `sm_80`, `90a`.
 fn number(text: &str) -> Option<u32> {
     let digits = text.trim().trim_start_matches("sm_").trim_end_matches(|c: char| c.is_ascii_alphabetic());
     digits.replace('.', "").parse().ok()
 }
 
-/// The CUDA compiler, or all the places where it is not.
+/// The path of the CUDA compiler; the error lists all places searched.
 fn find_nvcc() -> Result<PathBuf, String> {
     let program = format!("nvcc{}", env::consts::EXE_SUFFIX);
     let variable = |name: &str| env::var_os(name).map(|value| (format!("{name}={}", value.display()), value));
     let mut places: Vec<(String, PathBuf)> = Vec::new();
     if let Some((origin, file)) = variable("NVCC") {
         let found = PathBuf::from(file);
-        return if found.is_file() { Ok(found) } else { Err(format!("{origin} is no file")) };
+        return if found.is_file() { Ok(found) } else { Err(format!("NVCC must be a file, but {origin} is not")) };
     }
-    // As Candle's own build looks for it.
+    // The search order of Candle's own build.
     let path = env::var_os("PATH").unwrap_or_default();
     places.extend(env::split_paths(&path).map(|folder| ("PATH".to_owned(), folder.join(&program))));
     for name in ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"] {
@@ -76,8 +76,8 @@ fn find_nvcc() -> Result<PathBuf, String> {
     let mut origins: Vec<&str> = places.iter().map(|(origin, _)| origin.as_str()).collect();
     origins.dedup();
     Err(format!(
-        "the feature `cuda` needs NVIDIA's compiler nvcc, of a CUDA toolkit from 12.0 on, which is in none of: {}. \
-         Install the toolkit and put its bin folder on PATH, where Candle's build looks for nvcc, too.",
+        "install a CUDA toolkit, 12.0 or later, and put its bin folder on PATH, where Candle's build searches too: the \
+         feature `cuda` requires NVIDIA's compiler nvcc, which is in none of: {}",
         origins.join(", ")
     ))
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds what a program asks for of NVIDIA's libraries into a folder for LD_LIBRARY_PATH:
+# Builds the functions of NVIDIA's libraries that a program requires into a folder for LD_LIBRARY_PATH:
 #
 #     tests/gpu-stand-in/build.sh FOLDER PROGRAM
 #
-# Wants the headers of a CUDA toolkit ($CUDA_HOME) and of cuDNN, and a C++ compiler.
+# Requires the headers of a CUDA toolkit ($CUDA_HOME) and of cuDNN, and a C++ compiler.
 set -euo pipefail
 if [[ $# != 2 || -z ${CUDA_HOME:-} ]]; then
   echo "usage: CUDA_HOME=TOOLKIT $0 FOLDER PROGRAM" >&2
@@ -19,10 +19,10 @@ options=(-std=c++17 -O2 -U_FORTIFY_SOURCE -ffp-contract=off -shared -fPIC)
 "$compiler" "${options[@]}" -DALEXNET_HOST -DREAL_BF16 -x c++ "$kernels" -o "$out/kernels_bf16.so"
 headers=(-isystem "$CUDA_HOME/include" -isystem "$CUDA_HOME/../cudnn/include")
 strict=(-Wall -Wextra -Wno-unused-parameter)
-# Sums in any order, which lets the compiler take several at a time.
+# Allows reordering of sums, so that the compiler can vectorize them.
 fast=(-O3 -march=native -fassociative-math -fno-signed-zeros -fno-trapping-math)
 "$compiler" "${options[@]}" "${fast[@]}" "${strict[@]}" "${headers[@]}" -c "$here/libraries.cpp" -o "$out/libraries.o"
-# Under the names that the program has for them, which tell the version, in one file.
+# All libraries are one file, linked under the names that the program uses, which include the version.
 libraries=$(readelf -d "$program" | grep -oE 'lib(cublas|curand|cudnn)\.so\.[0-9]+')
 for library in $libraries; do
   name=${library#lib}

@@ -1,4 +1,4 @@
-// The kernels of Candle that our tests and training need.
+// The kernels of Candle that the tests and the training need.
 
 #include <map>
 #include <string>
@@ -23,7 +23,7 @@ static T made(double x) { return T(x); }
 template <>
 Bf16 made<Bf16>(double x) { return {to_bf16(float(x))}; }
 
-// Where the i-th value of a tensor with these dimensions and strides is; where it is contiguous there are none.
+// Index of the i-th value of a tensor with these dimensions and strides; `info` is null if the tensor is contiguous.
 static size_t place(size_t i, size_t dims, const size_t* info) {
     if (!info) return i;
     size_t at = 0;
@@ -82,7 +82,7 @@ static CandleKernel both(F f) {
         const size_t* info = parameter<const size_t*>(p, 2);
         const float *x = parameter<const float*>(p, 3), *y = parameter<const float*>(p, 4);
         float* z = parameter<float*>(p, 5);
-        // The strides of the second stand behind those of the first.
+        // The strides of the second operand follow those of the first.
         std::vector<size_t> second;
         for (size_t d = 0; info && d < 2 * dims; d++) second.push_back(info[d < dims ? d : d + dims]);
         for (size_t i = 0; i < count; i++)
@@ -90,7 +90,7 @@ static CandleKernel both(F f) {
     }};
 }
 
-// (numel, summands of one, dims, info, in, out); the dimensions to be summed over are the last.
+// (numel, summands per result, dims, info, in, out); the dimensions to sum over are the last ones.
 static CandleKernel sum(bool numel_is_of_result) {
     return {{8, 8, 8, 8, 8, 8}, [=](void** p) {
         const size_t of_one = parameter<size_t>(p, 1), dims = parameter<size_t>(p, 2);

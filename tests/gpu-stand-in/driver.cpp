@@ -1,4 +1,4 @@
-// The driver: memory, streams, events, and kernels from the libraries that build.sh makes of kernels.cu.
+// The driver: memory, streams, events, and the kernels from the libraries that build.sh compiles from kernels.cu.
 
 #include <deque>
 #include <map>
@@ -15,7 +15,7 @@ static std::recursive_mutex lock_;
 #define LOCK std::lock_guard<std::recursive_mutex> guard(lock_)
 
 struct CUstream_st {
-    // Work not done yet; a wait is one that may not be possible.
+    // Work that is not done yet; waiting for another stream is also a work item, which may be blocked.
     struct Work {
         std::function<void()> run;
         CUevent waits_for = nullptr;
@@ -55,7 +55,7 @@ static void run_next(CUstream stream) {
     stream->running = false;
 }
 
-// Streams that do not wait to be waited for do what they can.
+// Runs the work of early streams as far as possible.
 static void hurry() {
     for (CUstream stream : streams()) {
         while (stream->early && !stream->running && !stream->work.empty()) {
@@ -86,7 +86,7 @@ void enqueue(CUstream handle, std::function<void()> run) {
     push(stream_of(handle), std::move(work));
 }
 
-// Where kernels.cu was compiled to, for each of the two types.
+// The library compiled from kernels.cu for one of the two element types.
 struct Kernels {
     int (*launch)(const char*, const unsigned*, const unsigned*, void**, const unsigned*, unsigned, int);
     int (*parameters)(const char*, unsigned*);
@@ -99,7 +99,7 @@ struct Kernels {
         if (!library) die("cannot load", dlerror());
         launch = reinterpret_cast<decltype(launch)>(dlsym(library, "alexnet_launch"));
         parameters = reinterpret_cast<decltype(parameters)>(dlsym(library, "alexnet_parameters"));
-        if (!launch || !parameters) die("not our kernels:", path.c_str());
+        if (!launch || !parameters) die("not a library of our kernels:", path.c_str());
     }
 };
 
@@ -113,7 +113,7 @@ struct CUfunc_st {
     std::vector<unsigned> sizes;
 };
 
-// Memory between pages that nobody may touch, and full of NaNs.
+// Memory between guard pages, filled with NaNs.
 struct Allocation {
     size_t bytes;
     bool host;
@@ -130,7 +130,7 @@ static void* allocate(size_t bytes, bool host) {
     const size_t page = sysconf(_SC_PAGESIZE), size = inside(bytes);
     char* all = static_cast<char*>(mmap(nullptr, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (all == MAP_FAILED || mprotect(all + page, size, PROT_READ | PROT_WRITE)) die("out of memory");
-    // As near to its end as alignment to 16 bytes allows.
+    // As close to the end as an alignment of 16 bytes allows.
     char* at = all + page + (size - bytes) / 16 * 16;
     memset(at, 0xFF, bytes);
     LOCK;
@@ -140,14 +140,14 @@ static void* allocate(size_t bytes, bool host) {
 static void release(uintptr_t at, bool host) {
     LOCK;
     const auto found = allocations().find(at);
-    if (found == allocations().end() || found->second.host != host) die("memory is freed that was not allocated");
-    // The pages go, their addresses are not used again.
+    if (found == allocations().end() || found->second.host != host) die("only allocated memory may be freed");
+    // Frees the pages; their addresses are not reused.
     const size_t size = inside(found->second.bytes);
     char* first = reinterpret_cast<char*>(at) - (size - found->second.bytes) / 16 * 16;
     mmap(first, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     allocations().erase(found);
 }
-// Whether the GPU reads and writes this memory itself, at its time.
+// Whether this memory is pinned, so that the GPU accesses it directly when the copy runs.
 static bool pinned(const void* at) {
     LOCK;
     const auto address = reinterpret_cast<uintptr_t>(at);
@@ -159,7 +159,7 @@ static bool pinned(const void* at) {
 
 static thread_local CUcontext current = nullptr;
 #define API extern "C" CUresult
-// For what a thread may ask only with the GPU's context bound.
+// For calls that require the GPU's context to be bound to the thread.
 #define BOUND \
     if (!current) return CUDA_ERROR_INVALID_CONTEXT
 API cuInit(unsigned) { return CUDA_SUCCESS; }
@@ -202,7 +202,7 @@ API cuStreamCreate(CUstream* stream, unsigned) {
     LOCK;
     const char* copies = getenv("STAND_IN_COPIES");
     *stream = new CUstream_st;
-    // The first one computes.
+    // The first stream is the one for computation.
     (*stream)->early = !streams().empty() && copies && !strcmp(copies, "early");
     streams().push_back(*stream);
     return CUDA_SUCCESS;
@@ -212,7 +212,7 @@ API cuStreamDestroy_v2(CUstream stream) {
     ensure(stream, stream->queued);
     for (auto& other : streams())
         if (other == stream) {
-            // Events may still name it.
+            // Not deleted: events may still refer to it.
             std::swap(other, streams().back());
             streams().pop_back();
             break;
@@ -286,7 +286,7 @@ API cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, CUstrea
     if (pinned(from)) {
         enqueue(stream, [=] { memcpy(reinterpret_cast<void*>(to), from, bytes); });
     } else {
-        // What the system may move is taken at once.
+        // Pageable memory is read immediately.
         const char* first = static_cast<const char*>(from);
         std::vector<char> copy(first, first + bytes);
         enqueue(stream, [=] { memcpy(reinterpret_cast<void*>(to), copy.data(), bytes); });
@@ -357,7 +357,7 @@ API cuLaunchKernel(
         const auto& sizes = function->sizes;
         const int wrong = function->kernels->launch(
             function->name.c_str(), grid, threads, pointers.data(), sizes.data(), sizes.size(), 0);
-        if (wrong) die(wrong == 3 ? "a barrier that not all threads reach in" : "cannot launch", function->name.c_str());
+        if (wrong) die(wrong == 3 ? "all threads must reach each barrier in" : "cannot launch", function->name.c_str());
     });
     return CUDA_SUCCESS;
 }

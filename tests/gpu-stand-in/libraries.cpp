@@ -1,4 +1,4 @@
-// cuBLAS, cuDNN and cuRAND, as far as this workspace and Candle's device call them. Sums are taken in double.
+// The functions of cuBLAS, cuDNN and cuRAND that this workspace and Candle's device call. Sums are accumulated in double.
 
 #include <cublas_v2.h>
 #include <cudnn.h>
@@ -34,7 +34,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(
     const double scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
     enqueue(handle->stream, [=] {
         const bool half = at == CUDA_R_16BF, half_c = ct == CUDA_R_16BF;
-        // By rows of k, so that the innermost loop runs over neighbors.
+        // Rows along k, so that the innermost loop reads adjacent values.
         std::vector<double> left(size_t(m) * k), right(size_t(n) * k);
         for (int step = 0; step < batch; step++) {
             for (int i = 0; i < m; i++)
@@ -66,7 +66,7 @@ curandStatus_t curandCreateGenerator(curandGenerator_t* generator, curandRngType
 curandStatus_t curandDestroyGenerator(curandGenerator_t) { return CURAND_STATUS_SUCCESS; }
 curandStatus_t curandSetPseudoRandomGeneratorSeed(curandGenerator_t, unsigned long long) { return CURAND_STATUS_SUCCESS; }
 curandStatus_t curandSetStream(curandGenerator_t, cudaStream_t) { return CURAND_STATUS_SUCCESS; }
-// Candle's random tensors, for which a program links but which nothing draws on a GPU here: whoever does gets an error.
+// For Candle's random tensors: programs link these functions, but nothing here draws on a GPU. They return an error.
 curandStatus_t curandGenerateNormal(curandGenerator_t, float*, size_t, float, float) { return CURAND_STATUS_INTERNAL_ERROR; }
 curandStatus_t curandGenerateNormalDouble(curandGenerator_t, double*, size_t, double, double) {
     return CURAND_STATUS_INTERNAL_ERROR;
@@ -77,7 +77,7 @@ curandStatus_t curandGenerateUniformDouble(curandGenerator_t, double*, size_t) {
 struct cudnnContext {
     CUstream stream;
 };
-// An image batch [n, c, h, w] or a weight [out, c, kh, kw], channels last.
+// An image batch [n, c, h, w] or a weight [out, c, kh, kw], in channels-last memory.
 struct cudnnTensorStruct {
     size_t n, c, h, w;
     bool bf16;
@@ -137,7 +137,7 @@ DNN cudnnGetConvolutionForwardWorkspaceSize(
 
 static const size_t WORKSPACE = 1000;
 
-// One that gives other bits each time, one that is refused when it is to run, one that wants too much, and one that works.
+// Four algorithms: nondeterministic, unsupported when it runs, too large a workspace, and usable.
 template <class Answer, class Algorithm>
 static DNN answer(int room, int* count, Answer* answers, const cudnnTensorStruct* tensor) {
     if (room < 4) return CUDNN_STATUS_BAD_PARAM;
@@ -168,7 +168,7 @@ DNN cudnnGetConvolutionBackwardFilterAlgorithm_v7(
     return answer<cudnnConvolutionBwdFilterAlgoPerf_t, cudnnConvolutionBwdFilterAlgo_t>(room, count, answers, x);
 }
 
-// 0 forward, 1 gradient of x, 2 gradient of the weight; the pointer that is written is not const.
+// Pass 0 is forward, 1 the gradient of x, 2 the gradient of the weight; const is cast away from the output pointer.
 static DNN convolve(
     cudnnHandle_t handle, int pass, int algorithm, const cudnnTensorStruct& x, const void* xs, const cudnnTensorStruct& w,
     const void* ws, const cudnnConvolutionStruct& conv, const cudnnTensorStruct& y, const void* ys, const void* alpha,
@@ -195,7 +195,7 @@ static DNN convolve(
             for (size_t tap = 0; tap < w.h * w.w; tap++) {
                 const size_t row = pixel / ow % oh * conv.stride + tap / w.w - conv.pad_h;
                 const size_t column = pixel % ow * conv.stride + tap % w.w - conv.pad_w;
-                // Below 0 is very large.
+                // Negative values wrap around to very large ones.
                 if (row >= x.h || column >= x.w) continue;
                 const size_t from = ((pixel / (oh * ow) * x.h + row) * x.w + column) * x.c;
                 for (size_t out = 0; out < y.c; out++) {

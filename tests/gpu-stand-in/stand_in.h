@@ -1,5 +1,5 @@
-// A GPU's libraries in memory of the processor, for tests: what is queued is done only when somebody waits for it, as late
-// as the rules allow, or copies as early (README.md).
+// NVIDIA's libraries in CPU memory, for tests: queued work runs only when something waits for it, as late as the rules
+// allow; optionally copies run as early as allowed (README.md).
 #pragma once
 
 #include <cstddef>
@@ -15,12 +15,12 @@
 // Adds work to a stream.
 void enqueue(CUstream stream, std::function<void()> work);
 
-// A kernel of Candle: the sizes of its parameters, and what it does with them.
+// A kernel of Candle: the sizes of its parameters in bytes, and its implementation.
 struct CandleKernel {
     std::vector<unsigned> sizes;
     std::function<void(void**)> run;
 };
-// nullptr where there is none of this name.
+// Returns nullptr if there is no kernel of this name.
 const CandleKernel* candle_kernel(const char* name);
 
 [[noreturn]] inline void die(const char* what, const char* more = "") {
@@ -41,7 +41,7 @@ inline uint16_t to_bf16(float value) {
     return value != value ? 0x7FFF : (word + 0x7FFF + (word >> 16 & 1)) >> 16;
 }
 
-// A matrix's or an image's element, of either type of the kernels.
+// An element of a matrix or an image, in bf16 or f32.
 inline double get(const void* at, bool bf16, size_t i) {
     return bf16 ? from_bf16(static_cast<const uint16_t*>(at)[i]) : static_cast<const float*>(at)[i];
 }

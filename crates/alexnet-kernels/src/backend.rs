@@ -1,13 +1,14 @@
-//! What this machine has, and how a test forces a choice.
+//! The CPU's instruction sets, and how a test forces one.
 
 use std::cell::Cell;
 use std::fmt;
 
-/// An instruction set the CPU kernels are compiled for. All are in every build; the best one is chosen at run time.
+/// An instruction set the CPU kernels are compiled for. Every build contains all of them; the best one is chosen at run
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CpuIsa {
-    /// What the compilation target guarantees: SSE2 on x86-64, NEON on 64-bit Arm. No fused multiply-add.
+    /// The instructions the compilation target guarantees: SSE2 on x86-64, NEON on 64-bit Arm. No fused multiply-add.
     Portable,
     /// AVX2 with FMA: 8 lanes.
     Avx2,
@@ -30,12 +31,12 @@ thread_local! {
 }
 
 impl CpuIsa {
-    /// The instruction sets this processor runs, poorest first.
+    /// The instruction sets this CPU supports, in ascending order.
     pub fn available() -> Vec<Self> {
         [Self::Portable, Self::Avx2, Self::Avx512].into_iter().filter(|isa| isa.runs_here()).collect()
     }
 
-    /// The one the next operation started by this thread uses: the forced one, or else the best there is.
+    /// The instruction set used by the next operation that this thread starts: the forced one, or else the best available.
     pub fn current() -> Self {
         FORCED.get().unwrap_or_else(|| {
             if Self::Avx512.runs_here() {
@@ -49,7 +50,7 @@ impl CpuIsa {
     }
 
     /// Runs `f` with this instruction set forced for every operation that the calling thread starts.
-    /// Where the processor lacks it, `None` is returned and `f` is not run.
+    /// If the CPU does not support it, returns `None` and does not run `f`.
     pub fn force<R>(self, f: impl FnOnce() -> R) -> Option<R> {
         struct Restore(Option<CpuIsa>);
         impl Drop for Restore {
@@ -64,7 +65,7 @@ impl CpuIsa {
         Some(f())
     }
 
-    /// Whether this processor can execute it.
+    /// Whether this CPU supports it.
     pub fn runs_here(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         match self {

@@ -1,4 +1,4 @@
-//! The GPUs of this machine, and one sentence for each reason why there is none.
+//! The GPUs of this machine, and the reasons why one is not usable.
 
 use candle_core::Device;
 
@@ -8,43 +8,44 @@ use crate::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CudaDeviceInfo {
-    /// Its number, from 0 on.
+    /// Device index, starting at 0.
     pub ordinal: usize,
-    /// What it is sold as.
+    /// Product name.
     pub name: String,
-    /// The generation of its instructions: 9.0 for an H100.
+    /// CUDA compute capability, (major, minor): 9.0 for an H100.
     pub compute_capability: (u32, u32),
-    /// Bytes of memory, and of those the free ones.
+    /// Total memory in bytes.
     pub memory: usize,
-    /// As above.
+    /// Free memory in bytes.
     pub free_memory: usize,
-    /// How many multiprocessors it has.
+    /// Number of multiprocessors.
     pub multiprocessors: usize,
-    /// Why this program cannot compute on it, if it cannot.
+    /// The reason why this program cannot use it; `None` if it can.
     pub unusable: Option<String>,
 }
 
 /// The GPUs of this machine.
 ///
 /// # Errors
-/// [`Error::Gpu`]: this build is without the feature `cuda`; there is no driver, or one that is too old; there is no GPU.
+/// [`Error::Gpu`]: this build lacks the feature `cuda`; the driver is missing or too old; there is no GPU.
 pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, Error> {
     imp::devices()
 }
 
-/// Whether all operations take `bf16` for activations and weights on this device: on GPUs. On the CPU only
-/// [`linear::forward_into`](crate::linear::forward_into) does, for the weight, and [`add::scale_into`](crate::add::scale_into), for the
-/// result.
+/// Whether all operations accept `bf16` activations and weights on this device: true on GPUs. On the CPU only
+/// [`linear::forward_into`](crate::linear::forward_into) accepts a `bf16` weight and
+/// [`add::scale_into`](crate::add::scale_into) a `bf16` result.
 pub fn takes_bf16(device: &Device) -> bool {
     crate::cuda::serves(device)
 }
 
-/// The GPU with this number, with a stream of its own on which all its work is queued: its tensors do not watch who uses
-/// them, so whoever works on them on another stream orders that himself. So does who opens a GPU twice and copies between the
-/// two; clone the device instead. Memory that is given back is kept for the next who wants some, and cuBLAS adds up in `f32`.
+/// Opens the GPU with this index, with a new stream that all its work is queued on. Its tensors do not record events
+/// (event tracking is disabled), so work on them from another stream must be ordered by the caller. That includes copies
+/// between two devices opened for the same GPU; clone the device instead. Freed memory stays in the memory pool for reuse,
+/// and cuBLAS accumulates in `f32`.
 ///
 /// # Errors
-/// As [`cuda_devices`]; there is no such GPU, or it is too old for this build, or it cannot be opened.
+/// As [`cuda_devices`]; there is no GPU with this index, or it is too old for this build, or it cannot be opened.
 pub fn cuda_device(ordinal: usize) -> Result<Device, Error> {
     let device = imp::device(ordinal)?;
     if let Some(reason) = &device.unusable {
@@ -56,8 +57,8 @@ pub fn cuda_device(ordinal: usize) -> Result<Device, Error> {
     Ok(opened)
 }
 
-/// Whether convolutions on GPUs go by cuDNN where this build has it (the feature `cudnn`), which they do unless this was
-/// called, or by this crate's own kernels and cuBLAS. For the whole process.
+/// Sets whether convolutions on GPUs use cuDNN, if this build includes it (the feature `cudnn`), or this crate's kernels
+/// and cuBLAS. On by default. Applies to the whole process.
 pub fn use_cudnn(used: bool) {
     #[cfg(feature = "cudnn")]
     crate::cuda::cudnn::enable(used);
@@ -73,7 +74,7 @@ fn gpu<T>(what: String) -> Result<T, Error> {
 mod imp {
     use super::{CudaDeviceInfo, Error, gpu};
 
-    const WITHOUT: &str = "this program was built without support for NVIDIA GPUs; build it with --features cuda";
+    const WITHOUT: &str = "build with --features cuda to use NVIDIA GPUs: this program was built without CUDA support";
 
     pub(super) fn device(_: usize) -> Result<CudaDeviceInfo, Error> {
         gpu(WITHOUT.into())
@@ -95,15 +96,15 @@ mod imp {
 
     use super::{CudaDeviceInfo, Error, gpu};
 
-    /// The generation that this build was made for: `build.rs`.
+    /// The compute capability that this build targets, set in `build.rs`.
     const BUILT_FOR: &str = env!("ALEXNET_COMPUTE_CAPABILITY");
 
-    /// All of them; one that does not answer is there, too, and says why.
+    /// All GPUs, including those that cannot be queried, with the reason.
     pub(super) fn devices() -> Result<Vec<CudaDeviceInfo>, Error> {
         Ok((0..count()?).map(info).collect())
     }
 
-    /// This one, and no other is touched.
+    /// The GPU with this index; the others are not accessed.
     pub(super) fn device(ordinal: usize) -> Result<CudaDeviceInfo, Error> {
         let count = count()?;
         if ordinal < count {
@@ -111,49 +112,49 @@ mod imp {
         }
         let there = devices()?.into_iter().map(|device| format!("{}, {}", device.ordinal, device.name));
         let there: Vec<String> = there.collect();
-        gpu(format!("there is no GPU {ordinal}; this machine has {count}: {}", there.join("; ")))
+        gpu(format!("the GPU index must be below {count}, but is {ordinal}; this machine has: {}", there.join("; ")))
     }
 
-    /// Changes three defaults: two that each step would pay for, and one that costs precision.
+    /// Changes three defaults: two that slow down every step, and one that costs precision.
     pub(super) fn make_ready(device: &Device) {
         let Device::Cuda(device) = device else { return };
-        // Each use of each tensor would be recorded on the GPU, as an event that other streams can wait for.
-        // SAFETY: what this crate does with this device's tensors is on its one stream, but for `transfer`, which orders its
+        // By default each use of each tensor is recorded on the GPU as an event that other streams can wait for.
+        // SAFETY: this crate uses this device's tensors on its one stream only, except in `transfer`, which orders its
         // copies itself.
         unsafe { device.disable_event_tracking() };
-        // Memory that nobody uses would go back to the system whenever the GPU is waited for. No matter if it does.
+        // By default unused memory returns to the system at every synchronization. A failure here is harmless.
         let (stream, mut all) = (device.cuda_stream(), u64::MAX);
-        // SAFETY: the device is open; the attribute is a number of 64 bits.
+        // SAFETY: the device is open; the attribute is a 64-bit number.
         let _ = unsafe {
             result::device::get_default_mem_pool(stream.context().cu_device()).and_then(|pool| {
                 let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
                 sys::cuMemPoolSetAttribute(pool, threshold, std::ptr::from_mut(&mut all).cast()).result()
             })
         };
-        // Where a long sum is cut into parts, cuBLAS may add these up as bf16 if that is the result's type.
+        // Where cuBLAS splits a long sum (split-K), it may by default add the parts in bf16 if that is the result's type.
         let sums = cublas::cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
-        // SAFETY: the handle is the device's, and is there as long as it.
+        // SAFETY: the handle belongs to the device and lives as long as it.
         unsafe { cublas::cublasSetMathMode(*device.cublas_handle().handle(), sums) };
     }
 
     fn count() -> Result<usize, Error> {
         let count = match CudaContext::device_count() {
             Ok(0) | Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => {
-                return gpu("NVIDIA's driver finds no GPU in this machine".into());
+                return gpu("the NVIDIA driver finds no GPU in this machine".into());
             }
-            // Of `cuda/driver.rs`, or of the placeholder that comes with the toolkit.
+            // Returned by `cuda/driver.rs`, or by the stub library of the toolkit.
             Err(DriverError(CUresult::CUDA_ERROR_STUB_LIBRARY)) => {
-                return gpu("there is no NVIDIA driver: libcuda.so.1 cannot be loaded".into());
+                return gpu("install the NVIDIA driver to use a GPU: libcuda.so.1 cannot be loaded".into());
             }
             Ok(count) => count as usize,
-            Err(error) => return gpu(format!("NVIDIA's driver does not start: {}", described(error))),
+            Err(error) => return gpu(format!("the NVIDIA driver cannot be initialized: {}", described(error))),
         };
         let (driver, built) = (driver_version(), sys::CUDA_VERSION as i32);
-        // A driver makes nothing of what a newer compiler wrote for it.
+        // A driver cannot load PTX written by a newer compiler.
         if driver < built {
             let version = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
             return gpu(format!(
-                "NVIDIA's driver is for CUDA {} at most, but this program was built with CUDA {}; update the driver",
+                "update the NVIDIA driver: it supports CUDA up to {}, but this program was built with CUDA {}",
                 version(driver),
                 version(built)
             ));
@@ -169,7 +170,7 @@ mod imp {
             memory: 0,
             free_memory: 0,
             multiprocessors: 0,
-            unusable: Some(format!("does not answer: {}", described(error))),
+            unusable: Some(format!("cannot be queried: {}", described(error))),
         })
     }
 
@@ -179,7 +180,7 @@ mod imp {
         let (free_memory, memory) = context.mem_get_info()?;
         let capability = major as u32 * 10 + minor as u32;
         let needed = BUILT_FOR.parse::<u32>().unwrap_or_default();
-        // From 9.0 on Candle builds for one generation alone.
+        // From 9.0 on, Candle builds for a single generation.
         let unusable = (capability < needed || needed >= 90 && capability != needed).then(|| {
             let (whole, part, later) = (needed / 10, needed % 10, if needed < 90 { " and later" } else { "" });
             format!(
@@ -199,15 +200,15 @@ mod imp {
         })
     }
 
-    /// The newest CUDA that the driver knows, as 13000 for 13.0; 0 if it does not say.
+    /// The newest CUDA version that the driver supports, 13000 for 13.0; 0 if it cannot be read.
     fn driver_version() -> i32 {
         let mut version = 0;
-        // SAFETY: the driver writes one number to the address of one.
+        // SAFETY: the driver writes one `i32` to the address of one.
         let result = unsafe { sys::cuDriverGetVersion(&mut version) };
         if result == CUresult::CUDA_SUCCESS { version } else { 0 }
     }
 
-    /// The driver's own words.
+    /// The driver's error message.
     fn described(error: DriverError) -> String {
         match error.error_string() {
             Ok(text) => text.to_string_lossy().into_owned(),

@@ -1,6 +1,6 @@
-//! What can be wrong with a call.
+//! The errors of this crate.
 
-/// A rule that a call broke. Inside Candle code it travels as [`candle_core::Error`].
+/// An invalid call. Functions that return Candle's `Result` wrap it in a [`candle_core::Error`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,7 +11,7 @@ pub enum Error {
         op: &'static str,
         /// The tensor.
         name: &'static str,
-        /// What was expected, in words or as a shape.
+        /// The expected shape, in words or as numbers.
         expected: String,
         /// The shape found.
         found: Vec<usize>,
@@ -28,8 +28,8 @@ pub enum Error {
         /// The type found.
         found: &'static str,
     },
-    /// The tensor lies on a device that this build has no kernel for, or on another than the other tensors.
-    #[error("{op}: {name} is on {found}")]
+    /// The tensor is on a device that this build has no kernels for, or on a different device than the other tensors.
+    #[error("{op}: {name} must be on the CPU or a CUDA device, the same as the other tensors, but is on {found}")]
     Device {
         /// The operation.
         op: &'static str,
@@ -38,7 +38,7 @@ pub enum Error {
         /// The device found.
         found: String,
     },
-    /// A tensor that is written or read in place is not one contiguous block.
+    /// A tensor that is read or written in place is not contiguous.
     #[error("{op}: {name} must be contiguous, but has shape {shape:?} with strides {strides:?}")]
     NotContiguous {
         /// The operation.
@@ -50,7 +50,7 @@ pub enum Error {
         /// Its strides.
         strides: Vec<usize>,
     },
-    /// A parameter of the operation makes no sense, alone or with the shapes given.
+    /// A parameter of the operation is invalid, by itself or for the given shapes.
     #[error("{op}: {rule}")]
     Parameter {
         /// The operation.
@@ -58,20 +58,20 @@ pub enum Error {
         /// The rule, with the values that break it.
         rule: String,
     },
-    /// No GPU to compute on.
+    /// No usable GPU.
     #[error("{what}")]
     Gpu {
-        /// Why.
+        /// The reason.
         what: String,
     },
-    /// A label outside the classes.
+    /// A label that is not below the number of classes.
     #[error("softmax_cross_entropy: label {label} of row {row} is not below the {classes} classes")]
     Label {
         /// The row.
         row: usize,
         /// The label found.
         label: u32,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
 }

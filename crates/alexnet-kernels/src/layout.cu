@@ -1,4 +1,4 @@
-// Transposes `matrices` of a few rows, such as the planes of an image's colors: a thread for each column.
+// Transposes `matrices` matrices of a few rows, such as the color planes of an image: one thread per column.
 template <class X, class Y>
 __device__ void transpose_few(const X* x, Y* y, u32 matrices, u32 rows, u32 columns) {
     FOR_EACH(i, matrices * columns) {
@@ -22,8 +22,8 @@ KERNEL(transpose_few_rows_to_f32)(const real* x, float* y, u32 matrices, u32 row
 }
 EXPORT(transpose_few_rows_to_f32)
 
-// Transposes matrices of `rows` by `columns` through a square in shared memory, so that both sides are read and written
-// along their rows. blockIdx.x counts the squares of a matrix, blockIdx.y the matrices.
+// Transposes matrices of `rows` by `columns` through a square tile in shared memory, so that reads and writes both run
+// along rows. blockIdx.x is the tile of a matrix, blockIdx.y the matrix.
 #define SQUARE 32
 #define SQUARE_ROWS 8
 

@@ -1,9 +1,9 @@
-//! Channels first and channels last.
+//! Memory formats: channels first and channels last.
 //!
 //! Every image operation of this crate computes on channels-last memory, `[n, h, w, c]`: a vector register then holds
 //! neighboring channels of one pixel, whatever the width of the image, and a convolution needs no unfolding. Candle's
-//! convention is channels first, `[n, c, h, w]`. The two meet as in PyTorch: a tensor keeps its logical shape
-//! `[n, c, h, w]`, and its strides say how it lies in memory. Operations give back the format they were given.
+//! convention is channels first, `[n, c, h, w]`. As in PyTorch, a tensor keeps its logical shape `[n, c, h, w]`, and its
+//! strides determine the memory format. Operations return the memory format of their input.
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
@@ -12,7 +12,7 @@ use crate::error;
 use crate::parallel::{self, Shared};
 use crate::tensor;
 
-/// How the four dimensions of an image batch, logically `[n, c, h, w]`, lie in memory.
+/// The order of the four dimensions of an image batch, logically `[n, c, h, w]`, in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryFormat {
     /// Each channel is a plane: `[n, c, h, w]` is contiguous. Candle's and PyTorch's default.
@@ -22,14 +22,14 @@ pub enum MemoryFormat {
 }
 
 impl MemoryFormat {
-    /// The format of `x` of shape `[n, c, h, w]`. Where its strides fit neither or both, [`Self::ChannelsFirst`].
+    /// The format of `x` of shape `[n, c, h, w]`; [`Self::ChannelsFirst`] if its strides match neither format or both.
     pub fn of(x: &Tensor) -> Self {
         let last = x.permute((0, 2, 3, 1)).is_ok_and(|last| last.is_contiguous());
         if last && !x.is_contiguous() { Self::ChannelsLast } else { Self::ChannelsFirst }
     }
 }
 
-/// The same image batch `[n, c, h, w]` with its memory in channels-last order; differentiable.
+/// Converts an image batch `[n, c, h, w]` to channels-last memory; the shape stays the same. Differentiable.
 ///
 /// ```
 /// use alexnet_kernels::{MemoryFormat, channels_last};
@@ -43,12 +43,12 @@ impl MemoryFormat {
 /// ```
 ///
 /// # Errors
-/// `x` does not have four dimensions, or is of another element type.
+/// `x` does not have four dimensions, or has another element type.
 pub fn channels_last(x: &Tensor) -> Result<Tensor> {
     to_nhwc("channels_last", x)?.0.permute((0, 3, 1, 2))
 }
 
-/// `x` of logical shape `[n, c, h, w]` as a contiguous `[n, h, w, c]`, and the format it had.
+/// `x` of logical shape `[n, c, h, w]` as a contiguous `[n, h, w, c]`, and the memory format of `x`.
 pub(crate) fn to_nhwc(op: &'static str, x: &Tensor) -> Result<(Tensor, MemoryFormat)> {
     if x.rank() != 4 {
         return Ok(error::shape(op, "x", "an image batch [n, c, h, w]", x.dims())?);
@@ -73,7 +73,7 @@ pub(crate) fn from_nhwc(y: &Tensor, format: MemoryFormat) -> Result<Tensor> {
 /// Writes `x`, a contiguous `[n, c, h, w]`, into `y`, a contiguous `[n, h, w, c]`.
 ///
 /// # Errors
-/// The shapes do not correspond, or a tensor is not contiguous or of another element type.
+/// The shapes do not match, or a tensor is not contiguous or has another element type.
 pub fn channels_last_into(x: &Tensor, y: &Tensor) -> Result<()> {
     convert_into("channels_last_into", x, y, MemoryFormat::ChannelsLast)
 }
@@ -88,14 +88,14 @@ pub fn channels_first_into(x: &Tensor, y: &Tensor) -> Result<()> {
 
 fn convert_into(op: &'static str, x: &Tensor, y: &Tensor, to: MemoryFormat) -> Result<()> {
     tensor::distinct(op, &[Some(x)], &[Some(y)])?;
-    // Whichever side is channels-last has the four dimensions spelt out; the other may be flattened.
+    // The channels-last tensor must have four dimensions; the other may be flattened.
     let (image, n, pixels, channels) = match (to, x.dims(), y.dims()) {
         (MemoryFormat::ChannelsLast, _, &[n, h, w, c]) => (y, n, h * w, c),
         (MemoryFormat::ChannelsFirst, &[n, h, w, c], _) => (x, n, h * w, c),
         (_, found, _) => return Ok(error::shape(op, "x", "an image batch of four dimensions", found)?),
     };
     if x.elem_count() != y.elem_count() || x.dims().first() != y.dims().first() {
-        let expected = format!("as many images and elements as {:?}", image.dims());
+        let expected = format!("of the same batch size and number of elements as {:?}", image.dims());
         return Ok(error::shape(op, "y", expected, y.dims())?);
     }
     let (rows, columns) = sides(to, pixels, channels);
@@ -112,7 +112,7 @@ fn convert_into(op: &'static str, x: &Tensor, y: &Tensor, to: MemoryFormat) -> R
     })
 }
 
-/// Rows and columns of the matrix that an image is, before it is transposed to `to`.
+/// Rows and columns of an image, seen as a matrix, before it is transposed to `to`.
 fn sides(to: MemoryFormat, pixels: usize, channels: usize) -> (usize, usize) {
     match to {
         MemoryFormat::ChannelsLast => (channels, pixels),
@@ -120,7 +120,7 @@ fn sides(to: MemoryFormat, pixels: usize, channels: usize) -> (usize, usize) {
     }
 }
 
-/// On the GPU: transposes `n` matrices of `rows` by `columns`; the type may change.
+/// On the GPU: transposes `n` matrices of `rows` by `columns`; the element type may change.
 pub(crate) fn transpose_on(
     queue: &dyn Queue,
     op: &'static str,
@@ -129,11 +129,11 @@ pub(crate) fn transpose_on(
     rows: usize,
     columns: usize,
 ) -> Result<()> {
-    // The side of the squares of `layout.cu`, rows of threads, and the most blocks in a direction but the first.
+    // The tile side of `layout.cu` (SQUARE), the threads of a block, the maximum number of blocks in y and z.
     const SQUARE: usize = 32;
     const THREADS: [u32; 3] = [32, 8, 1];
     const MOST: usize = 65_535;
-    // Of a square with so few rows most would be empty.
+    // With this few rows, a tile would be mostly empty.
     const FEW_ROWS: usize = 4;
     let (real, kernel, few_rows) = match (x.real(op, "x")?, y.real(op, "y")?) {
         (Real::F32, Real::Bf16) => (Real::Bf16, "transpose_from_f32", "transpose_few_rows_from_f32"),
@@ -197,7 +197,7 @@ impl CustomOp1 for Convert {
     }
 }
 
-/// Converts `n` images of `pixels` pixels and `channels` channels to the format `to`.
+/// Converts `n` images of `pixels` pixels and `channels` channels to the memory format `to`.
 pub(crate) fn convert(x: &[f32], y: &mut [f32], n: usize, pixels: usize, channels: usize, to: MemoryFormat) {
     let size = pixels * channels;
     let y = Shared::new(y);
@@ -212,9 +212,9 @@ pub(crate) fn convert(x: &[f32], y: &mut [f32], n: usize, pixels: usize, channel
     });
 }
 
-/// Writes `x`, `rows` by `columns`, transposed into `y`.
+/// Writes the transpose of `x`, `rows` by `columns`, into `y`.
 pub(crate) fn transpose(x: &[f32], y: &mut [f32], rows: usize, columns: usize) {
-    // A block's lines, 16 of x and 16 of y, all stay in the first-level cache.
+    // The cache lines of a block, 16 of x and 16 of y, all fit in the L1 cache.
     const BLOCK: usize = 16;
     for row in (0..rows).step_by(BLOCK) {
         let row_end = (row + BLOCK).min(rows);
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(MemoryFormat::of(&x), MemoryFormat::ChannelsFirst);
         let last = channels_last(&x)?;
         assert_eq!(MemoryFormat::of(&last), MemoryFormat::ChannelsLast);
-        // A view of neither kind is taken as channels first and copied.
+        // A view in neither format is treated as channels first and copied.
         let strided = x.narrow(3, 1, 3)?;
         assert_eq!(MemoryFormat::of(&strided), MemoryFormat::ChannelsFirst);
         assert_eq!(channels_last(&strided)?.dims(), [2, 3, 4, 3]);

@@ -1,14 +1,14 @@
-//! Work over the threads of rayon's current pool.
+//! Parallel loops over the threads of rayon's current pool.
 //!
-//! Every loop here gives the same result for any number of threads: tasks write disjoint parts, and where they add up,
-//! the parts that are added and their order depend on the shapes alone.
+//! Every loop gives the same result for any number of threads: tasks write disjoint parts, and where partial sums are
+//! added, the parts and their order depend on the shapes alone.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Threads of the current pool.
+/// Number of threads of the current pool.
 pub(crate) fn threads() -> usize {
     rayon::current_num_threads()
 }
@@ -22,14 +22,14 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync + Send) {
     }
 }
 
-/// Runs `task` on ranges that cover `0..len`, each a multiple of `grain` long but for the last.
+/// Runs `task` on ranges that cover `0..len`; the length of each, except the last, is a multiple of `grain`.
 pub(crate) fn for_ranges(len: usize, grain: usize, task: impl Fn(Range<usize>) + Sync + Send) {
-    // A few ranges per thread, so that one slow thread does not hold up the rest.
+    // A few ranges per thread, so that one slow thread does not delay the others.
     let size = len.div_ceil(4 * threads()).max(1).next_multiple_of(grain.max(1));
     for_each(len.div_ceil(size), |i| task(i * size..((i + 1) * size).min(len)));
 }
 
-/// A slice that several tasks write at the same time, each its own part.
+/// A slice that several tasks write concurrently, each a disjoint part.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a, T = f32> {
     start: *mut T,
@@ -37,7 +37,7 @@ pub(crate) struct Shared<'a, T = f32> {
     borrow: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it is a borrow of a slice of plain numbers; who uses it promises disjoint parts.
+// SAFETY: it is a borrow of a slice of plain numbers; the user guarantees disjoint parts.
 unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
@@ -51,16 +51,16 @@ impl<'a, T> Shared<'a, T> {
         self.len
     }
 
-    /// The first element, for kernels that address by offset.
+    /// A pointer to the first element, for kernels that address by offset.
     pub(crate) fn start(self) -> *mut T {
         self.start
     }
 
     /// # Safety
-    /// No two live slices overlap.
+    /// No two live slices may overlap.
     pub(crate) unsafe fn slice(self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
-        // SAFETY: within the borrowed slice, checked above; disjoint by the caller's promise.
+        // SAFETY: within the borrowed slice, checked above; disjoint, as the caller guarantees.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }

@@ -1,4 +1,4 @@
-//! What this machine can do at best, so that a benchmark can say how far it is from that.
+//! The peak arithmetic rate of this machine, so that a benchmark can report a fraction of it.
 
 use std::time::{Duration, Instant};
 
@@ -7,21 +7,21 @@ use rayon::prelude::*;
 use crate::backend::CpuIsa;
 use crate::simd::{Kernel, Simd, dispatch};
 
-/// Independent sums in flight: more than the latency of a multiply-add times the units of any core, and together with
-/// the two factors no more than the sixteen registers of AVX2.
+/// Independent sums in flight: more than the latency of a multiply-add times the number of FMA units of any core, and,
+/// together with the two factors, no more than the sixteen registers of AVX2.
 const CHAINS: usize = 12;
 const STEPS: usize = 2_000_000;
 
-/// Multiply-adds in registers alone.
+/// Multiply-adds on registers only.
 struct MultiplyAdds;
 
 impl Kernel for MultiplyAdds {
-    /// Their number, and a sum that keeps the compiler from leaving them out.
+    /// The number of multiply-adds, and a sum that keeps the compiler from removing them.
     type Output = (f64, f32);
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> (f64, f32) {
-        // SAFETY: the instruction set is there; no memory is touched.
+        // SAFETY: the instruction set is available; no memory is accessed.
         unsafe {
             let (a, b) = (S::splat(std::hint::black_box(0.999_9)), S::splat(std::hint::black_box(1e-4)));
             let mut sums = [a; CHAINS];
@@ -36,8 +36,8 @@ impl Kernel for MultiplyAdds {
     }
 }
 
-/// Floating-point operations per second of the threads of rayon's current pool together, in registers, a multiply-add
-/// counting as two: the best of the measurements that fit into `time`. No kernel can be faster.
+/// Floating-point operations per second of all threads of rayon's current pool together, on registers; a multiply-add
+/// counts as two. The best of the measurements that fit into `time`. An upper bound for every kernel.
 pub fn measure_peak(isa: CpuIsa, time: Duration) -> f64 {
     let start = Instant::now();
     let mut best = 0f64;
@@ -67,8 +67,8 @@ mod tests {
         let peak = |isa| measure_peak(isa, Duration::from_millis(50));
         let portable = peak(CpuIsa::Portable);
         assert!(portable > 1e8, "{portable}");
-        // Twice the lanes and half the instructions. AVX-512 against AVX2 is another matter: some processors take two
-        // passes for its vectors.
+        // Twice the lanes and half the instructions. AVX-512 is not compared with AVX2: some CPUs execute its vectors in
+        // two passes.
         for isa in CpuIsa::available().into_iter().filter(|&isa| isa != CpuIsa::Portable) {
             let peak = peak(isa);
             assert!(peak > portable, "{isa}: {peak}, portable {portable}");

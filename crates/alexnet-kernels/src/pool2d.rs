@@ -1,47 +1,49 @@
-//! The windows that both poolings share.
+//! Pooling windows, shared by max-pooling and average pooling.
 
 use std::ops::Range;
 
 use crate::error::{self, Error};
 
-/// The windows of a pooling, square in both directions.
+/// Kernel size, stride, padding and rounding of a pooling; the windows are square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pool2dParams {
-    /// Height and width of a window (`sizeX` in the 2012 files); at least 1.
+    /// Height and width of a window (`sizeX` in the 2012 configuration files); at least 1.
     pub kernel_size: usize,
-    /// Pixels between neighboring windows; at least 1. The 2012 network pools 3×3 at stride 2: windows overlap.
+    /// Pixels between neighboring windows; at least 1. The 2012 network pools 3×3 windows at stride 2, so they overlap.
     pub stride: usize,
-    /// How far the first window reaches beyond the image, at most half the kernel. No value is read there.
+    /// Pixels by which the first window extends beyond the image; at most half the kernel size. Padding is never read.
     pub padding: usize,
-    /// Whether a last window that is only partly inside the image counts (2012, Caffe) or not (PyTorch's default).
+    /// Whether to keep a last window that is only partly inside the image (2012, Caffe) or not (PyTorch's default):
+    /// PyTorch's `ceil_mode`.
     pub ceil: bool,
 }
 
-/// The positions of a larger window could not all be told apart as `f32`.
+/// In a larger window, not all positions are distinct as `f32`.
 const MAX_KERNEL: usize = 4096;
 
 impl Pool2dParams {
-    /// Windows of `kernel_size` every `stride` pixels, without padding, the output size rounded down.
+    /// Windows of `kernel_size` every `stride` pixels, without padding; the output size is rounded down.
     pub const fn new(kernel_size: usize, stride: usize) -> Self {
         Self { kernel_size, stride, padding: 0, ceil: false }
     }
 
-    /// The same with the output size rounded up, as the 2012 code and Caffe do.
+    /// Rounds the output size up, as the 2012 code and Caffe do.
     pub const fn with_ceil(self) -> Self {
         Self { ceil: true, ..self }
     }
 
-    /// The same with padding.
+    /// Sets the padding.
     pub const fn with_padding(self, padding: usize) -> Self {
         Self { padding, ..self }
     }
 
     /// Height and width of the output: `(size + 2·padding − kernel_size) / stride + 1` for each, the quotient rounded
-    /// down or, with `ceil`, up; but no window starts beyond the image and its padding on the near side (PyTorch's and
-    /// Caffe's rule).
+    /// down or, with `ceil`, up; a window that would start beyond the image plus its left or top padding is dropped
+    /// (PyTorch's and Caffe's rule).
     ///
     /// # Errors
-    /// A kernel or stride of 0, a kernel above 4096, padding above half the kernel, or a kernel larger than the padded image.
+    /// A kernel size or stride of 0, a kernel size above 4096, padding above half the kernel size, or a kernel larger than
+    /// the padded image.
     pub fn output_size(&self, op: &'static str, [h, w]: [usize; 2]) -> Result<[usize; 2], Error> {
         let Self { kernel_size, stride, padding, ceil } = *self;
         if kernel_size == 0 || stride == 0 {
@@ -73,7 +75,7 @@ impl Pool2dParams {
         }))
     }
 
-    /// The part of the `i`-th window inside `0..size`, and how much of it lies before.
+    /// The part of the `i`-th window inside `0..size`, and how many of its pixels lie before 0.
     pub(crate) fn window(&self, i: usize, size: usize) -> (Range<usize>, usize) {
         let start = i * self.stride;
         let range = start.saturating_sub(self.padding)..(start + self.kernel_size - self.padding).min(size);
@@ -81,7 +83,7 @@ impl Pool2dParams {
     }
 }
 
-/// Sizes of one pooling of channels-last images, checked.
+/// Validated sizes of one pooling of channels-last images.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pool2dShape {
     pub(crate) n: usize,
@@ -99,7 +101,7 @@ impl Pool2dShape {
             return error::shape(op, "x", "[n, h, w, c]", x);
         };
         if c == 0 {
-            return error::shape(op, "x", "an image of at least one channel", x);
+            return error::shape(op, "x", "an image with at least one channel", x);
         }
         let [oh, ow] = params.output_size(op, [h, w])?;
         Ok(Self { n, h, w, c, oh, ow, params: *params })
@@ -140,7 +142,7 @@ mod tests {
         assert_eq!(size(Pool2dParams::new(3, 2).with_ceil(), 32).unwrap(), 16);
         assert_eq!(size(Pool2dParams::new(2, 2).with_ceil(), 55).unwrap(), 28);
         assert_eq!(size(Pool2dParams::new(3, 2).with_padding(1), 112).unwrap(), 56);
-        // The window that would start beyond the image is left out.
+        // A window that would start beyond the image is dropped.
         assert_eq!(size(Pool2dParams::new(1, 3).with_ceil(), 3).unwrap(), 1);
         assert!(size(Pool2dParams::new(5, 1), 4).unwrap_err().to_string().contains("5×5 window does not fit"));
         assert!(size(Pool2dParams::new(4097, 1), 5000).unwrap_err().to_string().contains("at most 4096, but is 4097"));

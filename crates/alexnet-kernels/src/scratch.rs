@@ -1,30 +1,30 @@
-//! Buffers that outlive the call that needed them, so that no page is faulted in twice.
+//! A pool of reusable buffers, so that no page is faulted in twice.
 //!
-//! A training step asks for the same few buffers every time. Fresh ones would come from the operating system page by
-//! page, zeroed, and cost more than the copy that fills them. The pool belongs to the process; what it holds is bounded
-//! by the largest set of buffers ever in use at once, and [`release`] empties it.
+//! Every training step requests the same few buffers. New ones would come from the operating system page by page,
+//! zeroed, and cost more than the copy that fills them. There is one pool per process; its size is bounded by the largest
+//! set of buffers ever in use at once, and [`release`] empties it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-/// A cache line, and the width of the widest vector.
+/// A cache line, which is also the widest vector.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
 static POOL: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
-/// A buffer of `f32`, aligned to 64 bytes, that returns to the pool when dropped.
+/// A buffer of `f32`, aligned to 64 bytes, that is returned to the pool when dropped.
 pub(crate) struct Scratch {
     lines: Vec<Line>,
     len: usize,
 }
 
-/// A buffer of `len` values left over from whoever had it before: initialized, but with what is not said.
+/// A buffer of `len` values: initialized, contents unspecified.
 pub(crate) fn take(len: usize) -> Scratch {
     let count = len.div_ceil(16);
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    // The smallest that is large enough, or else the largest, to grow it rather than to keep both.
+    // The smallest that is large enough, or else the largest, which is replaced by a larger one instead of keeping both.
     let fits = |lines: &Vec<Line>| lines.capacity() >= count;
     let best = (0..pool.len()).min_by_key(|&i| {
         let capacity = pool[i].capacity();
@@ -41,7 +41,7 @@ pub(crate) fn take(len: usize) -> Scratch {
     Scratch { lines, len }
 }
 
-/// A buffer of its own size with these values, to be kept for long: one of the pool may be much larger.
+/// A buffer of exactly the size of `values` with these values, for long-term use: one from the pool may be much larger.
 pub(crate) fn exact(values: &[f32]) -> Scratch {
     let mut lines = vec![Line([0.0; 16]); values.len().div_ceil(16)];
     lines.shrink_to_fit();
@@ -57,7 +57,7 @@ pub(crate) fn zeroed(len: usize) -> Scratch {
     scratch
 }
 
-/// Gives the memory of all idle buffers back to the operating system.
+/// Returns the memory of all idle buffers to the operating system.
 pub fn release() {
     POOL.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
@@ -65,7 +65,7 @@ pub fn release() {
 impl Deref for Scratch {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        // SAFETY: a Line is sixteen f32 without padding; `take` made `lines` at least `len / 16` long, rounded up.
+        // SAFETY: a Line is sixteen f32 without padding; `lines` has at least `len / 16` elements, rounded up.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }

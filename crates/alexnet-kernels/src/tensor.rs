@@ -1,4 +1,4 @@
-//! The door between Candle tensors and slices.
+//! Access to the elements of Candle tensors as slices.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor
 
 use crate::error::{self, Error};
 
-/// An element type the kernels know.
+/// An element type that the kernels support.
 pub(crate) trait Element: WithDType {
     fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
@@ -44,7 +44,7 @@ pub(crate) fn read<T: Element, R>(
     }
 }
 
-/// As [`read`], with an empty slice for a missing tensor.
+/// As [`read`]; a missing tensor gives an empty slice.
 pub(crate) fn read_optional<T: Element, R>(
     op: &'static str,
     name: &'static str,
@@ -57,9 +57,9 @@ pub(crate) fn read_optional<T: Element, R>(
     }
 }
 
-/// Calls `f` with the elements of a contiguous CPU tensor, to be overwritten in place: for this call the tensor is a
-/// buffer, and everything that shares its storage sees the change. Blocks while the storage is being read, so callers
-/// hand it no tensor they are reading from ([`distinct`]).
+/// Calls `f` with the elements of a contiguous CPU tensor, to be overwritten in place: the tensor is used as a buffer,
+/// and the change is visible in every tensor that shares its storage. Blocks while the storage is being read, so callers
+/// must not pass a tensor they are reading from ([`distinct`]).
 pub(crate) fn write<T: Element, R>(
     op: &'static str,
     name: &'static str,
@@ -95,10 +95,10 @@ pub(crate) fn write<T: Element, R>(
     let write =
         Write { op, tensor: name, f: RefCell::new(Some(f)), result: RefCell::new(None), element: PhantomData::<T> };
     tensor.inplace_op1(&write)?;
-    Ok(write.result.into_inner().expect("inplace_op1 has run cpu_fwd, which either failed or left a result"))
+    Ok(write.result.into_inner().expect("inplace_op1 ran cpu_fwd, which either failed or stored a result"))
 }
 
-/// As [`write`], with an empty slice for a missing tensor.
+/// As [`write`]; a missing tensor gives an empty slice.
 pub(crate) fn write_optional<T: Element, R>(
     op: &'static str,
     name: &'static str,
@@ -111,7 +111,7 @@ pub(crate) fn write_optional<T: Element, R>(
     }
 }
 
-/// The elements of a contiguous layout.
+/// The elements of a storage with a contiguous layout.
 pub(crate) fn slice<'a, T: Element>(
     op: &'static str,
     name: &'static str,
@@ -136,8 +136,8 @@ fn dtype_error<T: Element, R>(op: &'static str, name: &'static str, found: DType
     Err(Error::DType { op, name, expected: T::DTYPE.as_str(), found: found.as_str() }.into())
 }
 
-/// Fails where a tensor to be written shares its storage with another argument: the write would wait for ever for the
-/// read lock that the same call holds.
+/// Fails if a tensor to be written shares its storage with another argument: the write would deadlock on the read lock
+/// that the same call holds.
 pub(crate) fn distinct(op: &'static str, reads: &[Option<&Tensor>], writes: &[Option<&Tensor>]) -> Result<()> {
     let address = |tensor: &Tensor| address(&tensor.storage_and_layout().0);
     let written: Vec<usize> = writes.iter().flatten().map(|t| address(t)).collect();
@@ -153,9 +153,9 @@ pub(crate) fn distinct(op: &'static str, reads: &[Option<&Tensor>], writes: &[Op
     Ok(())
 }
 
-/// Where a storage's values begin; 0 if there are none, or they are of a type that no operation takes.
+/// The address of a storage's first value; 0 if it is empty, or of a type that no operation supports.
 fn address(storage: &Storage) -> usize {
-    // All empty vectors begin at the same place.
+    // All empty vectors have the same address.
     fn begin<T>(values: &[T]) -> usize {
         if values.is_empty() { 0 } else { values.as_ptr().addr() }
     }
@@ -173,7 +173,7 @@ fn address(storage: &Storage) -> usize {
 /// Fails unless all `others` have the shape of `x`.
 pub(crate) fn same_shape(op: &'static str, x: &Tensor, others: &[(&'static str, &Tensor)]) -> Result<()> {
     match others.iter().find(|(_, other)| other.dims() != x.dims()) {
-        Some((name, other)) => Ok(error::shape(op, name, format!("{:?}, as x", x.dims()), other.dims())?),
+        Some((name, other)) => Ok(error::shape(op, name, format!("{:?}, the shape of x", x.dims()), other.dims())?),
         None => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
-//! Values on their way to a device and back, while it computes.
+//! Asynchronous copies to a device and back, overlapped with computation.
 //!
-//! Candle copies to and from a GPU in the order of all other work, so that the processor waits for the GPU or the GPU for
-//! the copy; and from memory that the system may move, which takes a second copy, by the driver. Here they go by memory
-//! that stays where it is (pinned), and what is sent, on a stream of its own. On the CPU both are a copy.
+//! Candle queues copies to and from a GPU in order with all other work, so that the CPU waits for the GPU or the GPU for
+//! the copy; and it copies pageable memory, for which the driver makes a second copy. Here copies in both directions use
+//! pinned memory, and uploads use a separate stream. On the CPU both directions are a plain copy.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -10,8 +10,8 @@ use crate::error;
 
 const OP: &str = "transfer";
 
-/// Carries bytes to a device, one lot after the other: the next may be on its way while the GPU still works on what it
-/// made of the last.
+/// Uploads one buffer of bytes after another to a device: the next upload can run while the GPU still computes with
+/// results of the previous one.
 ///
 /// ```
 /// use alexnet_kernels::transfer::Upload;
@@ -29,17 +29,17 @@ pub struct Upload(Way);
 
 #[derive(Debug)]
 enum Way {
-    /// To a device that takes them at once.
+    /// A blocking copy.
     Direct(Device, Option<Tensor>),
     #[cfg(feature = "cuda")]
     Gpu(Box<crate::cuda::transfer::Upload>),
 }
 
 impl Upload {
-    /// To this device.
+    /// An upload to `device`.
     ///
     /// # Errors
-    /// A GPU's: its driver gives no stream.
+    /// On a GPU, the driver cannot create a stream.
     pub fn new(device: &Device) -> Result<Self> {
         Ok(Self(match device {
             #[cfg(feature = "cuda")]
@@ -48,14 +48,14 @@ impl Upload {
         }))
     }
 
-    /// Sends `bytes`, at least one, in the place of what was sent before. They have been read when this returns, which may
-    /// be before they have arrived.
+    /// Starts the upload of `bytes`, at least one; they replace the previous upload. When this returns, `bytes` has been
+    /// read, but the upload may not be complete.
     ///
     /// # Errors
-    /// No bytes; memory that is not to be had, on the device or pinned.
+    /// `bytes` is empty; device memory or pinned memory cannot be allocated.
     pub fn start(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
-            return Ok(error::parameter(OP, "there is nothing to send")?);
+            return Ok(error::parameter(OP, "bytes must not be empty: there is nothing to send")?);
         }
         match &mut self.0 {
             Way::Direct(device, sent) => *sent = Some(Tensor::from_slice(bytes, bytes.len(), device)?),
@@ -65,22 +65,22 @@ impl Upload {
         Ok(())
     }
 
-    /// Calls `read` with what was sent last, `[len]`, `u8`. The work that `read` queues is all that may use the tensor: as
-    /// soon as that is done, the next bytes take the place of these.
+    /// Calls `read` with the bytes of the last upload, a `u8` tensor `[len]`. Only work queued by `read` may use the tensor:
+    /// once that is done, the next upload overwrites it.
     ///
     /// # Errors
-    /// Nothing was sent; whatever `read` returns.
+    /// Nothing was uploaded; any error of `read`.
     pub fn read<T>(&mut self, read: impl FnOnce(&Tensor) -> Result<T>) -> Result<T> {
         match &mut self.0 {
             Way::Direct(_, Some(sent)) => read(sent),
-            Way::Direct(_, None) => Ok(error::parameter(OP, "nothing was sent")?),
+            Way::Direct(_, None) => Ok(error::parameter(OP, "start must be called before read: nothing was sent")?),
             #[cfg(feature = "cuda")]
             Way::Gpu(upload) => upload.read(read),
         }
     }
 }
 
-/// Brings tensors back from a device, each as it is at its turn in the order of the device's work, without waiting for it.
+/// Downloads tensors from a device without blocking. Each download is queued in order with the device's other work.
 ///
 /// ```
 /// use alexnet_kernels::transfer::Download;
@@ -98,7 +98,7 @@ pub struct Download {
     pinned: crate::cuda::transfer::Pool,
 }
 
-/// A tensor on its way.
+/// A download in progress.
 #[derive(Debug)]
 #[must_use]
 pub struct Arriving(Source);
@@ -111,10 +111,10 @@ enum Source {
 }
 
 impl Download {
-    /// Brings the values of `tensor`, contiguous and `f32`, as all work queued so far leaves them.
+    /// Starts the download of `tensor`, contiguous and `f32`, with its values after all work queued so far.
     ///
     /// # Errors
-    /// Another element type; pinned memory that is not to be had.
+    /// Another element type; pinned memory cannot be allocated.
     pub fn start(&mut self, tensor: &Tensor) -> Result<Arriving> {
         if tensor.dtype() != DType::F32 {
             let (name, expected, found) = ("the tensor", "f32", tensor.dtype().as_str());
@@ -127,10 +127,10 @@ impl Download {
         Ok(Arriving(Source::Here(tensor.flatten_all()?.to_vec1()?)))
     }
 
-    /// The values, once they are there.
+    /// Waits for a download and returns its values.
     ///
     /// # Errors
-    /// What went wrong on the device since.
+    /// An error of the device since `start`.
     pub fn finish(&mut self, arriving: Arriving) -> Result<Vec<f32>> {
         match arriving.0 {
             Source::Here(values) => Ok(values),
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::cases::{device, for_each_device};
 
-    /// Several lots on their way at once, growing and shrinking, each over the one before.
+    /// Several transfers in flight, of growing and shrinking sizes, each overwriting the previous one.
     #[test]
     fn what_arrives_is_what_was_sent() {
         let check = |device: &Device| {

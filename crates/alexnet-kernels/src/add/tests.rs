@@ -12,7 +12,9 @@ fn values_are_added_and_scaled() {
         scale_into(&x, 0.5, &y).unwrap();
         assert_same_bits("half", &values(&y), &reference::scale(&a, 0.5));
         assert!(accumulate_into(&x, &x).unwrap_err().to_string().contains("shares its storage"));
-        assert!(accumulate_into(&x, &zeros(&[3])).unwrap_err().to_string().contains("y must be [10001], as x"));
+        assert!(
+            accumulate_into(&x, &zeros(&[3])).unwrap_err().to_string().contains("y must be [10001], the shape of x")
+        );
     });
 }
 

@@ -1,5 +1,6 @@
-//! The fast path: Winograd's algorithm where it suits (`winograd/`), or else directly: which convolution forward and the
-//! gradient of the input are. The direct gradient of the weights is in `weight_gradient.rs`.
+//! The fast path on the CPU: Winograd's algorithm where it is suitable (`winograd/`), otherwise direct convolution. This
+//! file expresses the forward pass and the gradient of the input as direct convolutions; the direct gradient of the weights
+//! is in `weight_gradient.rs`.
 
 use super::direct::{Direct, Frame, Phase, pack};
 use super::{Conv2dShape, weight_gradient, winograd};
@@ -14,21 +15,21 @@ pub(super) fn input_frame(s: &Conv2dShape) -> Frame {
     Frame { h: s.h, w: s.w, c: s.in_channels, top: p.top, left: p.left, padded_h, padded_w }
 }
 
-/// The weight as [`forward`] wants it. Of the shape, only what the weight itself has and `n` and the size of the images
-/// as far as they decide the way that is taken matter.
+/// Packs the weight for [`forward`]. The result depends on the weight's shape and the groups, and on the rest of `s` only
+/// through the choice of the algorithm.
 pub(super) fn pack_weight(isa: CpuIsa, s: &Conv2dShape, weight: &[f32]) -> Scratch {
     if winograd::suits(s) {
         return winograd::pack_weight(isa, s, weight);
     }
     let (group_in, group_out, taps, window) = (s.group_in(), s.group_out(), s.taps(), s.kh * s.kw);
-    // Windows have their values in the order (row, column, channel), the weight in the order (channel, row, column).
+    // The order of a window's values is (row, column, channel), of the weight's (channel, row, column).
     let order: Vec<_> = (0..taps).map(|tap| tap % window * group_in + tap / window).collect();
     pack(s.params.groups, &order, group_out, Tiles::of(isa).width(), |g, k, o| {
         weight[(g * group_out + o) * taps + k % group_in * window + k / group_in]
     })
 }
 
-/// `weight` comes from [`pack_weight`].
+/// `weight` must come from [`pack_weight`].
 pub(super) fn forward(
     isa: CpuIsa,
     s: &Conv2dShape,
@@ -54,23 +55,23 @@ pub(super) fn forward(
     Direct { tiles, frame, groups, group_in, group_out, output_len, phases, bias, relu }.run(x, y);
 }
 
-/// One direction of the convolution that gives the input's gradient.
+/// One dimension of the convolution that computes the input's gradient.
 ///
-/// An input pixel `row` is under the tap `u` of the output `i` when `row + top = i·stride + u`. With
-/// `q = row + top = stride·d + r`, the taps are `u = r, r + stride, …` and belong to the outputs `d, d − 1, …`: `count`
-/// of them, the window of outputs starting at `d − count + 1`.
+/// Input pixel `row` meets tap `u` of output `i` if `row + top = i·stride + u`. With `q = row + top = stride·d + r`, the taps
+/// are `u = r, r + stride, …` and belong to the outputs `d, d − 1, …`: `count` of them, and the window of outputs starts at
+/// `d − count + 1`.
 struct Axis {
-    /// Zeros before and after the gradient.
+    /// Zero padding before and after the gradient of the output.
     before: usize,
     after: usize,
 }
 
-/// The remainders that occur among the pixels of an axis of `size`: all of them, unless the stride is the larger.
+/// The remainders that occur among the pixels of an axis of `size`: all of them, unless the stride is larger than `size`.
 fn remainders(size: usize, stride: usize, padding: usize) -> impl Iterator<Item = usize> + Clone {
     (0..size.min(stride)).map(move |pixel| (pixel + padding) % stride)
 }
 
-/// How many taps of a kernel of `size` the remainder `r` sees.
+/// Number of taps of a kernel of `size` that apply to pixels of remainder `r`.
 fn taps_of(r: usize, size: usize, stride: usize) -> usize {
     size.saturating_sub(r).div_ceil(stride)
 }
@@ -81,13 +82,13 @@ impl Axis {
         Self { before: kernel.div_ceil(stride) - 1, after: (last + 1).saturating_sub(output) }
     }
 
-    /// The pixels of remainder `r`: (pixel, first output of its window in the padded gradient).
+    /// The pixels of remainder `r`: (pixel, start of its window in the padded gradient).
     fn pixels(&self, r: usize, size: usize, kernel: usize, stride: usize, padding: usize) -> Vec<(usize, usize)> {
         let taps = taps_of(r, kernel, stride);
         let of_remainder = (0..size).filter(|pixel| (pixel + padding) % stride == r);
         of_remainder
             .map(|pixel| {
-                // Where no tap reaches a pixel its window is empty, and the start only has to be in bounds.
+                // If no tap reaches a pixel, its window is empty, and the start only has to be in bounds.
                 let start = if taps == 0 { 0 } else { (pixel + padding) / stride + self.before + 1 - taps };
                 (pixel, start)
             })
@@ -118,7 +119,7 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
     let classes: Vec<_> = remainders(s.h, stride, top).flat_map(|r| across.clone().map(move |q| (r, q))).collect();
     let weights = classes.iter().map(|&(r, q)| {
         let (kh, kw) = taps((r, q));
-        // Outputs ascend through the window, so the taps descend.
+        // Outputs are in ascending order within the window, so the taps are in descending order.
         let order: Vec<_> = (0..group_out).flat_map(|o| (0..kh * kw).map(move |tap| tap * group_out + o)).collect();
         pack(groups, &order, group_in, tiles.width(), |g, k, c| {
             let (tap, o) = (k / group_out, k % group_out);
@@ -154,7 +155,7 @@ pub(super) fn backward_input(isa: CpuIsa, s: &Conv2dShape, weight: &[f32], grad_
     direct.run(grad_y, grad_x);
 }
 
-/// An empty slice is not wanted.
+/// An empty output slice skips its gradient.
 pub(super) fn backward_weight(
     isa: CpuIsa,
     s: &Conv2dShape,
@@ -176,7 +177,7 @@ pub(super) fn backward_weight(
     }
 }
 
-/// Sums each channel over all pixels of `n` images: in `f32` within an image, in `f64` over images.
+/// Sums each channel over all pixels of `n` images: in `f32` within an image, in `f64` across images.
 fn sum_pixels(grad_y: &[f32], grad_bias: &mut [f32], n: usize) {
     let channels = grad_bias.len();
     let mut sums = vec![0f32; n * channels];

@@ -1,6 +1,8 @@
-//! The GPU: by cuDNN where there is one ([`Library`]), else a row for each output pixel holding what its window sees, times the weight.
+//! Convolution on the GPU: by cuDNN if available ([`Library`]), otherwise by im2col: one row per output pixel with the values
+//! of its window, multiplied by the weight.
 //!
-//! The images of a batch go in parts, so that the rows stay within [`ROW_BYTES`]; groups are a batch of products.
+//! The batch is processed in parts of some images, so that the rows stay within [`ROW_BYTES`]; groups are a batched
+//! product.
 
 use candle_core::{DType, Result};
 
@@ -11,10 +13,10 @@ use crate::cuda::{Address, Gemm, Matrix, Pass, Queue, Real, arguments, common_re
 use crate::layout::{self, MemoryFormat};
 use crate::{add, bias_relu};
 
-/// Memory for the rows of a part of the batch, unless one image needs more.
+/// Maximum memory for the rows of a part of the batch, unless one image needs more.
 const ROW_BYTES: usize = 256 << 20;
 
-/// With a weight whose channels come first, as a parameter's do, or last.
+/// `format` is the memory format of the weight: channels first, as in a parameter, or channels last.
 pub(super) fn forward(
     queue: &dyn Queue,
     shape: &Conv2dShape,
@@ -54,7 +56,7 @@ pub(super) fn forward(
     bias_relu::add_bias(queue, OP, y, bias, shape.out_channels, relu)
 }
 
-/// The gradients that are not left out.
+/// Computes the gradients whose address is not [`Address::NONE`].
 pub(super) fn backward(
     queue: &dyn Queue,
     shape: &Conv2dShape,
@@ -68,7 +70,7 @@ pub(super) fn backward(
         bias_relu::sum_rows(queue, OP, grad_y, grad_bias)?;
     }
     if shape.n == 0 {
-        // Nothing is added up.
+        // An empty sum.
         return if grad_weight.is_some() { add::zero_on(queue, OP, grad_weight) } else { Ok(()) };
     }
     let (library, parts) = (Library::new(shape, real), Parts::new(shape, real)?);
@@ -88,7 +90,7 @@ pub(super) fn backward(
     if grad_weight.is_some() && !library.backward(queue, Pass::Weight, [x, grad_weight, grad_y])? {
         queue.with_scratch(parts.bytes(), &mut |scratch| {
             let (rows, packed) = parts.divide(scratch);
-            // The sum over the parts of the batch is kept in `f32`.
+            // The sum over the parts of the batch is accumulated in `f32`.
             let packed = Address { dtype: DType::F32, ..packed };
             for images in parts.images() {
                 parts.unfold(queue, x, images, rows)?;
@@ -104,18 +106,18 @@ pub(super) fn backward(
     Ok(())
 }
 
-/// A convolution cut into parts of the batch.
+/// A convolution divided into parts of the batch.
 struct Parts<'a> {
     shape: &'a Conv2dShape,
     real: Real,
-    /// Images of a part.
+    /// Images in a part.
     images: usize,
 }
 
 impl<'a> Parts<'a> {
     fn new(shape: &'a Conv2dShape, real: Real) -> Result<Self> {
         let image = shape.oh * shape.ow * shape.taps() * shape.params.groups;
-        // The kernels count in 32 bits.
+        // The kernels use 32-bit indices.
         let most = (ROW_BYTES / real.bytes()).min((1 << 31) - 1);
         let parts = Self { shape, real, images: (most / image).clamp(1, shape.n.max(1)) };
         crate::cuda::count(OP, image)?;
@@ -130,7 +132,7 @@ impl<'a> Parts<'a> {
         self.shape.out_channels * self.shape.taps()
     }
 
-    /// Scratch for the rows and, in `f32` at the most, for the weight.
+    /// Scratch bytes for the rows and for the weight, the latter at most `f32`.
     fn bytes(&self) -> usize {
         (self.rows_len() * self.real.bytes()).next_multiple_of(256) + self.weight_len() * size_of::<f32>()
     }
@@ -142,13 +144,13 @@ impl<'a> Parts<'a> {
         (rows, Address { at: scratch + behind, len: self.weight_len(), dtype })
     }
 
-    /// The parts: the first image of each and how many there are.
+    /// The parts: (first image, number of images).
     fn images(&self) -> impl Iterator<Item = (usize, usize)> {
         let (n, step) = (self.shape.n, self.images);
         (0..n).step_by(step).map(move |first| (first, step.min(n - first)))
     }
 
-    /// What the windows of one part's pixels see, group after group.
+    /// The window values of the pixels of one part, group after group.
     fn rows(&self, rows: Address) -> Matrix {
         let step = self.images * self.shape.oh * self.shape.ow * self.shape.taps();
         Matrix { at: rows.at, row: self.shape.taps(), step, transposed: false }
@@ -159,7 +161,7 @@ impl<'a> Parts<'a> {
         Matrix { at: packed.at, row: taps, step: self.shape.group_out() * taps, transposed: false }
     }
 
-    /// A part's pixels of a tensor like y.
+    /// The pixels of a part of a tensor shaped like y.
     fn pixels(&self, y: Address, (first, _): (usize, usize)) -> Matrix {
         let s = self.shape;
         let at = y.offset(first * s.oh * s.ow * s.out_channels).at;
@@ -171,13 +173,13 @@ impl<'a> Parts<'a> {
         Gemm { real, result: real, m, n, k, a, b, c, accumulate: false, batch }
     }
 
-    /// From (out, channel, row, column) to (out, row, column, channel), the order of the rows.
+    /// From (out, channel, row, column) to (out, row, column, channel), the order within the rows.
     fn pack_weight(&self, queue: &dyn Queue, weight: Address, packed: Address) -> Result<()> {
         let s = self.shape;
         layout::transpose_on(queue, OP, [weight, packed], s.out_channels, s.group_in(), s.kh * s.kw)
     }
 
-    /// Back, from `f32` to the type of the gradient.
+    /// The inverse of `pack_weight`, from `f32` to the type of the gradient.
     fn unpack_weight(&self, queue: &dyn Queue, packed: Address, grad_weight: Address) -> Result<()> {
         let s = self.shape;
         layout::transpose_on(queue, OP, [packed, grad_weight], s.out_channels, s.kh * s.kw, s.group_in())

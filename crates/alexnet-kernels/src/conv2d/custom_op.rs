@@ -1,4 +1,4 @@
-//! The door for Candle's autograd.
+//! The custom operation for Candle's autograd.
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 

@@ -1,19 +1,19 @@
-//! Convolution of channels-last images without unfolding.
+//! Direct convolution of channels-last images, without im2col.
 //!
-//! In a zero-padded image `[h, w, c]`, the window of an output pixel is a few runs of adjacent values: one per kernel
-//! row when all channels are seen, one per tap when groups share the pixel. [`RowsTile`] takes a handful of such windows
-//! as rows of a matrix product with the packed weights, so that every value is multiplied where it lies. What is copied
-//! is the image, once, to put the zeros around it.
+//! In a zero-padded image `[h, w, c]`, the window of an output pixel consists of a few runs of adjacent values: one per
+//! kernel row with a single group, one per tap with several groups. [`RowsTile`] takes a few such windows as rows of a
+//! matrix product with the packed weights, reading every value in place. Only the image is copied, once, to add the zero
+//! padding.
 //!
-//! The gradient of the input is a convolution too: of the padded gradient, with the weights mirrored and inputs and
-//! outputs exchanged. At stride s, the input pixels fall into s² classes that see different taps, and each is a
-//! convolution of its own, a [`Phase`].
+//! The gradient of the input is also a convolution: of the padded gradient of the output, with mirrored weights and
+//! exchanged inputs and outputs. At stride s, the input pixels fall into s² classes with different taps, and each class is a
+//! separate convolution, a [`Phase`].
 
 use crate::gemm::tile::{Epilogue, RowsTile, Run, Tiles, cut};
 use crate::parallel::{self, Shared};
 use crate::scratch::{self, Scratch};
 
-/// An image `[h, w, c]` within a frame of zeros.
+/// An image `[h, w, c]` with zero padding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) h: usize,
@@ -34,12 +34,12 @@ impl Frame {
         self.h * self.w * self.c
     }
 
-    /// Whether there is anything to pad.
+    /// Whether there is no padding.
     pub(super) fn is_bare(&self) -> bool {
         (self.padded_h, self.padded_w) == (self.h, self.w)
     }
 
-    /// Copies an image into its place in `padded`, whose frame is zero already.
+    /// Copies an image into the interior of `padded`, whose border is already zero.
     pub(super) fn place(&self, image: &[f32], padded: &mut [f32]) {
         let row = self.w * self.c;
         let start = (self.top * self.padded_w + self.left) * self.c;
@@ -49,12 +49,12 @@ impl Frame {
         }
     }
 
-    /// Element of the padded image at a row and column, channel 0.
+    /// Index of channel 0 of a pixel of the padded image.
     pub(super) fn at(&self, row: usize, column: usize) -> usize {
         (row * self.padded_w + column) * self.c
     }
 
-    /// The windows' runs: `kh` by `kw` taps of `channels` of the pixel's channels, k in the order (row, column, channel).
+    /// The runs of a window: `kh` by `kw` taps of `channels` channels of each pixel, k in the order (row, column, channel).
     pub(super) fn runs(&self, kh: usize, kw: usize, channels: usize) -> Vec<Run> {
         if channels == self.c {
             (0..kh).map(|u| Run { offset: self.at(u, 0), len: kw * channels }).collect()
@@ -65,13 +65,13 @@ impl Frame {
     }
 }
 
-/// Output pixels that see the same taps.
+/// Output pixels that use the same taps.
 pub(super) struct Phase<'a> {
-    /// Where the window of each pixel starts in the padded image, and where the pixel is in the output image.
+    /// The start of each pixel's window in the padded image, and the offset of the pixel in the output image.
     pub(super) windows: Vec<usize>,
     pub(super) pixels: Vec<usize>,
     pub(super) runs: Vec<Run>,
-    /// Per group and panel of columns: `width` values per k ([`pack`]).
+    /// Packed weights: per group and panel of columns, `width` values per k ([`pack`]).
     pub(super) weight: &'a [f32],
 }
 
@@ -82,7 +82,7 @@ impl Phase<'_> {
 }
 
 /// Packs the weights of one phase: `at(group, k, column)` for every k in `order` and column below `columns`, in panels of
-/// `width` columns, the last filled up with zeros. `order` has each k once, best as the weights lie in memory.
+/// `width` columns, the last one zero-padded. `order` contains each k once, preferably in the memory order of the weights.
 pub(super) fn pack(
     groups: usize,
     order: &[usize],
@@ -107,12 +107,12 @@ pub(super) fn pack(
     packed
 }
 
-/// A convolution, ready to run on any number of images.
+/// A direct convolution for any number of images.
 pub(super) struct Direct<'a> {
     pub(super) tiles: Tiles,
     pub(super) frame: Frame,
     pub(super) groups: usize,
-    /// Channels that a group reads and writes, and values of an output image.
+    /// Input and output channels per group, and the number of values of an output image.
     pub(super) group_in: usize,
     pub(super) group_out: usize,
     pub(super) output_len: usize,
@@ -123,7 +123,7 @@ pub(super) struct Direct<'a> {
 }
 
 impl Direct<'_> {
-    /// Writes the images of `y` from those of `x`.
+    /// Computes the images of `y` from those of `x`.
     pub(super) fn run(&self, x: &[f32], y: &mut [f32]) {
         let n = x.len() / self.frame.image_len().max(1);
         let pieces = self.pieces();
@@ -132,7 +132,7 @@ impl Direct<'_> {
         let output = |i: usize| y.start().wrapping_add(i * self.output_len);
 
         if n >= 4 * parallel::threads() {
-            // A thread does whole images, so that one image's input and output stay in its own cache.
+            // Each task processes whole images, so that an image's input and output stay in one core's cache.
             let tasks = n.min(8 * parallel::threads());
             parallel::for_each(tasks, |task| {
                 let mut padded = self.frame_of_zeros();
@@ -142,7 +142,7 @@ impl Direct<'_> {
                 }
             });
         } else {
-            // Too few images: the threads share the pieces of each.
+            // Too few images: the pieces of each image are distributed over the threads.
             let mut padded: Vec<Scratch> = (0..n).map(|_| self.frame_of_zeros()).collect();
             let padded: Vec<&[f32]> = padded.iter_mut().enumerate().map(|(i, p)| self.padded(image(i), p)).collect();
             parallel::for_each(n * pieces.len(), |i| {
@@ -164,7 +164,7 @@ impl Direct<'_> {
         padded
     }
 
-    /// Cuts an output image: (phase, group, panel, pixels), enough of them for all threads.
+    /// Divides an output image into pieces (phase, group, panel, pixels), enough for all threads.
     fn pieces(&self) -> Vec<Piece> {
         let panels = self.group_out.div_ceil(self.tiles.width());
         let mut pieces = Vec::new();
@@ -202,9 +202,9 @@ impl Direct<'_> {
                 columns,
                 epilogue: Epilogue { accumulate: false, bias, relu: self.relu },
             };
-            // SAFETY: the windows and runs were made for this frame, so that all they lead to lies in the padded image;
-            // the weights have `width` values per tap; the pixels are those of one output image, of which this piece
-            // alone writes these rows and channels.
+            // SAFETY: the windows and runs were built for this frame, so all elements they address are in the padded image;
+            // the weights have `width` values per tap; the pixels are those of one output image, of which only this piece
+            // writes these rows and channels.
             unsafe { self.tiles.rows_tile(rows, columns)(&tile) }
         }
     }

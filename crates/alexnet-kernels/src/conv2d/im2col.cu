@@ -1,7 +1,7 @@
-// Convolution as a matrix product: a row for each output pixel, holding what its window sees of one group of channels in
-// the order (row, column, channel).
+// Convolution as a matrix product: one row per output pixel with the window values of one group of channels, in the order
+// (row, column, channel).
 
-// With `vector`, the group's channels are whole vectors and a thread has one; else a thread has a row of a window.
+// With `vector`, the group's channels are whole vectors, one per thread; otherwise one thread per row of a window.
 KERNEL(im2col)(
     const real* x, real* rows, u32 count, int h, int w, int c, int oh, int ow, int kh, int kw, int stride, int top,
     int left, int first_channel, int channels, u32 vector) {
@@ -60,7 +60,7 @@ __device__ void fold(
     }
 }
 
-// The other way: each pixel of the image sums up its places in the rows.
+// The transpose of im2col: each pixel of the image is the sum over its places in the rows.
 KERNEL(col2im)(
     const real* rows, real* x, u32 count, int h, int w, int c, int oh, int ow, int kh, int kw, int stride, int top,
     int left, int first_channel, int channels, u32 vector) {

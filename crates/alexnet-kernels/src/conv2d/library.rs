@@ -1,15 +1,16 @@
-//! The GPU with a library, cuDNN: what it cannot do itself, or not well, is done before and after.
+//! Convolution on the GPU by a library, cuDNN. Steps that cuDNN does not support, or does slowly, run before and after it.
 //!
-//! It wants the weight in the order (out, row, column, channel), and as many zeros on each side as on the one opposite:
-//! where there are more below or to the right, as in the 2012 network's first layer, the image is copied with its zeros.
+//! cuDNN requires the weight in the order (out, row, column, channel) and symmetric padding: where there is more padding
+//! below or to the right, as in the 2012 network's first layer, the image is copied with its padding.
 //!
-//! Tensor cores want many channels, and an image of colors has three. A kernel at a stride of s is also one at stride 1
-//! over blocks of s×s pixels, the channels of a block's pixels being those of one: 11×11 at stride 4 over 3 channels is
-//! 3×3 at stride 1 over 48, with zeros where 12 is more than 11. Then the image is copied in blocks, and so is the weight.
+//! Tensor cores need many channels, and an RGB image has three. A convolution at stride s is also a convolution at stride 1
+//! over blocks of s×s pixels, where the channels of a block are those of all its pixels (space-to-depth): 11×11 at stride 4
+//! over 3 channels is 3×3 at stride 1 over 48, with zeros because 12 is larger than 11. In this case the image and the
+//! weight are copied to blocks.
 //!
-//! For groups of channels cuDNN copies both tensors itself, slowly: on an H100 the 2012 network's second layer ran at 161
-//! TFLOP/s. So each group is copied to images of its own and is a convolution of its own; forward the copy of the result
-//! is the pass that adds the bias.
+//! For grouped convolutions cuDNN copies both tensors itself, slowly: on an H100 the 2012 network's second layer ran at 161
+//! TFLOP/s. Therefore each group is copied to separate images and is a separate convolution; in the forward pass the result
+//! is copied back by the kernel that adds the bias.
 
 use candle_core::{DType, Result};
 
@@ -19,17 +20,17 @@ use crate::cuda::{self, Address, Convolution, Pass, Queue, Real, Sizes, argument
 use crate::layout::{self, MemoryFormat};
 use crate::{bias_relu, concat};
 
-/// Channels from which on an image is left as it is.
+/// Images with at least this many channels are not converted to blocks.
 const FEW_CHANNELS: usize = 8;
 
-/// A convolution as the library sees it.
+/// A convolution in the form that the library computes.
 pub(super) struct Library<'a> {
     shape: &'a Conv2dShape,
     real: Real,
-    /// Whether the image is copied, with its zeros, in blocks of so many rows and columns.
+    /// Whether the image is copied, with its padding, in blocks of `block` rows and columns.
     copied: bool,
     block: usize,
-    /// Whether each group is copied to images of its own; `sizes` are then those of one.
+    /// Whether each group is copied to separate images; `sizes` are then those of one group.
     split: bool,
     sizes: Sizes,
 }
@@ -45,7 +46,7 @@ impl<'a> Library<'a> {
         let (kh, kw, step) = (s.kh.div_ceil(block), s.kw.div_ceil(block), stride / block);
         let split = s.params.groups > 1 && in_vectors(s.group_in(), []) && in_vectors(s.group_out(), []);
         let groups = if split { s.params.groups } else { 1 };
-        // As much of the image as the windows see.
+        // The part of the image that the windows cover.
         let [h, w] = if copied { [(s.oh - 1) * step + kh, (s.ow - 1) * step + kw] } else { [s.h, s.w] };
         let sizes = Sizes {
             n: s.n,
@@ -64,8 +65,8 @@ impl<'a> Library<'a> {
         Self { shape, real, copied, block, split, sizes }
     }
 
-    /// The result with its bias, if there is one, and with `relu` rectified; the weight's channels come first, or last as
-    /// the library wants them. False if the library cannot do it.
+    /// Forward pass with the optional bias and, with `relu`, a ReLU. `format` is the memory format of the weight: channels
+    /// first, or last as the library requires. False if the library does not support the convolution.
     pub(super) fn forward(
         &self,
         queue: &dyn Queue,
@@ -80,7 +81,7 @@ impl<'a> Library<'a> {
         Ok(done)
     }
 
-    /// A gradient: `x`, `weight` and `y` are the tensors or their gradients; the weight's channels come first.
+    /// A gradient: `x`, `weight` and `y` are the tensors or their gradients; the weight is channels first.
     pub(super) fn backward(&self, queue: &dyn Queue, pass: Pass, tensors: [Address; 3]) -> Result<bool> {
         self.run(queue, pass, tensors, MemoryFormat::ChannelsFirst, (Address::NONE, false))
     }
@@ -101,7 +102,7 @@ impl<'a> Library<'a> {
         let Sizes { h, w, kh, kw, .. } = self.sizes;
         let ordered = format == MemoryFormat::ChannelsLast;
         let pixel = self.block * self.block * s.in_channels;
-        // The weight with its channels last, the same in blocks, the image, and the groups' images and results.
+        // The channels-last weight, the weight in blocks, the image, and the separate images and results of the groups.
         let lens = [
             if ordered { 0 } else { s.out_channels * s.taps() },
             if self.block > 1 { s.out_channels * kh * kw * (pixel / s.params.groups) } else { 0 },
@@ -157,7 +158,7 @@ impl<'a> Library<'a> {
         Ok(done)
     }
 
-    /// One group after the other.
+    /// One convolution per group.
     fn convolve_groups(
         &self,
         queue: &dyn Queue,
@@ -200,20 +201,20 @@ impl<'a> Library<'a> {
         unfold(queue, self.real, count, self.block * self.shape.in_channels, folding)
     }
 
-    /// The parameters of `im2col` and `col2im` for an image, from or to its blocks, of which `result` comes about.
+    /// The parameters of `im2col` and `col2im` for an image, to or from its blocks; `result` is the output.
     fn image_blocks(&self, tensors: [Address; 2], result: Address) -> Folding {
         let (s, Sizes { h, w, .. }) = (self.shape, self.sizes);
         let Padding { top, left, .. } = s.params.padding;
         self.blocks(tensors, result, [s.h, s.w], [h, w], [top, left])
     }
 
-    /// Likewise for the weight, whose outputs are images then.
+    /// The same for the weight, each of whose output channels is treated as an image.
     fn weight_blocks(&self, tensors: [Address; 2], result: Address) -> Folding {
         let (s, Sizes { kh, kw, .. }) = (self.shape, self.sizes);
         self.blocks(tensors, result, [s.kh, s.kw], [kh, kw], [0, 0])
     }
 
-    /// Blocks are windows that do not overlap.
+    /// Blocks are non-overlapping windows.
     fn blocks(
         &self,
         [from, to]: [Address; 2],
@@ -230,8 +231,8 @@ impl<'a> Library<'a> {
     }
 }
 
-/// The tensors of a convolution in groups: the image and y, in whose pixels groups follow one another, and the groups'
-/// own images, weights and results, one after the other.
+/// The tensors of a grouped convolution: `image` and `y`, whose pixels contain all groups, and `images`, `weight` and
+/// `results`, which contain the groups one after the other.
 struct Groups {
     image: Address,
     images: Address,
@@ -261,7 +262,7 @@ mod tests {
         assert_eq!(of(&first), (true, [57, 57, 48], [3, 3, 1]));
         let first = shape([1, 224, 224, 3], [64, 3, 11, 11], 4, Padding::symmetric(2), 1);
         assert_eq!(of(&first), (true, [57, 57, 48], [3, 3, 1]));
-        // A second layer; one at a stride with channels enough; pixels that no window sees.
+        // A second layer; a strided layer with enough channels; pixels that no window covers.
         let second = shape([1, 27, 27, 96], [256, 48, 5, 5], 1, Padding::symmetric(2), 2);
         assert_eq!(of(&second), (false, [27, 27, 48], [5, 5, 1]));
         let strided = shape([1, 27, 27, 16], [32, 16, 3, 3], 2, Padding::symmetric(1), 1);

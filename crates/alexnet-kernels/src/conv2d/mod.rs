@@ -1,4 +1,4 @@
-//! Two-dimensional convolution (cross-correlation) with groups, stride and padding on each side.
+//! Two-dimensional convolution (cross-correlation) with groups, stride and separate padding for each side.
 
 mod cpu;
 mod cuda;
@@ -27,7 +27,7 @@ use crate::tensor::{self, read, read_optional, write, write_optional};
 
 const OP: &str = "conv2d";
 
-/// Rows and columns of zeros around an image.
+/// Zero padding of an image, in rows and columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Padding {
     /// Rows above.
@@ -41,12 +41,12 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// The same on all sides, as PyTorch's and Caffe's `padding`.
+    /// The same padding on all sides, as PyTorch's and Caffe's `padding`.
     pub const fn symmetric(padding: usize) -> Self {
         Self { top: padding, bottom: padding, left: padding, right: padding }
     }
 
-    /// More zeros below and to the right. The 2012 code rounds the output size up and reads zeros beyond the image: its
+    /// Adds zeros below and to the right. The 2012 code rounds the output size up and reads zeros beyond the image: its
     /// first layer, 11×11 at stride 4 over 224×224, is `symmetric(0).with_extra(3)`, which gives 55×55.
     pub const fn with_extra(self, extra: usize) -> Self {
         Self { bottom: self.bottom + extra, right: self.right + extra, ..self }
@@ -64,10 +64,10 @@ impl From<usize> for Padding {
 pub struct Conv2dParams {
     /// Pixels between neighboring windows, in both directions; at least 1.
     pub stride: usize,
-    /// Zeros around the image.
+    /// Zero padding of the image.
     pub padding: Padding,
-    /// Input and output channels are cut into this many groups, the i-th group of outputs seeing only the i-th of
-    /// inputs; at least 1. The towers of the 2012 network are two groups.
+    /// Number of groups that input and output channels are divided into; the i-th group of outputs depends only on the
+    /// i-th group of inputs. At least 1. The two towers of the 2012 network are two groups.
     pub groups: usize,
 }
 
@@ -83,17 +83,17 @@ impl Conv2dParams {
         Self { stride: 1, padding: Padding::symmetric(0), groups: 1 }
     }
 
-    /// The same at this stride.
+    /// Sets the stride.
     pub const fn with_stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
-    /// The same with this padding, a number for all sides or a [`Padding`].
+    /// Sets the padding: a number for all sides, or a [`Padding`].
     pub fn with_padding(self, padding: impl Into<Padding>) -> Self {
         Self { padding: padding.into(), ..self }
     }
 
-    /// The same in groups.
+    /// Sets the number of groups.
     pub const fn with_groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
@@ -101,7 +101,7 @@ impl Conv2dParams {
     /// Height and width of the output: `⌊(size + padding − kernel_size) / stride⌋ + 1` for each.
     ///
     /// # Errors
-    /// The stride is 0, the padded image is smaller than the kernel, or one of its sides is 2³¹ pixels or longer.
+    /// The stride is 0, the padded image is smaller than the kernel, or a side of the padded image is 2³¹ pixels or longer.
     pub fn output_size(&self, image: [usize; 2], [kh, kw]: [usize; 2]) -> std::result::Result<[usize; 2], Error> {
         if self.stride == 0 {
             return error::parameter(OP, "the stride must be at least 1, but is 0");
@@ -114,7 +114,7 @@ impl Conv2dParams {
         Ok([(padded_h - kh) / self.stride + 1, (padded_w - kw) / self.stride + 1])
     }
 
-    /// Height and width of the image with its padding.
+    /// Height and width of the padded image.
     fn padded_size(&self, [h, w]: [usize; 2]) -> std::result::Result<[usize; 2], Error> {
         let Padding { top, bottom, left, right } = self.padding;
         let side = |size: usize, before: usize, after: usize| {
@@ -124,16 +124,20 @@ impl Conv2dParams {
             (Some(h), Some(w)) => Ok([h, w]),
             _ => {
                 let padding = self.padding;
-                error::parameter(OP, format!("an image of {h}×{w} with {padding:?} has a side of 2^31 pixels or more"))
+                error::parameter(
+                    OP,
+                    format!("a padded side must be below 2^31 pixels, but the image is {h}×{w} with {padding:?}"),
+                )
             }
         }
     }
 }
 
-/// A padded image has fewer values than this: GPUs count in 32 bits, and a buffer of this many is 8 GiB.
+/// Upper limit, exclusive, for the values of a padded image: GPU kernels use 32-bit indices, and a buffer of this many is
+/// 8 GiB.
 const MAX_VALUES: usize = 1 << 31;
 
-/// All sizes of one convolution, checked.
+/// Validated sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conv2dShape {
     pub(crate) n: usize,
@@ -149,7 +153,7 @@ pub(crate) struct Conv2dShape {
 }
 
 impl Conv2dShape {
-    /// From the shapes of x, `[n, h, w, c]`, and of the weight, `[out, in / groups, kh, kw]`.
+    /// From the shapes of x, `[n, h, w, c]`, and the weight, `[out, in / groups, kh, kw]`.
     pub(crate) fn new(x: &[usize], weight: &[usize], params: &Conv2dParams) -> std::result::Result<Self, Error> {
         let &[n, h, w, in_channels] = x else {
             return error::shape(OP, "x", "[n, h, w, in_channels]", x);
@@ -158,7 +162,7 @@ impl Conv2dShape {
             return error::shape(OP, "weight", "[out_channels, in_channels / groups, kh, kw]", weight);
         };
         if h == 0 || w == 0 || in_channels == 0 {
-            return error::shape(OP, "x", "an image of at least one pixel and one channel", x);
+            return error::shape(OP, "x", "an image with at least one pixel and one channel", x);
         }
         if out_channels == 0 {
             return error::shape(OP, "weight", "at least one output channel", weight);
@@ -177,7 +181,7 @@ impl Conv2dShape {
         let values = padded_h.checked_mul(padded_w).and_then(|pixels| pixels.checked_mul(in_channels));
         if values.is_none_or(|values| values >= MAX_VALUES) {
             let rule = format!(
-                "a padded image has fewer than 2^31 values, but this one has {padded_h}×{padded_w} pixels of {in_channels} channels"
+                "a padded image must have fewer than 2^31 values, but has {padded_h}×{padded_w} pixels of {in_channels} channels"
             );
             return error::parameter(OP, rule);
         }
@@ -185,7 +189,7 @@ impl Conv2dShape {
         if outputs.is_none_or(|outputs| outputs > isize::MAX as usize / size_of::<f32>()) {
             return error::parameter(OP, format!("a result of [{n}, {oh}, {ow}, {out_channels}] is too large"));
         }
-        // A larger stride than the image has the same single window, and what is computed from it stays small.
+        // A stride larger than the padded image gives the same single window; clamping keeps values computed from it small.
         let params = Conv2dParams { stride: params.stride.min(padded.into_iter().max().unwrap_or(1)), ..*params };
         Ok(Self { n, h, w, in_channels, out_channels, kh, kw, oh, ow, params })
     }
@@ -198,7 +202,7 @@ impl Conv2dShape {
         self.out_channels / self.params.groups
     }
 
-    /// Values of the weight that one output sees.
+    /// Number of weights per output channel.
     pub(crate) fn taps(&self) -> usize {
         self.group_in() * self.kh * self.kw
     }
@@ -216,25 +220,25 @@ impl Conv2dShape {
     }
 }
 
-/// Convolution of an image batch; differentiable in all three arguments.
+/// Convolution of an image batch; differentiable in `x`, the weight and the bias.
 ///
 /// y\[n, o, i, j\] = bias\[o\] + Σ_{c, u, v} x\[n, c, i·stride + u − top, j·stride + v − left\] · weight\[o, c, u, v\],
-/// where pixels beyond the image are zero and c runs over the channels of o's group. This is cross-correlation, as in
+/// where pixels outside the image are zero and c runs over the channels of o's group. This is cross-correlation, as in
 /// PyTorch, Caffe and cuda-convnet.
 ///
 /// `x` is `[n, in_channels, h, w]`, `weight` `[out_channels, in_channels / groups, kh, kw]`, `bias` `[out_channels]`, all
-/// `f32`; the result is `[n, out_channels, oh, ow]` in `x`'s [memory format](crate::MemoryFormat). The gradient of an
-/// `x` that nothing tracks is not computed.
+/// `f32`; the result is `[n, out_channels, oh, ow]` in `x`'s [memory format](crate::MemoryFormat). The gradient of `x` is
+/// computed only if `x` is tracked by autograd.
 ///
-/// Over enough pixels and channels, 3×3 and 5×5 kernels at stride 1, and square ones at a larger stride that are 3 or 5
-/// strides wide, rounded up, go by Winograd's algorithm: relative errors of a few 10⁻⁶ where a direct sum has a few 10⁻⁷. A
-/// NaN or an infinity in `x` then reaches all results of the squares of 4×4 that see it.
+/// With enough pixels and channels, 3×3 and 5×5 kernels at stride 1, and square kernels at a larger stride that are 3 or 5
+/// strides wide, rounded up, use Winograd's algorithm: relative errors of a few 10⁻⁶, where a direct sum has a few 10⁻⁷. A
+/// NaN or an infinity in `x` then reaches all results of each 4×4 tile whose input contains it.
 ///
 /// # Errors
-/// Shapes that do not fit each other or the parameters; a kernel larger than the padded image; another element type.
+/// Shapes that do not match each other or the parameters; a kernel larger than the padded image; another element type.
 ///
 /// # Source
-/// Krizhevsky et al. 2012, section 3.5; output size and zeros: cuda-convnet's `layer.py` (`modulesX`).
+/// Krizhevsky et al. 2012, section 3.5; output size and padding: cuda-convnet's `layer.py` (`modulesX`).
 ///
 /// ```
 /// use alexnet_kernels::conv2d::{Conv2dParams, Padding, conv2d};
@@ -256,8 +260,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &Conv2
     layout::from_nhwc(&y, format)
 }
 
-/// As [`conv2d`], on contiguous channels-last tensors, into a tensor that is there already: `x` is `[n, h, w, c]` and
-/// `y`, `[n, oh, ow, out_channels]`, is overwritten. With `relu`, negative results become 0.
+/// As [`conv2d`], on contiguous channels-last tensors, into an existing tensor: `x` is `[n, h, w, c]` and `y`,
+/// `[n, oh, ow, out_channels]`, is overwritten. With `relu`, negative results become 0.
 ///
 /// # Errors
 /// As [`conv2d`]; a tensor is not contiguous, or `y` shares its storage with another.
@@ -291,18 +295,19 @@ pub fn forward_into(
     })
 }
 
-/// Where the gradients of a convolution go; those left out are not computed.
+/// Output buffers for the gradients of a convolution; `None` skips the computation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conv2dGrads<'a> {
-    /// Of the input, shaped like it.
+    /// Gradient of the input, of the same shape.
     pub x: Option<&'a Tensor>,
-    /// Of the weight, shaped like it.
+    /// Gradient of the weight, of the same shape.
     pub weight: Option<&'a Tensor>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub bias: Option<&'a Tensor>,
 }
 
-/// The gradients of [`forward_into`] (without `relu`) for `grad_y`, `[n, oh, ow, out_channels]`; `grads` is overwritten.
+/// The gradients of [`forward_into`] (without `relu`) for `grad_y`, `[n, oh, ow, out_channels]`. The buffers in `grads` are
+/// overwritten.
 ///
 /// # Errors
 /// As [`forward_into`].

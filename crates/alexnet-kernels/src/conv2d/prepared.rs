@@ -1,4 +1,4 @@
-//! A weight that is laid out once, for many forward passes.
+//! A weight that is packed once for many forward passes.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -12,32 +12,32 @@ use crate::layout::{MemoryFormat, channels_last_into};
 use crate::scratch::{self, Scratch};
 use crate::tensor::{self, read, read_optional, write};
 
-/// A convolution's weight for inference: [`forward_into`](super::forward_into) lays the weight out anew in every call,
-/// which for a single image takes as long as the convolution itself; this keeps what it laid out.
+/// A convolution's packed weight for inference: [`forward_into`](super::forward_into) packs the weight in every call, which
+/// for a single image takes as long as the convolution itself; this type keeps the packed weight.
 ///
-/// The layout is made when first needed, of the values that the weight has then: changes after that are not seen. It
-/// takes as much memory as the weight, and for 3×3 and 5×5 kernels over more than a few images four or two and a half
-/// times as much besides.
+/// The weight is packed when first needed, with its values at that time: later changes have no effect. The packed weight
+/// takes as much memory as the weight; 3×3 and 5×5 kernels over more than a few images take an additional four or two and
+/// a half times as much.
 pub struct PreparedWeight {
     weight: Tensor,
     params: Conv2dParams,
     isa: CpuIsa,
     direct: OnceLock<Scratch>,
     winograd: OnceLock<Scratch>,
-    /// On a GPU, with its channels last.
+    /// On a GPU, the channels-last weight.
     last: OnceLock<Tensor>,
 }
 
 impl PreparedWeight {
-    /// Of a contiguous `weight`, `[out_channels, in_channels / groups, kh, kw]`, for the
-    /// [instruction set](CpuIsa::current) in use now.
+    /// From a contiguous `weight`, `[out_channels, in_channels / groups, kh, kw]`, for the
+    /// [current instruction set](CpuIsa::current).
     pub fn new(weight: &Tensor, params: &Conv2dParams) -> Self {
         let (weight, isa) = (weight.clone(), CpuIsa::current());
         let (direct, winograd, last) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self { weight, params: *params, isa, direct, winograd, last }
     }
 
-    /// As [`forward_into`](super::forward_into), with the same results.
+    /// As [`forward_into`](super::forward_into), with identical results.
     ///
     /// # Errors
     /// As [`forward_into`](super::forward_into).

@@ -1,11 +1,11 @@
-//! The specification as plain loops over channels-first images, summed in `f64`.
+//! Reference implementation: plain loops over channels-first images, summed in `f64`.
 
 use super::{Conv2dParams, Conv2dShape};
 
-/// Sizes of one convolution, as [`forward`] and [`backward`] take them.
+/// Sizes of one convolution, for [`forward`] and [`backward`].
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Images.
+    /// Batch size.
     pub n: usize,
     /// Height and width of an image.
     pub image: [usize; 2],
@@ -54,7 +54,7 @@ impl Sizes {
     }
 }
 
-/// y for x `[n, in, h, w]` and weight `[out, in / groups, kh, kw]`; an empty bias is none.
+/// y for x `[n, in, h, w]` and weight `[out, in / groups, kh, kw]`; an empty `bias` means no bias.
 pub fn forward(sizes: &Sizes, params: &Conv2dParams, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let plane = sizes.output[0] * sizes.output[1];
     let mut y = vec![0f64; sizes.n * sizes.out_channels * plane];

@@ -56,7 +56,7 @@ impl Conv {
         Answer { y, grad_x, grad_weight, grad_bias }
     }
 
-    /// Through the door of the network: channels-last tensors that are there already, full of NaN.
+    /// Through the entry points that the network uses: existing channels-last tensors, filled with NaN.
     fn run(&self, relu: bool) -> Answer {
         let [n, c, h, w] = self.x_dims;
         let [_, out, oh, ow] = self.y_dims;
@@ -79,8 +79,8 @@ impl Conv {
         }
     }
 
-    /// Relative error allowed to a fast path. The longest sums, 3025 pixels in `f32`, leave a few 1e-6 of it; Winograd's
-    /// points a few 1e-5 in the gradient of a 5×5 kernel.
+    /// Relative error allowed for a fast path. The longest sums, 3025 pixels in `f32`, have a few 1e-6; Winograd's algorithm
+    /// has a few 1e-5 in the gradient of a 5×5 kernel.
     fn tolerance(&self) -> f64 {
         if winograd::suits(&self.shape()) { 5e-5 } else { 1e-5 }
     }
@@ -134,7 +134,8 @@ fn every_backend_agrees_with_the_reference() {
     }
 }
 
-/// Results have eight bits, so an error of at most 2^-9, or twice that where the bias is added to what was rounded.
+/// Results have eight bits of precision, so an error of at most 2^-9, or twice that where the bias is added to a rounded
+/// sum.
 #[test]
 fn bf16_stays_within_its_bounds() {
     for mut conv in convs() {
@@ -154,10 +155,13 @@ fn bf16_stays_within_its_bounds() {
 fn both_ways_are_in_the_table() {
     let (winograd, direct): (Vec<_>, Vec<_>) = convs().partition(|conv| winograd::suits(&conv.shape()));
     for kernel in [3, 5] {
-        assert!(winograd.iter().any(|conv| conv.weight_dims[2] == kernel), "no {kernel}×{kernel} kernel by points");
+        assert!(
+            winograd.iter().any(|conv| conv.weight_dims[2] == kernel),
+            "no {kernel}×{kernel} kernel by Winograd's algorithm"
+        );
     }
-    assert!(winograd.iter().any(|conv| conv.params.stride > 1), "no blocks");
-    assert!(direct.len() > 6, "{} direct ones", direct.len());
+    assert!(winograd.iter().any(|conv| conv.params.stride > 1), "no strided kernel by Winograd's algorithm");
+    assert!(direct.len() > 6, "only {} direct convolutions", direct.len());
 }
 
 #[test]
@@ -271,7 +275,7 @@ fn wrong_calls_say_what_is_wrong() {
 #[test]
 fn an_empty_batch_has_an_empty_result_and_no_gradient() {
     for_each_backend(|backend| {
-        // Parts of something: of nothing a GPU has no tensors.
+        // Empty views of non-empty tensors: a GPU cannot allocate empty tensors.
         let none_of = |dims: &[usize]| zeros(dims).narrow(0, 0, 0).unwrap();
         let (x, y, params) = (none_of(&[1, 5, 5, 2]), none_of(&[1, 3, 3, 3]), Conv2dParams::default());
         let (weight, bias) = (zeros(&[3, 2, 3, 3]), zeros(&[3]));

@@ -1,14 +1,16 @@
-//! The gradient of the weights, directly.
+//! The gradient of the weights, computed directly.
 //!
 //! grad_weight\[k\]\[o\] = Σ_pixels window\[pixel\]\[k\] · grad_y\[pixel\]\[o\]: a matrix product whose inner dimension is
-//! the pixels of all images. It goes in blocks of pixels, rows of one image or a few whole images: the longer a block,
-//! the less often the sums, too many for any cache, are read and written; the shorter, the nearer stays what is summed.
+//! the pixels of all images. It is computed in blocks of pixels, which are rows of one image or a few whole images: the
+//! longer a block, the less often the sums, too many for any cache, are read and written; the shorter, the closer to the
+//! core the summed values stay.
 //!
-//! Of `grad_y`, the block is packed into panels as wide as a tile. Of the images, a tile's few channels are packed into a
-//! strip of adjacent pixels, and this one strip serves every tap: under tap (u, v), output pixel (i, j) sees the strip's
-//! pixel (i·stride + u, j·stride + v). A second-level cache holds the strips of some channels, over which all panels pass.
-//! The sums lie in the order in which the tiles come to them. Where an image has fewer channels than a tile has rows, as
-//! the first layer's, the taps of one kernel row lie next to each other already, and are multiplied where they are.
+//! The block's part of `grad_y` is packed into panels as wide as a register tile. The few channels of a register tile are
+//! packed into a strip of adjacent pixels, and the same strip is used for every tap: for tap (u, v), output pixel (i, j)
+//! reads the strip's pixel (i·stride + u, j·stride + v). The L2 cache holds the strips of some channels while all panels are
+//! multiplied with them. The sums are stored in the order in which the tiles are computed. If an image has fewer channels
+//! than a register tile has rows, as in the first layer, the taps of one kernel row are already adjacent, and are read in
+//! place.
 
 use std::ops::Range;
 
@@ -21,21 +23,21 @@ use crate::gemm::tile::{ColumnsTile, Epilogue, Tiles, cut};
 use crate::parallel::{self, Shared};
 use crate::scratch;
 
-/// Images are cut into at most this many parts whose gradients are added up at the end, in order. It bounds the memory
-/// of the partial sums; that it does not depend on the number of threads makes the result independent of it.
+/// The batch is divided into at most this many parts whose gradients are added at the end, in order. This bounds the memory
+/// of the partial sums. It does not depend on the number of threads, so neither does the result.
 const PARTS: usize = 8;
-/// Output pixels of a block at the most.
+/// Maximum number of output pixels in a block.
 const BLOCK: usize = 768;
-/// Values of the strips that are used together: 192 KB of a second-level cache of 512.
+/// Number of values of the strips that are used together: 192 KB of an L2 cache of 512 KB.
 const STRIPS: usize = 48 * 1024;
-/// Values copied at once for a pixel of a strip, no fewer than a tile has rows.
+/// Values copied at once for a pixel of a strip, at least the number of rows of a register tile.
 const PIXEL: usize = 16;
 
 pub(super) fn backward_weight(isa: CpuIsa, s: &Conv2dShape, x: &[f32], grad_y: &[f32], grad_weight: &mut [f32]) {
     let plan = Plan::new(isa, s);
     let part_len = plan.part_len;
     let parts = s.n.clamp(1, PARTS);
-    // With more threads than parts, each part's panels are shared out as well.
+    // With more threads than parts, the panels of each part are distributed as well.
     let panels = s.params.groups * plan.panels;
     let bands = (2 * parallel::threads()).div_ceil(parts).min(panels);
     let mut sums = scratch::take(parts * part_len);
@@ -45,7 +47,7 @@ pub(super) fn backward_weight(isa: CpuIsa, s: &Conv2dShape, x: &[f32], grad_y: &
         let panels = band * panels / bands..(band + 1) * panels / bands;
         let images = part * s.n / parts..(part + 1) * s.n / parts;
         let mine = part * part_len + panels.start * plan.panel_len()..part * part_len + panels.end * plan.panel_len();
-        // SAFETY: the panels of a part are those of one task.
+        // SAFETY: each panel of a part belongs to exactly one task.
         let sums = unsafe { shared.slice(mine) };
         if images.is_empty() {
             sums.fill(0.0);
@@ -55,32 +57,32 @@ pub(super) fn backward_weight(isa: CpuIsa, s: &Conv2dShape, x: &[f32], grad_y: &
     plan.add_parts(&sums, grad_weight);
 }
 
-/// Some output rows of some images: all rows, or one image.
+/// Some output rows of some images: either all rows, or a single image.
 #[derive(Clone)]
 struct Block {
     images: Range<usize>,
     rows: Range<usize>,
 }
 
-/// How the work is cut.
+/// How the work is divided.
 struct Plan<'a> {
     s: &'a Conv2dShape,
     tiles: Tiles,
     frame: Frame,
-    /// Panels of output channels in a group.
+    /// Panels of output channels per group.
     panels: usize,
-    /// Images and output rows of a block at the most; one of them is 1 or all.
+    /// Maximum images and output rows of a block: either a single image, or all rows.
     images: usize,
     rows: usize,
-    /// Values of all sums: `[groups, panels, taps, width]`, the taps in the order of the tiles.
+    /// Number of sums: `[groups, panels, taps, width]`, the taps in the order of the register tiles.
     part_len: usize,
-    /// Whether tiles read the padded images themselves.
+    /// Whether register tiles read the padded images directly.
     in_place: bool,
-    /// Tiles of channels, (first, count), whose strips are used together.
+    /// Register tiles of channels, (first, count), whose strips are used together.
     chunks: Vec<Vec<(usize, usize)>>,
 }
 
-/// What the tiles of a block read.
+/// The operands of a block's register tiles.
 struct Operands<'a> {
     padded: &'a [f32],
     strips: &'a [f32],
@@ -107,7 +109,7 @@ impl<'a> Plan<'a> {
             rows,
             part_len: s.params.groups * panels * s.taps() * tiles.width(),
             in_place,
-            // In place, one chunk without a strip.
+            // In place: a single chunk without a strip.
             chunks: if in_place {
                 vec![Vec::new()]
             } else {
@@ -175,17 +177,17 @@ impl<'a> Plan<'a> {
         tiles * pixels * self.tiles.max_rows + PIXEL
     }
 
-    /// Where the block's windows of a group begin in a padded image.
+    /// The start of a block's windows in a padded image, for one group.
     fn top(&self, block: &Block, group: usize) -> usize {
         self.frame.at(block.rows.start * self.s.params.stride, 0) + group * self.s.group_in()
     }
 
-    /// Pixels of a strip that belong to one image.
+    /// Number of a strip's pixels per image.
     fn strip_pixels(&self, block: &Block) -> usize {
         rows_seen(self.s, block.rows.len()) * self.frame.padded_w
     }
 
-    /// Packs the block's part of some channels: for each tile of them, those of all pixels, image by image.
+    /// Packs the block's part of some channels: for each register tile of channels, all pixels, image by image.
     fn pack_strips(&self, block: &Block, group: usize, chunk: &[(usize, usize)], padded: &[f32], strips: &mut [f32]) {
         let pixels = self.strip_pixels(block);
         let mut at = 0;
@@ -203,14 +205,14 @@ impl<'a> Plan<'a> {
         let (s, width) = (self.s, self.tiles.width());
         let first = panel % self.panels * width;
         let columns = width.min(s.group_out() - first);
-        // Of several images all rows are packed, so that they lie next to each other.
+        // A block of several images contains all their rows, so its pixels are adjacent.
         let pixel = (block.images.start * s.oh + block.rows.start) * s.ow;
         let start = pixel * s.out_channels + panel / self.panels * s.group_out() + first;
         let pixels = block.images.len() * block.rows.len() * s.ow;
         pack_rows(&grad_y[start..], s.out_channels, pixels, columns, width, packed);
     }
 
-    /// Adds the block to one panel's sums of the chunk's channels.
+    /// Adds the block to the sums of the chunk's channels, for one panel.
     fn add(
         &self,
         block: &Block,
@@ -246,13 +248,13 @@ impl<'a> Plan<'a> {
                 epilogue,
             };
             at += count * width;
-            // SAFETY: the steps walk the windows of this block's pixels within the padded images or their strips, and
-            // the panel's packed pixels; the sums are `count` rows of `width`, checked above.
+            // SAFETY: the steps stay within the windows of this block's pixels in the padded images or their strips, and
+            // within the panel's packed pixels; the sums are `count` rows of `width`, checked above.
             unsafe { self.tiles.columns_tile(count, width)(&tile) }
         });
     }
 
-    /// Calls `f(first tap, rows)` for each tile of a chunk, a tap being (row, column, channel).
+    /// Calls `f(first tap, rows)` for each register tile of a chunk; a tap is (row, column, channel).
     fn each_tile(&self, chunk: &[(usize, usize)], mut f: impl FnMut((usize, usize, usize), usize)) {
         let s = self.s;
         if self.in_place {
@@ -270,14 +272,14 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Where each row of sums belongs in the weight's taps (channel, row, column).
+    /// The index of each row of sums among the weight's taps (channel, row, column).
     fn order(&self) -> Vec<usize> {
         let s = self.s;
         let mut order = Vec::with_capacity(s.taps());
         for chunk in &self.chunks {
             self.each_tile(chunk, |(u, v, channel), rows| {
                 for i in channel..channel + rows {
-                    // In place, a tile's rows may go on with the next column.
+                    // In place, a register tile's rows may extend into the next column.
                     let (v, channel) = if self.in_place { (v + i / s.in_channels, i % s.in_channels) } else { (v, i) };
                     order.push((channel * s.kh + u) * s.kw + v);
                 }
@@ -286,7 +288,7 @@ impl<'a> Plan<'a> {
         order
     }
 
-    /// Adds the parts up and brings taps and channels into the weight's order.
+    /// Adds the parts and reorders taps and channels to the weight's order.
     fn add_parts(&self, sums: &[f32], grad_weight: &mut [f32]) {
         let (taps, width, group_out) = (self.s.taps(), self.tiles.width(), self.s.group_out());
         let order = self.order();
@@ -312,16 +314,16 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Rows of the padded image that `rows` output rows see.
+/// Number of rows of the padded image that the windows of `rows` output rows cover.
 fn rows_seen(s: &Conv2dShape, rows: usize) -> usize {
     (rows.max(1) - 1) * s.params.stride + s.kh
 }
 
-/// Packs the first `rows` of the `c` values of each of `pixels` pixels, next to each other.
+/// Packs the first `rows` of the `c` values of each of `pixels` pixels contiguously.
 fn pack_strip(image: &[f32], c: usize, pixels: usize, rows: usize, strip: &mut [f32]) {
     for pixel in 0..pixels {
         let (from, to) = (pixel * c, pixel * rows);
-        // Sixteen values whatever `rows` is: one or two moves, and the next pixel overwrites what is too much.
+        // Always sixteen values: one or two moves, and the next pixel overwrites the excess.
         match image.get(from..from + PIXEL) {
             Some(values) => strip[to..to + PIXEL].copy_from_slice(values),
             None => strip[to..to + rows].copy_from_slice(&image[from..from + rows]),

@@ -1,25 +1,25 @@
-//! Convolutions by a library.
+//! The parameters of a convolution by a library.
 
 #![cfg_attr(
     not(any(feature = "cudnn", feature = "host-kernels", test)),
-    expect(dead_code, reason = "no library reads what it is told")
+    expect(dead_code, reason = "without a library nothing reads these fields")
 )]
 
 use super::{Address, Real};
 
-/// What is computed.
+/// The result of a convolution call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Pass {
-    /// y.
+    /// The forward pass: computes y.
     Forward,
-    /// The gradient of x, in its place, from that of y, in its place.
+    /// The gradient of x from that of y; the gradients take the place of x and y.
     Input,
-    /// The gradient of the weight, likewise.
+    /// The gradient of the weight, in place of the weight, from that of y, in place of y.
     Weight,
 }
 
-/// The sizes of a convolution as libraries know it: channels-last images, a weight in the order (out, row, column,
-/// channel), and as many zeros on each side as on the one opposite.
+/// The sizes of a convolution in the form that libraries support: channels-last images, a weight in the order (out, row,
+/// column, channel), and symmetric padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sizes {
     pub(crate) n: usize,
@@ -32,12 +32,12 @@ pub(crate) struct Sizes {
     pub(crate) oh: usize,
     pub(crate) ow: usize,
     pub(crate) stride: usize,
-    /// Rows of zeros above and below, columns to the left and to the right.
+    /// Rows of zeros above and below each, and columns of zeros left and right each.
     pub(crate) padding: [usize; 2],
     pub(crate) groups: usize,
 }
 
-/// A convolution and where its tensors are; all are of type `real`.
+/// A convolution and the addresses of its tensors; all have element type `real`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Convolution {
     pub(crate) pass: Pass,

@@ -1,4 +1,4 @@
-//! Convolutions by cuDNN. What it says of a shape, descriptors and the algorithm to take, is asked once and kept.
+//! Convolutions by cuDNN. Descriptors and algorithms are determined once per shape and cached.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,14 +13,14 @@ use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::{CudaDevice, Error, Result};
 
 use super::{Convolution, Pass, Real, Sizes};
+use crate::GpuMath;
 
-/// The most memory an algorithm may work in.
+/// Maximum workspace of an algorithm, in bytes.
 const WORKSPACE: usize = 1 << 30;
 
 static ENABLED: AtomicBool = AtomicBool::new(true);
-static ANY_ALGORITHM: AtomicBool = AtomicBool::new(false);
 
-/// Whether convolutions go by cuDNN.
+/// Whether convolutions use cuDNN.
 pub(super) fn enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
 }
@@ -29,11 +29,7 @@ pub(crate) fn enable(enabled: bool) {
     ENABLED.store(enabled, Ordering::Relaxed);
 }
 
-pub(crate) fn allow_any_algorithm(allowed: bool) {
-    ANY_ALGORITHM.store(allowed, Ordering::Relaxed);
-}
-
-/// What an answer of cuDNN depends on.
+/// The key of a cached plan: everything that cuDNN's choice of algorithms depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Question {
     pass: Pass,
@@ -43,7 +39,7 @@ struct Question {
     any_algorithm: bool,
 }
 
-/// A thread's cuDNN on one GPU; its handles must not be shared.
+/// The cuDNN state of one thread on one GPU; cuDNN handles must not be shared between threads.
 struct Library {
     handle: sys::cudnnHandle_t,
     plans: HashMap<Question, Option<Plan>>,
@@ -53,12 +49,12 @@ struct Library {
 impl Drop for Library {
     fn drop(&mut self) {
         self.plans.clear();
-        // SAFETY: nothing uses the handle any more.
+        // SAFETY: nothing uses the handle anymore.
         let _ = unsafe { result::destroy_handle(self.handle) };
     }
 }
 
-/// Runs a convolution; false if cuDNN has no algorithm for it.
+/// Runs a convolution; returns false if cuDNN has no algorithm for it.
 pub(super) fn convolve(device: &CudaDevice, convolution: &Convolution) -> Result<bool> {
     thread_local! {
         static LIBRARIES: RefCell<HashMap<DeviceId, Library>> = RefCell::default();
@@ -92,7 +88,7 @@ impl Library {
         if let Entry::Vacant(entry) = self.plans.entry(question) {
             entry.insert(Plan::new(handle, &question).map_err(cudnn)?);
         }
-        // What is listed may still be refused; then the next is tried, and in the end there is no way.
+        // A listed algorithm may still be unsupported; then the next is tried, and if none is left, the plan becomes `None`.
         while let Some(Some(plan)) = self.plans.get(&question) {
             match plan.run(handle, &mut self.workspace, device, convolution) {
                 Ok(()) => return Ok(true),
@@ -132,7 +128,7 @@ impl Plan {
         let Some(&(algorithm, bytes, math)) = self.algorithms.first() else { return Err(Refusal::Unsupported) };
         if workspace.as_ref().is_none_or(|space| space.len() < bytes) {
             *workspace = None;
-            // SAFETY: cuDNN writes it before it reads it.
+            // SAFETY: cuDNN writes the workspace before it reads it.
             *workspace = Some(unsafe { device.alloc::<u8>(bytes.max(1))? });
         }
         let stream = device.cuda_stream();
@@ -143,8 +139,8 @@ impl Plan {
         let [x, w, y] = [convolution.x, convolution.weight, convolution.y].map(|tensor| tensor.at as *mut c_void);
         let space = space as *mut c_void;
         let Plan { x: xd, y: yd, w: wd, conv, .. } = self;
-        // SAFETY: the descriptors say how large the tensors are, whose locks the caller holds; the workspace has as many
-        // bytes as the algorithm asked for; both factors live through the call.
+        // SAFETY: the descriptors match the sizes of the tensors, whose locks the caller holds; the workspace has at least
+        // as many bytes as the algorithm requires; both scaling factors outlive the call.
         let done = unsafe {
             result::set_convolution_math_type(conv.0, math).map_err(cudnn)?;
             match algorithm {
@@ -165,7 +161,7 @@ impl Plan {
         })
     }
 
-    /// Gives the present algorithm up; false if there is no other.
+    /// Discards the current algorithm; returns false if there is no other.
     fn next(&mut self) -> bool {
         self.algorithms.remove(0);
         !self.algorithms.is_empty()
@@ -208,19 +204,19 @@ enum Algorithm {
     Weight(sys::cudnnConvolutionBwdFilterAlgo_t),
 }
 
-/// How one convolution is done.
+/// The descriptors and algorithms of one convolution.
 struct Plan {
     x: Tensor,
     y: Tensor,
     w: Filter,
     conv: Convolved,
-    /// The best first, each with the memory it works in and the arithmetic it was listed with.
+    /// The best first, in cuDNN's order, each with its workspace size and its math type.
     algorithms: Vec<(Algorithm, usize, sys::cudnnMathType_t)>,
 }
 
 impl Plan {
-    /// The algorithms of cuDNN's list that fit the workspace, give the same bits each time (unless any may be taken) and
-    /// round no factor that may not be rounded; `None` if there is none.
+    /// The algorithms from cuDNN's list that fit the workspace, are deterministic (unless any algorithm is allowed), and do
+    /// not round factors unless that is allowed; `None` if there are none.
     fn new(handle: sys::cudnnHandle_t, question: &Question) -> std::result::Result<Option<Self>, CudnnError> {
         use sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         use sys::cudnnDataType_t::{CUDNN_DATA_BFLOAT16, CUDNN_DATA_FLOAT};
@@ -253,7 +249,7 @@ impl Plan {
             ($answer:ty, $ask:path, $found:path, $($descriptor:expr),*) => {{
                 let mut answers = [const { MaybeUninit::<$answer>::zeroed() }; 16];
                 let mut count = 0;
-                // SAFETY: cuDNN writes at most as many answers as there is room for, and how many.
+                // SAFETY: cuDNN writes at most as many answers as there is room for, and their number.
                 let asked = unsafe {
                     let (most, room) = (answers.len() as i32, answers.as_mut_ptr().cast());
                     $ask(handle, $($descriptor),*, most, &mut count, room)
@@ -270,7 +266,7 @@ impl Plan {
                     let exact = bf16 || tf32 || [CUDNN_FMA_MATH, CUDNN_DEFAULT_MATH].contains(&answer.mathType);
                     let fits = answer.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS && answer.memory <= WORKSPACE;
                     let taken = fits && exact && (same_bits || any_algorithm);
-                    // In f32 without TF32 the arithmetic stays the one that rules it out.
+                    // In f32 without TF32, keep the math type that rules TF32 out.
                     let found = if bf16 || tf32 { answer.mathType } else { math };
                     taken.then(|| ($found(answer.algo), answer.memory, found))
                 });

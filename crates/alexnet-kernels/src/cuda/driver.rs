@@ -1,19 +1,19 @@
-//! NVIDIA's driver, looked for when the program starts instead of by the loader before it.
+//! Loads the NVIDIA driver at program start instead of through the dynamic loader.
 //!
-//! Candle links `libcuda.so.1`, which comes with the driver and not with the CUDA toolkit: where there is none, the loader
-//! ends the program before its first line, whatever it was to do. So the program has functions of these names itself. Each
-//! jumps to where the driver's is, or, where there is no driver, to one that says so as an error like any other; and since
-//! nothing is left for the library to provide, the linker leaves it out. A function that is missing below has it in again,
-//! and everything is as it was without this file; CI looks.
+//! Candle links `libcuda.so.1`, which is part of the driver and not of the CUDA toolkit: without a driver, the dynamic
+//! loader terminates the program before `main`, even if it would not use a GPU. Therefore the program defines the driver's
+//! functions itself. Each jumps to the driver's function or, without a driver, to a function that returns an ordinary error.
+//! As no undefined symbol is left, the linker drops the dependency on the library. If a function is missing in the list
+//! below, the dependency returns, as if this file did not exist; CI checks this.
 
 use std::arch::naked_asm;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// `CUDA_ERROR_STUB_LIBRARY`: what the toolkit's own placeholder of the driver answers.
+/// `CUDA_ERROR_STUB_LIBRARY`: the result of the toolkit's stub of the driver library.
 const NO_DRIVER: c_int = 34;
 
-const MESSAGE: &CStr = c"there is no NVIDIA driver: libcuda.so.1 cannot be loaded";
+const MESSAGE: &CStr = c"install the NVIDIA driver to use a GPU: libcuda.so.1 cannot be loaded";
 
 unsafe extern "C" {
     fn dlopen(file: *const c_char, flags: c_int) -> *mut c_void;
@@ -22,22 +22,22 @@ unsafe extern "C" {
 
 const RTLD_NOW: c_int = 2;
 
-/// In place of a function of the driver, whatever its arguments.
+/// Replaces any function of the driver; ignores the arguments.
 extern "C" fn refuse() -> c_int {
     NO_DRIVER
 }
 
-/// In place of `cuGetErrorString`.
+/// Replaces `cuGetErrorString`.
 ///
 /// # Safety
-/// `text` can be written to.
+/// `text` must be valid for writes.
 unsafe extern "C" fn describe(_: c_int, text: *mut *const c_char) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     unsafe { *text = MESSAGE.as_ptr() };
     0
 }
 
-/// A place to jump to.
+/// The target of a jump.
 type Door = AtomicPtr<c_void>;
 
 macro_rules! doors {
@@ -46,7 +46,7 @@ macro_rules! doors {
             static $door: Door = AtomicPtr::new($closed as *mut c_void);
 
             /// # Safety
-            /// As that of the driver, whose arguments it leaves where they are.
+            /// As the driver's function, to which all arguments are passed on unchanged.
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
             unsafe extern "C" fn $name() {
@@ -54,12 +54,13 @@ macro_rules! doors {
             }
         )*
 
-        /// The name of each function, with a zero behind it, and its door.
+        /// The name of each function, zero-terminated, and its jump target.
         static DOORS: &[(&str, &Door)] = &[$((concat!(stringify!($name), "\0"), &$door)),*];
     };
 }
 
-// Of `nm -D --undefined-only` of the program, what begins with `cu` and a capital and is no function of another library.
+// From `nm -D --undefined-only` of the program: the names that begin with `cu` and a capital letter and do not belong to
+// another library.
 doors! {
     cuCtxDestroy_v2 CTX_DESTROY refuse
     cuCtxGetCurrent CTX_GET_CURRENT refuse
@@ -104,15 +105,15 @@ doors! {
     cuStreamWaitEvent STREAM_WAIT_EVENT refuse
 }
 
-/// Opens the doors, before `main`, as the loader would have.
+/// Sets the jump targets before `main`, in place of the dynamic loader.
 extern "C" fn find() {
-    // SAFETY: the name ends with a zero; the driver's own start is all that runs.
+    // SAFETY: the name is zero-terminated; only the driver's initializers run.
     let library = unsafe { dlopen(c"libcuda.so.1".as_ptr(), RTLD_NOW) };
     if library.is_null() {
         return;
     }
     for (name, door) in DOORS {
-        // SAFETY: the library is open and is never closed; the name ends with a zero.
+        // SAFETY: the library is open and is never closed; the name is zero-terminated.
         let function = unsafe { dlsym(library, name.as_ptr().cast()) };
         if !function.is_null() {
             door.store(function, Ordering::Relaxed);

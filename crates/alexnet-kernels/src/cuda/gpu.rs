@@ -1,4 +1,4 @@
-//! The real thing: Candle's CUDA device, its stream and its cuBLAS handle.
+//! The queue of a real GPU: Candle's CUDA device, its stream and its cuBLAS handle.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,28 +12,29 @@ use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor};
 
 use super::{Address, Argument, Gemm, Grid, Matrix, Named, Queue, Real, Stored};
+use crate::GpuMath;
 use crate::error::Error;
 use crate::tensor;
 
-/// What `build.rs` made of `kernels.cu`.
+/// The PTX that `build.rs` compiled from `kernels.cu`: (module name, PTX).
 const PTX: [(&str, &str); 2] = [
     ("alexnet_kernels_f32", include_str!(concat!(env!("OUT_DIR"), "/kernels_f32.ptx"))),
     ("alexnet_kernels_bf16", include_str!(concat!(env!("OUT_DIR"), "/kernels_bf16.ptx"))),
 ];
 
-/// Threads of a block in a loop over values.
+/// Threads per block in a loop over values.
 const THREADS: u32 = 256;
 
-/// Blocks of such a loop at the most: enough for every multiprocessor of a large GPU several times over.
+/// Maximum number of blocks of such a loop: several for every multiprocessor of a large GPU.
 const MOST_BLOCKS: u32 = 1 << 14;
 
-/// A GPU and the stream its work is queued on.
+/// A GPU and the stream that its work is queued on.
 pub(super) struct Gpu {
     device: CudaDevice,
 }
 
 impl Gpu {
-    /// The one that `tensor` is on.
+    /// The GPU that `tensor` is on.
     pub(super) fn of(tensor: &Tensor) -> Option<Self> {
         match tensor.device() {
             Device::Cuda(device) => Some(Self { device: device.clone() }),
@@ -50,13 +51,13 @@ impl Gpu {
     ) -> Result<()> {
         for (name, tensor) in reads.iter().chain(&writes) {
             if let Some(tensor) = tensor.filter(|t| !t.device().same_device(&Device::Cuda(self.device.clone()))) {
-                let found = format!("{:?}, not {:?} as others", tensor.device().location(), self.device.location());
+                let found = format!("{:?}, not on {:?}", tensor.device().location(), self.device.location());
                 return Err(Error::Device { op, name, found }.into());
             }
         }
         let stream = self.device.cuda_stream();
         stream.context().bind_to_thread().w()?;
-        // The locks on what is read are held until the work is queued.
+        // The read locks on the inputs are held until the work is queued.
         let guards = reads.map(|(name, tensor)| tensor.map(|tensor| (name, tensor.storage_and_layout())));
         let mut held = Vec::with_capacity(R + W);
         let mut inputs = [Address::NONE; R];
@@ -79,10 +80,10 @@ impl Gpu {
     }
 }
 
-/// What is done once all outputs are locked.
+/// The callback to run once all outputs are locked.
 type Then<'a, const W: usize> = dyn FnMut(&[Address; W]) -> Result<()> + 'a;
 
-/// Takes the outputs' locks one after the other, and with all of them calls `f`.
+/// Locks the outputs one after the other, and calls `f` once all are locked.
 fn write_all<const W: usize>(
     op: &'static str,
     writes: &[Named<'_>; W],
@@ -137,7 +138,7 @@ pub(super) fn apply<const R: usize>(
         *to = address;
         held.push(hold);
     }
-    // SAFETY: `f` overwrites the whole of it.
+    // SAFETY: `f` overwrites the entire tensor.
     let mut output = unsafe { device.alloc_uninit(&shape, dtype.unwrap_or(inputs[0].1.dtype()))? };
     let layout = Layout::contiguous(&shape);
     {
@@ -147,7 +148,7 @@ pub(super) fn apply<const R: usize>(
     Ok((output, shape))
 }
 
-/// Calls a macro's arm for the element types that the kernels know.
+/// Evaluates an expression for the element types that the kernels support.
 macro_rules! for_element {
     ($op:expr, $name:expr, $storage:expr, $slice:ident => $body:expr) => {
         match $storage {
@@ -166,7 +167,7 @@ macro_rules! for_element {
     };
 }
 
-/// Where a tensor begins, and what tells other streams when it has been read.
+/// The address of a tensor, and a guard that signals to other streams when it has been read.
 fn address<'a>(
     op: &'static str,
     name: &'static str,
@@ -213,8 +214,9 @@ impl Queue for Gpu {
         let [x, y, z] = grid.blocks;
         let [tx, ty, tz] = grid.threads;
         let config = LaunchConfig { grid_dim: (x, y, z), block_dim: (tx, ty, tz), shared_mem_bytes: 0 };
-        // SAFETY: the parameters have the number and sizes that the kernel wants, and stay within its buffers: the tests
-        // run each operation's cases on the host, where both are checked. The caller holds the buffers' locks.
+        // SAFETY: the parameters have the number and sizes that the kernel requires, and the kernel stays within its
+        // buffers: the tests run each operation's cases on the host, where both are checked. The caller holds the locks of
+        // the buffers.
         unsafe { builder.launch(config) }.w()?;
         Ok(())
     }
@@ -237,10 +239,10 @@ impl Queue for Gpu {
         let reduced = real == Real::F32 && GpuMath::current().tf32;
         let compute = if reduced { CUBLAS_COMPUTE_32F_FAST_TF32 } else { CUBLAS_COMPUTE_32F };
         let (alpha, beta) = (1f32, if accumulate { 1f32 } else { 0f32 });
-        // A step of 0 is refused, even in a batch of one.
+        // cuBLAS rejects a step of 0, even for a batch of one.
         let step = |matrix: Matrix| matrix.step.max(1) as i64;
-        // cuBLAS sees columns where we have rows: it computes the transpose of C, Bᵀ·Aᵀ.
-        // SAFETY: the matrices lie in the caller's buffers, whose locks it holds; alpha and beta live through the call.
+        // cuBLAS is column-major and our matrices are row-major: it computes the transpose of C, Bᵀ·Aᵀ.
+        // SAFETY: the matrices are in the caller's buffers, whose locks it holds; alpha and beta outlive the call.
         unsafe {
             cublas::gemm_strided_batched_ex(
                 *self.device.cublas_handle().handle(),
@@ -284,13 +286,13 @@ impl Queue for Gpu {
 
     fn with_scratch(&self, bytes: usize, f: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         thread_local! {
-            // A thread's work is queued on one stream, so that what comes later finds the scratch free again.
+            // All work of a thread is queued on one stream, so later work can reuse the scratch buffer.
             static SCRATCH: RefCell<HashMap<DeviceId, CudaSlice<u8>>> = RefCell::default();
         }
         let stream = self.device.cuda_stream();
         SCRATCH.with_borrow_mut(|all| {
             if all.get(&self.device.id()).is_none_or(|slice| slice.len() < bytes) {
-                // The old one goes first; both are freed and taken in the order of the stream.
+                // Free the old buffer first; freeing and allocating are stream-ordered.
                 all.remove(&self.device.id());
                 // SAFETY: scratch is overwritten before it is read.
                 all.insert(self.device.id(), unsafe { self.device.alloc::<u8>(bytes.max(1))? });

@@ -1,5 +1,5 @@
-// A GPU as far as these kernels need one, on the CPU: blocks one after the other, a block's threads as coroutines that
-// run from barrier to barrier. For tests; cuda/host.rs is the other side.
+// Emulates on the CPU the parts of a GPU that these kernels use: blocks run one after the other, the threads of a block as
+// coroutines that run from barrier to barrier. For tests; cuda/host.rs is the caller.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ auto min(A a, B b) -> decltype(a + b) { return a < b ? a : b; }
 template <class A, class B>
 auto max(A a, B b) -> decltype(a + b) { return a < b ? b : a; }
 
-// Round to nearest, ties to even, as the GPU's.
+// Rounds to nearest, ties to even, as the GPU does.
 struct __nv_bfloat16 {
     uint16_t bits;
     __nv_bfloat16() = default;
@@ -53,8 +53,8 @@ inline float __bfloat162float(__nv_bfloat16 x) {
     return value;
 }
 
-// A block: its threads, each with a stack. A thread is started once and then waits for one kernel after the other, so
-// that changing from one to the next costs no system call.
+// A block: its threads, each with a stack. A thread is started once and then runs one kernel after the other, so that
+// switching to the next kernel costs no system call.
 struct Thread {
     static constexpr size_t STACK = 64 * 1024;
     std::vector<char> stack = std::vector<char>(STACK);
@@ -71,7 +71,7 @@ struct Block {
 };
 static thread_local Block block;
 
-// Ends a thread's turn.
+// Switches from a thread to the scheduler.
 static void yield() {
     if (!_setjmp(block.running->here)) _longjmp(block.scheduler, 1);
 }
@@ -101,7 +101,8 @@ static void resume(Thread& thread) {
     setcontext(&context);
 }
 
-// Runs the threads of a block, in this order or the other. False if some waited for others that had ended.
+// Runs the threads of a block, in ascending or descending order. Returns false if some threads waited at a barrier after
+// others had ended.
 static bool run_block(unsigned count, bool reversed) {
     while (block.threads.size() < count) block.threads.emplace_back();
     for (unsigned i = 0; i < count; i++) {
@@ -120,13 +121,13 @@ static bool run_block(unsigned count, bool reversed) {
     }
 }
 
-// Rounded one by one: a C++ compiler for a processor without fused operations has no choice.
+// Each operation is rounded separately: the C++ compiler targets a CPU without fused operations.
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 
-// The kernels by name, with the sizes of their parameters.
+// The kernels by name, with the sizes of their parameters in bytes.
 struct Kernel {
     void (*call)(void**);
     std::vector<unsigned> sizes;
@@ -155,7 +156,7 @@ static void left_its_buffers(int) {
     signal(SIGSEGV, SIG_DFL);
 }
 
-// 0, or what is wrong: 1 no such kernel, 2 other parameters, 3 a barrier that not all threads reach.
+// Returns 0, or an error: 1 unknown kernel, 2 wrong parameters, 3 a barrier that not all threads reach.
 extern "C" int alexnet_launch(
     const char* name, const unsigned grid[3], const unsigned threads[3], void** arguments, const unsigned* sizes,
     unsigned count, int reversed) {
@@ -178,7 +179,7 @@ extern "C" int alexnet_launch(
     return 0;
 }
 
-// How many parameters a kernel has, and their sizes; -1 if there is none of this name.
+// Returns the number of parameters of a kernel and their sizes; -1 if the kernel is unknown.
 extern "C" int alexnet_parameters(const char* name, unsigned* sizes) {
     const auto found = kernels().find(name);
     if (found == kernels().end()) return -1;
@@ -186,7 +187,7 @@ extern "C" int alexnet_parameters(const char* name, unsigned* sizes) {
     return int(found->second.sizes.size());
 }
 
-// A buffer that ends where a page begins that nobody may touch, and begins, as far as its size allows, where another ends.
+// Allocates a buffer that ends at the start of a guard page and begins, if its size allows, at the end of another.
 extern "C" void* alexnet_allocate(size_t bytes) {
     const size_t page = sysconf(_SC_PAGESIZE), inside = (bytes + page - 1) / page * page;
     char* all = static_cast<char*>(mmap(nullptr, inside + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));

@@ -1,6 +1,6 @@
-//! The kernels on the CPU: the same files, translated by a C++ compiler, so that a wrong index or a wrong parameter does
-//! not wait for a GPU. Tensors are copied into buffers between pages that nobody may touch. For the tests of this crate
-//! and, with the feature `host-kernels`, of those that stand on it.
+//! The GPU kernels on the CPU: the same source files, compiled by a C++ compiler, so that wrong indices and wrong parameters
+//! are found without a GPU. Tensors are copied to buffers between guard pages. For the tests of this crate and, with the
+//! feature `host-kernels`, of the crates that depend on it.
 
 mod library;
 
@@ -20,28 +20,28 @@ thread_local! {
     static FORCED: Cell<Option<Host>> = const { Cell::new(None) };
 }
 
-/// A way of running blocks and threads: in their order, or backwards, which shows a barrier that is missing.
+/// How blocks and threads are run: in ascending order, or in reverse, which exposes missing barriers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host {
     pub(crate) reversed: bool,
-    /// Whether there is a library for convolutions: plain loops in the place of cuDNN.
+    /// Whether to emulate a convolution library: plain loops in place of cuDNN.
     pub(crate) library: bool,
 }
 
-/// What the calling thread's operations run on instead of the CPU's own code.
+/// The emulated GPU that the calling thread's operations use instead of the CPU code; `None` by default.
 pub(crate) fn forced() -> Option<Host> {
     FORCED.get()
 }
 
-/// Runs `f` with the GPU's kernels for everything that the calling thread asks of CPU tensors, threads and blocks in
-/// their order or `reversed`; `None` if this machine has no C++ compiler.
+/// Runs `f` with the GPU kernels for all operations that the calling thread starts on CPU tensors, with threads and blocks
+/// in ascending order or `reversed`; `None` if this machine has no C++ compiler.
 #[cfg(feature = "host-kernels")]
 pub fn with_host_kernels<R>(reversed: bool, f: impl FnOnce() -> R) -> Option<R> {
     Host { reversed, library: false }.force(f)
 }
 
 impl Host {
-    /// Runs `f` with this instead of the CPU's own code; `None` if this machine has no C++ compiler.
+    /// Runs `f` with these kernels instead of the CPU code; `None` if this machine has no C++ compiler.
     pub(crate) fn force<R>(self, f: impl FnOnce() -> R) -> Option<R> {
         struct Restore(Option<Host>);
         impl Drop for Restore {
@@ -80,7 +80,7 @@ impl Host {
     }
 }
 
-/// Memory between untouchable pages.
+/// A buffer between guard pages.
 struct Buffer {
     address: Address,
     bytes: usize,
@@ -88,10 +88,10 @@ struct Buffer {
 
 impl Buffer {
     fn new(bytes: usize) -> Self {
-        let [library, _] = libraries().expect("a host is forced only where there are libraries");
-        // SAFETY: the function of host.h with these parameters.
+        let [library, _] = libraries().expect("a host is forced only if the libraries exist");
+        // SAFETY: the function of host.h, called with its parameters.
         let at = unsafe { (library.allocate)(bytes) };
-        assert!(!at.is_null(), "no memory for {bytes} bytes");
+        assert!(!at.is_null(), "cannot allocate {bytes} bytes");
         Self { address: Address { at: at as u64, len: bytes, dtype: DType::U8 }, bytes }
     }
 
@@ -107,7 +107,7 @@ impl Buffer {
     fn copy_of<T: Copy>(values: &[T], dtype: DType) -> Self {
         let mut buffer = Self::new(size_of_val(values));
         buffer.address = Address { len: values.len(), dtype, ..buffer.address };
-        // SAFETY: the buffer has as many bytes and is aligned for T: it ends at a page and its size is a multiple of T's.
+        // SAFETY: the buffer has as many bytes and is aligned for T: it ends at a page, and its size is a multiple of T's.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), buffer.address.at as *mut T, values.len()) };
         buffer
     }
@@ -123,7 +123,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some([library, _]) = libraries() {
-            // SAFETY: what `allocate` gave, with its size; nobody has the address any more.
+            // SAFETY: returned by `allocate`, with its size; the address is not used anymore.
             unsafe { (library.free)(self.address.at as *mut c_void, self.bytes) };
         }
     }
@@ -131,7 +131,7 @@ impl Drop for Buffer {
 
 impl Queue for Host {
     fn launch(&self, real: Real, kernel: &'static str, grid: Grid, arguments: &[Argument]) -> Result<()> {
-        let [f32_library, bf16_library] = libraries().expect("a host is forced only where there are libraries");
+        let [f32_library, bf16_library] = libraries().expect("a host is forced only if the libraries exist");
         let library = if real == Real::F32 { f32_library } else { bf16_library };
         let mut values: Vec<u64> = arguments
             .iter()
@@ -144,36 +144,38 @@ impl Queue for Host {
         let sizes: Vec<c_uint> =
             arguments.iter().map(|a| if matches!(a, Argument::Address(_)) { 8 } else { 4 }).collect();
         let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect();
-        let name = CString::new(kernel).expect("kernels have names of letters");
+        let name = CString::new(kernel).expect("kernel names contain no zero byte");
         let (blocks, threads, reversed) = (grid.blocks.as_ptr(), grid.threads.as_ptr(), self.reversed.into());
-        // SAFETY: the function of host.h, which checks name and sizes; on a little-endian machine a parameter of four
-        // bytes is the lower half of its word.
+        // SAFETY: the function of host.h, which checks the name and the sizes; on a little-endian machine a parameter of
+        // four bytes is the lower half of its word.
         let status = unsafe {
             let (pointers, sizes, count) = (pointers.as_mut_ptr(), sizes.as_ptr(), sizes.len() as c_uint);
             (library.launch)(name.as_ptr(), blocks, threads, pointers, sizes, count, reversed)
         };
         match status {
             0 => Ok(()),
-            1 => candle_core::bail!("there is no kernel {kernel}"),
-            2 => candle_core::bail!("kernel {kernel} has other parameters than {arguments:?}"),
+            1 => candle_core::bail!("unknown kernel {kernel}"),
+            2 => candle_core::bail!("kernel {kernel}: the parameters do not match the arguments {arguments:?}"),
             _ => {
-                candle_core::bail!("kernel {kernel}: some threads of a block end before a barrier that others wait at")
+                candle_core::bail!(
+                    "kernel {kernel}: all threads of a block must reach each barrier, but some ended before it"
+                )
             }
         }
     }
 
-    /// Few blocks of few threads, so that loops go round.
+    /// Few blocks of few threads, so that loops run several iterations.
     fn grid_for(&self, count: u32) -> Grid {
         Grid { blocks: [count.div_ceil(32).min(3), 1, 1], threads: [32, 1, 1] }
     }
 
-    /// Plain loops, the sums in `f64`.
+    /// Plain loops, summed in `f64`.
     fn gemm(&self, product: &Gemm) -> Result<()> {
         let Gemm { real, result, m, n, k, a, b, c, accumulate, batch } = *product;
         let get = |matrix: Matrix, real, step: usize, row: usize, column: usize| {
             let (row, column) = if matrix.transposed { (column, row) } else { (row, column) };
             let index = step * matrix.step + row * matrix.row + column;
-            // SAFETY: the product's matrices lie in buffers of the caller, or the untouchable pages end the process.
+            // SAFETY: the matrices are in buffers of the caller, or the access hits a guard page and ends the process.
             unsafe {
                 match real {
                     Real::F32 => f64::from(*(matrix.at as *const f32).add(index)),
@@ -218,8 +220,8 @@ impl Queue for Host {
         thread_local! {
             static LENT: Cell<bool> = const { Cell::new(false) };
         }
-        assert!(!LENT.replace(true), "scratch is asked for by who has it already, which a GPU's queue does not allow");
-        // Full of NaNs of both types.
+        assert!(!LENT.replace(true), "with_scratch must not be nested: a GPU's queue has one scratch buffer");
+        // Filled with NaNs of both types.
         let done = f(Buffer::copy_of(&vec![0xFFu8; bytes], DType::U8).address.at);
         LENT.set(false);
         done
@@ -244,7 +246,7 @@ struct Library {
     free: unsafe extern "C" fn(*mut c_void, usize),
 }
 
-/// The kernels for `f32` and for `bf16`, compiled once for the process; `None` without a compiler.
+/// The kernels for `f32` and for `bf16`, compiled once per process; `None` without a compiler.
 fn libraries() -> Option<&'static [Library; 2]> {
     static LIBRARIES: OnceLock<Option<[Library; 2]>> = OnceLock::new();
     LIBRARIES.get_or_init(|| Some([compile("f32", None)?, compile("bf16", Some("-DREAL_BF16"))?])).as_ref()
@@ -253,17 +255,17 @@ fn libraries() -> Option<&'static [Library; 2]> {
 fn compile(name: &str, option: Option<&str>) -> Option<Library> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda/kernels.cu");
     if !cfg!(target_os = "linux") {
-        println!("SKIPPED: the kernels on the host: host.h is written for Linux");
+        println!("SKIPPED: the kernels on the host: host.h requires Linux");
         return None;
     }
     if !source.is_file() {
-        println!("SKIPPED: the kernels on the host: there is no {}", source.display());
+        println!("SKIPPED: the kernels on the host: {} does not exist", source.display());
         return None;
     }
     let output: PathBuf = std::env::temp_dir().join(format!("alexnet-kernels-{name}-{}.so", std::process::id()));
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let mut command = Command::new(&compiler);
-    // A fortified longjmp refuses to change stacks.
+    // A fortified longjmp rejects a jump to another stack.
     command.args([
         "-std=c++17",
         "-O1",
@@ -284,11 +286,11 @@ fn compile(name: &str, option: Option<&str>) -> Option<Library> {
         }
     };
     assert!(ran.status.success(), "{compiler} {}: {}", source.display(), String::from_utf8_lossy(&ran.stderr));
-    // SAFETY: the library has just been made from our own source; its initializers fill a table of kernels.
+    // SAFETY: the library was just compiled from our own source; its initializers fill a table of kernels.
     let library = unsafe { libloading::Library::new(&output) };
     let _ = std::fs::remove_file(&output);
-    // For the life of the process.
-    let library = Box::leak(Box::new(library.expect("the compiler has just written it")));
+    // Kept for the lifetime of the process.
+    let library = Box::leak(Box::new(library.expect("the compiler just wrote it")));
     // SAFETY: the signatures are those in host.h.
     unsafe {
         Some(Library {

@@ -1,7 +1,7 @@
-// What all kernels share.
+// Definitions shared by all kernels.
 //
-// Every kernel is compiled twice, once for each type of `real`, the elements of activations and gradients: float, or
-// with REAL_BF16 bfloat16. Sums are taken in float. With ALEXNET_HOST a C++ compiler translates the same files for the
+// Every kernel is compiled twice, once for each type of `real`, the element type of activations and gradients: float, or
+// with REAL_BF16 bfloat16. Sums are accumulated in float. With ALEXNET_HOST a C++ compiler compiles the same files for the
 // tests, which run them on machines without a GPU (host.h).
 #pragma once
 
@@ -24,7 +24,7 @@ typedef float real;
 
 #define KERNEL(name) extern "C" __global__ void name
 
-// The loop over `count` values that the threads of a one-dimensional grid share; `count` is below 2^31.
+// Grid-stride loop over `count` values for a one-dimensional grid; `count` must be below 2^31.
 #define FOR_EACH(i, count) \
     for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += gridDim.x * blockDim.x)
 
@@ -34,11 +34,11 @@ __device__ inline float value(__nv_bfloat16 x) { return __bfloat162float(x); }
 __device__ inline void put(float* at, float x) { *at = x; }
 __device__ inline void put(__nv_bfloat16* at, float x) { *at = __float2bfloat16_rn(x); }
 
-// Neighboring channels that a thread takes where it can: 16 bytes of bf16. A GPU's memory is as fast as it can be only if
-// its threads ask for so much at once.
+// Number of neighboring channels per thread in vectorized kernels: 16 bytes of bf16. Threads must access this much at once
+// to reach the full memory bandwidth of a GPU.
 #define VECTOR 8
 
-// N values as they lie in memory, moved in as few pieces of 16, 8 or 4 bytes as that takes.
+// N values in memory, moved in as few pieces of 16, 8 or 4 bytes as possible.
 template <class T, int N>
 struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Packed {
     T v[N];
@@ -59,11 +59,11 @@ __device__ inline void store(T* at, const float (&from)[N]) {
     *reinterpret_cast<Packed<T, N>*>(at) = packed;
 }
 
-// Threads of a block that reduces.
+// Number of threads of a block in a reduction.
 #define REDUCE_THREADS 256
 
-// The sum, or with `largest` the maximum, over the block's REDUCE_THREADS threads, known to all of them. The order of the
-// additions is fixed.
+// The sum, or with `largest` the maximum, over the block's REDUCE_THREADS threads, returned to all of them. The order of
+// the additions is fixed.
 __device__ inline float reduce_block(float x, bool largest, float* shared) {
     shared[threadIdx.x] = x;
     __syncthreads();

@@ -1,4 +1,4 @@
-// All kernels: what nvcc makes into a module.
+// All kernels: the source file that nvcc compiles to a module.
 #include "kernel.cuh"
 #include "../lrn/inverse_power.cuh"
 #include "../pool2d.cuh"

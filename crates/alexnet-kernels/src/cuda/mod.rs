@@ -1,12 +1,12 @@
 //! Operations on NVIDIA GPUs.
 //!
-//! An operation's `cuda.rs` says which kernels it launches over which grids, and asks a [`Queue`] to do it: the GPU's
-//! (`gpu.rs`, with the feature `cuda`) or, in tests, that of a machine without one (`host.rs`). It is compiled in every
-//! build, so that it is checked everywhere; [`run`] finds nothing to do where there is no GPU.
+//! An operation's `cuda.rs` determines the kernels and grids, and launches them on a [`Queue`]: that of the GPU (`gpu.rs`,
+//! with the feature `cuda`) or, in tests, its emulation on the CPU (`host.rs`). It is compiled in every build, so that the
+//! compiler always checks it; without a GPU, [`run`] returns `None`.
 
 #![cfg_attr(
     not(any(feature = "cuda", feature = "host-kernels", test)),
-    expect(dead_code, reason = "no queue reads what it is told")
+    expect(dead_code, reason = "without a queue nothing reads these fields")
 )]
 
 mod convolution;
@@ -45,8 +45,7 @@ impl Real {
     }
 }
 
-/// Where a tensor's values begin on the device, how many there are, and of which type. A tensor that was left out has no
-/// values and address 0.
+/// The device address, length and element type of a tensor. An omitted tensor has address 0 and no values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address {
     pub(crate) at: u64,
@@ -61,13 +60,13 @@ impl Address {
         self.at != 0
     }
 
-    /// The same, `elements` further on.
+    /// The address `elements` values further on.
     pub(crate) fn offset(self, elements: usize) -> Self {
         let at = self.at + (elements * self.dtype.size_in_bytes()) as u64;
         Self { at, len: self.len.saturating_sub(elements), ..self }
     }
 
-    /// The type of activations and gradients that this is, if it is one.
+    /// The element type as a [`Real`]; fails for other types.
     pub(crate) fn real(self, op: &'static str, name: &'static str) -> Result<Real> {
         match self.dtype {
             DType::F32 => Ok(Real::F32),
@@ -76,7 +75,7 @@ impl Address {
         }
     }
 
-    /// Fails unless it is left out or has this type.
+    /// Fails unless the tensor is omitted or has this type.
     pub(crate) fn expect(self, op: &'static str, name: &'static str, dtype: DType) -> Result<()> {
         if !self.is_some() || self.dtype == dtype {
             return Ok(());
@@ -84,13 +83,13 @@ impl Address {
         Err(Error::DType { op, name, expected: dtype.as_str(), found: self.dtype.as_str() }.into())
     }
 
-    /// How many values there are, for the loops of the kernels, which count in 32 bits.
+    /// The number of values, for the kernels' loops, which use 32-bit indices.
     pub(crate) fn count(self, op: &'static str) -> Result<u32> {
         count(op, self.len)
     }
 }
 
-/// The type that all tensors which are not left out must have, that of the first.
+/// The common element type of all tensors that are not omitted; fails if they differ.
 pub(crate) fn common_real<const N: usize>(op: &'static str, tensors: [(&'static str, Address); N]) -> Result<Real> {
     let mut present = tensors.into_iter().filter(|(_, tensor)| tensor.is_some());
     let Some((name, first)) = present.next() else {
@@ -103,24 +102,24 @@ pub(crate) fn common_real<const N: usize>(op: &'static str, tensors: [(&'static 
     Ok(real)
 }
 
-/// `len`, for kernels, which count in 32 bits and go a grid beyond.
+/// `len` as `u32`, for kernels, whose 32-bit loop counters may exceed it by one grid; fails from 2^31 on.
 pub(crate) fn count(op: &'static str, len: usize) -> Result<u32> {
     if len < 1 << 31 {
         return Ok(len as u32);
     }
-    Ok(error::parameter(op, format!("on a GPU a tensor has fewer than 2^31 values, but there are {len}"))?)
+    Ok(error::parameter(op, format!("on a GPU a tensor must have fewer than 2^31 values, but has {len}"))?)
 }
 
-/// Neighboring values that a thread moves at once: `VECTOR` of `kernel.cuh`.
+/// Number of neighboring values that a thread moves at once: `VECTOR` in `kernel.cuh`.
 pub(crate) const VECTOR: usize = 8;
 
 /// Whether kernels may move [`VECTOR`] values at once: runs of values, such as a pixel's channels, are whole vectors, and
-/// these tensors begin at multiples of 16 bytes, which one that is left out does.
+/// these tensors are 16-byte aligned. An omitted tensor counts as aligned.
 pub(crate) fn in_vectors<const N: usize>(run: usize, tensors: [Address; N]) -> bool {
     run.is_multiple_of(VECTOR) && tensors.iter().all(|tensor| tensor.at.is_multiple_of(16))
 }
 
-/// A kernel's parameter.
+/// A kernel argument.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Argument {
     Address(u64),
@@ -146,7 +145,8 @@ impl From<bool> for Argument {
     }
 }
 
-/// Sizes. Those of tensors are below 2^31 ([`count`]); a stride may be larger, and then no second window begins.
+/// Sizes. Sizes of tensors are below 2^31 ([`count`]); a stride may be larger and is clamped, since there is then only one
+/// window.
 impl From<usize> for Argument {
     fn from(value: usize) -> Self {
         Self::U32(value.min(i32::MAX as usize) as u32)
@@ -159,22 +159,22 @@ impl From<f32> for Argument {
     }
 }
 
-/// The parameters of a kernel, in its order.
+/// The arguments of a kernel, in the order of its parameters.
 macro_rules! arguments {
     ($($value:expr),* $(,)?) => { &[$($crate::cuda::Argument::from($value)),*] };
 }
 pub(crate) use arguments;
 
-/// Blocks, and threads of each.
+/// The launch configuration: number of blocks, and threads per block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     pub(crate) blocks: [u32; 3],
     pub(crate) threads: [u32; 3],
 }
 
-/// What does the work in the order it was asked for.
+/// Executes work in the order in which it is queued.
 pub(crate) trait Queue {
-    /// Runs a kernel of the module for `real`.
+    /// Launches a kernel of the module for `real`.
     fn launch(&self, real: Real, kernel: &'static str, grid: Grid, arguments: &[Argument]) -> Result<()>;
 
     /// The grid for a loop over `count` values (`FOR_EACH`).
@@ -183,28 +183,28 @@ pub(crate) trait Queue {
     /// A matrix product.
     fn gemm(&self, product: &Gemm) -> Result<()>;
 
-    /// Whether there is a library for convolutions.
+    /// Whether a convolution library is available.
     fn has_convolutions(&self) -> bool {
         false
     }
 
-    /// A convolution by the library; false if it has no way of doing this one.
+    /// A convolution by the library; returns false if the library does not support it.
     fn convolve(&self, _: &Convolution) -> Result<bool> {
         Ok(false)
     }
 
-    /// Calls `f` with the address of so many bytes, whose content is left over and which are gone after the call. Not to
-    /// be called again by `f`.
+    /// Calls `f` with the address of `bytes` bytes of scratch memory, contents unspecified, valid during the call only. Must
+    /// not be nested: `f` must not call it again.
     fn with_scratch(&self, bytes: usize, f: &mut dyn FnMut(u64) -> Result<()>) -> Result<()>;
 }
 
 impl dyn Queue + '_ {
-    /// A kernel that loops over `count` values; nothing if there are none.
+    /// Launches a kernel that loops over `count` values; does nothing if `count` is 0.
     pub(crate) fn for_each(&self, real: Real, kernel: &'static str, count: u32, arguments: &[Argument]) -> Result<()> {
         self.for_vectors(real, kernel, count, false, arguments)
     }
 
-    /// A kernel that loops over `count` values, or over vectors of them.
+    /// Launches a kernel that loops over `count` values, or over vectors of them.
     pub(crate) fn for_vectors(
         &self,
         real: Real,
@@ -221,10 +221,10 @@ impl dyn Queue + '_ {
     }
 }
 
-/// A tensor of a call with its name; none was left out.
+/// A named tensor argument; `None` if omitted.
 pub(crate) type Named<'a> = (&'static str, Option<&'a Tensor>);
 
-/// Whether what is done with tensors on `device` is done by a [`Queue`].
+/// Whether operations on tensors on `device` run on a [`Queue`].
 pub(crate) fn serves(device: &Device) -> bool {
     #[cfg(any(test, feature = "host-kernels"))]
     if host::forced().is_some() {
@@ -233,7 +233,7 @@ pub(crate) fn serves(device: &Device) -> bool {
     device.is_cuda()
 }
 
-/// Where the tensors are on a GPU, calls `f` with their addresses; otherwise `None`, and `f` is not called. All must be
+/// If the tensors are on a GPU, calls `f` with their addresses; otherwise returns `None` without calling `f`. All must be
 /// contiguous and on the same device.
 pub(crate) fn run<const R: usize, const W: usize>(
     op: &'static str,
@@ -253,11 +253,11 @@ pub(crate) fn run<const R: usize, const W: usize>(
     None
 }
 
-/// A tensor of a custom operation.
+/// A tensor of a custom operation: its name, storage and layout.
 pub(crate) type Stored<'a> = (&'static str, &'a CudaStorage, &'a Layout);
 
 /// For custom operations: calls `f` with the addresses of contiguous inputs and of a new tensor of shape `dims` and type
-/// `dtype`, or of the first input's type, and gives the new tensor back.
+/// `dtype` (default: the type of the first input), and returns the new tensor.
 #[cfg_attr(not(feature = "cuda"), expect(unused_variables))]
 pub(crate) fn apply<const R: usize>(
     op: &'static str,

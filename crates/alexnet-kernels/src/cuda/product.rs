@@ -2,26 +2,26 @@
 
 use super::Real;
 
-/// A matrix in memory, row after row.
+/// A row-major matrix in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix {
-    /// Where it begins.
+    /// Its address.
     pub(crate) at: u64,
-    /// Values from the beginning of one row to that of the next.
+    /// Step from one row to the next, in values.
     pub(crate) row: usize,
-    /// Values from one matrix of a batch to the next.
+    /// Step from one matrix of a batch to the next, in values.
     pub(crate) step: usize,
-    /// Whether its rows and columns change places in the product.
+    /// Whether it is transposed in the product.
     pub(crate) transposed: bool,
 }
 
-/// A batch of products C = A·B or C += A·B: A is `m` by `k` and B `k` by `n`, after the transpositions that they ask
-/// for; C is never transposed. Sums are taken in `f32`.
+/// A batch of products C = A·B or C += A·B: A is `m` by `k` and B `k` by `n`, after any transposition; C is never
+/// transposed. Sums are accumulated in `f32`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gemm {
-    /// The elements of A and B.
+    /// The element type of A and B.
     pub(crate) real: Real,
-    /// The elements of C.
+    /// The element type of C.
     pub(crate) result: Real,
     pub(crate) m: usize,
     pub(crate) n: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Gemm {
     pub(crate) a: Matrix,
     pub(crate) b: Matrix,
     pub(crate) c: Matrix,
-    /// Whether C is added to.
+    /// Whether the product is added to C.
     pub(crate) accumulate: bool,
     pub(crate) batch: usize,
 }

@@ -1,4 +1,4 @@
-//! By pinned memory, to a GPU and back.
+//! Copies to and from a GPU through pinned memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use crate::tensor;
 
 const OP: &str = "transfer";
 
-/// Bytes that one thread copies to pinned memory at a time.
+/// Number of bytes that one task copies to pinned memory.
 const CHUNK: usize = 1 << 20;
 
-/// A stream for copies. Not cudarc's own kind: it would take it for a reason to have each tensor watch each use of it.
+/// A stream for copies. Not created by cudarc, which would then enable event tracking for every use of every tensor.
 struct CopyStream(Arc<CudaStream>);
 
 impl CopyStream {
     fn new(context: &Arc<CudaContext>) -> Result<Self> {
         context.bind_to_thread().w()?;
         let made = stream::create(stream::StreamKind::NonBlocking).w()?;
-        // SAFETY: the stream has just been made in this context, and is there until this is dropped.
+        // SAFETY: the stream was just created in this context, and lives until `self` is dropped.
         Ok(Self(unsafe { context.wrap_borrowed_stream(made) }))
     }
 }
 
 impl Drop for CopyStream {
     fn drop(&mut self) {
-        // SAFETY: `new` made it; nothing is queued on it any more, and nobody else has it.
+        // SAFETY: created by `new`; nothing is queued on it anymore, and it has no other owner.
         let _ = self.0.synchronize().and_then(|()| unsafe { stream::destroy(self.0.cu_stream()) });
     }
 }
 
-/// Marks what is queued. Where that fails nobody could wait for it later, so it is waited for now.
+/// Records an event after the queued work. If that fails, nothing could wait for the work later, so this waits now.
 fn record(event: &CudaEvent, stream: &CudaStream) -> Result<()> {
     let done = event.record(stream);
     if done.is_err() {
@@ -46,7 +46,7 @@ fn record(event: &CudaEvent, stream: &CudaStream) -> Result<()> {
     done.w()
 }
 
-/// Memory that stays where it is, of at least so many values; what was there before is gone.
+/// Pinned memory for at least `len` values, contents unspecified; reuses `pinned` if it is large enough.
 fn reserve<T: DeviceRepr + ValidAsZeroBits>(
     pinned: Option<PinnedHostSlice<T>>,
     context: &Arc<CudaContext>,
@@ -54,7 +54,7 @@ fn reserve<T: DeviceRepr + ValidAsZeroBits>(
 ) -> Result<PinnedHostSlice<T>> {
     match pinned.filter(|pinned| pinned.len() >= len) {
         Some(pinned) => Ok(pinned),
-        // SAFETY: any bits are values, and it is written before it is read.
+        // SAFETY: any bits are valid values, and the memory is written before it is read.
         None => unsafe { context.alloc_pinned_with_flags(len.max(1), 0) }.w(),
     }
 }
@@ -64,10 +64,10 @@ pub(crate) struct Upload {
     device: CudaDevice,
     stream: CopyStream,
     pinned: Option<PinnedHostSlice<u8>>,
-    /// Where the bytes go on the GPU, as many as there ever were, and how many there are.
+    /// The destination on the GPU, as large as the largest upload so far, and the length of the current upload.
     place: Option<Tensor>,
     len: usize,
-    /// The copy is done; the work that reads the bytes is done.
+    /// Events: `arrived`, the copy is complete; `read`, the work that reads the bytes is complete.
     arrived: CudaEvent,
     read: CudaEvent,
 }
@@ -90,7 +90,7 @@ impl Upload {
     pub(crate) fn start(&mut self, bytes: &[u8]) -> Result<()> {
         let compute = self.device.cuda_stream();
         self.len = 0;
-        // The last copy reads the pinned memory and writes the place.
+        // The previous copy reads the pinned memory and writes `place`.
         self.arrived.synchronize().w()?;
         let pinned = reserve(self.pinned.take(), compute.context(), bytes.len())?;
         let pinned = self.pinned.insert(pinned);
@@ -101,15 +101,15 @@ impl Upload {
             Some(place) => place,
             None => {
                 let place = Tensor::zeros(bytes.len(), DType::U8, &Device::Cuda(self.device.clone()))?;
-                // It may lie where work that is queued has something else, and is being zeroed.
+                // Queued work may still use the same memory, and the zeroing is queued too.
                 record(&self.read, &compute)?;
                 place
             }
         };
         self.stream.0.wait(&self.read).w()?;
         with_address(&place, &self.stream.0, |at| {
-            // SAFETY: the place has at least as many bytes, and whoever reads or frees it on the other stream waits for
-            // `arrived`; the pinned memory is not touched before that, and outlives it.
+            // SAFETY: `place` has at least as many bytes, and reading or freeing it on the other stream waits for `arrived`;
+            // the pinned memory is not accessed before that, and outlives the copy.
             unsafe { result::memcpy_htod_async(at, pinned, self.stream.0.cu_stream()) }.w()
         })?;
         record(&self.arrived, &self.stream.0)?;
@@ -119,7 +119,7 @@ impl Upload {
 
     pub(crate) fn read<T>(&mut self, read: impl FnOnce(&Tensor) -> Result<T>) -> Result<T> {
         let Some(place) = self.place.as_ref().filter(|_| self.len > 0) else {
-            return Ok(crate::error::parameter(OP, "nothing was sent")?);
+            return Ok(crate::error::parameter(OP, "start must be called before read: nothing was sent")?);
         };
         let compute = self.device.cuda_stream();
         compute.wait(&self.arrived).w()?;
@@ -131,7 +131,7 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // Before its memory goes.
+        // Wait before the pinned memory is freed.
         let _ = self.arrived.synchronize();
     }
 }
@@ -142,14 +142,14 @@ impl fmt::Debug for Upload {
     }
 }
 
-/// Pinned memory for what comes back.
+/// A pool of pinned memory for downloads.
 #[derive(Debug, Default)]
 pub(crate) struct Pool(Vec<PinnedHostSlice<f32>>);
 
-/// Values that are on their way to pinned memory.
+/// A download to pinned memory in progress.
 #[derive(Debug)]
 pub(crate) struct Arriving {
-    /// There until they have arrived.
+    /// `None` after the download was finished.
     pinned: Option<PinnedHostSlice<f32>>,
     len: usize,
     arrived: CudaEvent,
@@ -163,8 +163,8 @@ impl Pool {
         let to = &mut pinned.as_mut_slice().w()?[..len];
         if len > 0 {
             with_address(tensor, &compute, |at| {
-                // SAFETY: `to` and the tensor have as many values; what overwrites or frees the tensor is queued behind;
-                // `to` is not touched before `arrived`, and outlives it.
+                // SAFETY: `to` and the tensor have the same number of values; overwriting or freeing the tensor is queued
+                // after this copy; `to` is not accessed before `arrived`, and outlives the copy.
                 unsafe { result::memcpy_dtoh_async(to, at, compute.cu_stream()) }.w()
             })?;
         }
@@ -184,12 +184,12 @@ impl Pool {
 
 impl Drop for Arriving {
     fn drop(&mut self) {
-        // Before its memory goes.
+        // Wait before the pinned memory is freed.
         let _ = self.arrived.synchronize();
     }
 }
 
-/// Calls `f` with where a contiguous tensor of bytes or `f32` begins on the GPU.
+/// Calls `f` with the GPU address of a contiguous `u8` or `f32` tensor.
 fn with_address<T>(tensor: &Tensor, stream: &CudaStream, f: impl FnOnce(u64) -> Result<T>) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     let (start, _) = tensor::contiguous(OP, "the tensor", layout)?;
@@ -197,9 +197,9 @@ fn with_address<T>(tensor: &Tensor, stream: &CudaStream, f: impl FnOnce(u64) -> 
         Storage::Cuda(storage) => match &storage.slice {
             CudaStorageSlice::U8(slice) => slice.device_ptr(stream),
             CudaStorageSlice::F32(slice) => slice.device_ptr(stream),
-            _ => candle_core::bail!("{OP}: a tensor of {:?}", tensor.dtype()),
+            _ => candle_core::bail!("{OP}: the tensor must be u8 or f32, but is {:?}", tensor.dtype()),
         },
-        _ => candle_core::bail!("{OP}: a tensor on {:?}", tensor.device()),
+        _ => candle_core::bail!("{OP}: the tensor must be on a CUDA device, but is on {:?}", tensor.device()),
     };
     f(at + (start * tensor.dtype().size_in_bytes()) as u64)
 }

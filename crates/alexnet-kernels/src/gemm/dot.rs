@@ -1,19 +1,20 @@
 //! C = A·Bᵀ where A has few rows: inference with a small batch.
 //!
-//! Both matrices have their k adjacent, so a vector runs along k, nothing is packed, and B, by far the larger, is read
-//! once from end to end at the speed of the memory: as `bf16`, in half the time.
+//! In both matrices the values along k are adjacent, so vectors run along k, nothing is packed, and B, by far the larger
+//! one, is read once, sequentially, at memory bandwidth: in `bf16`, in half the time.
 
 use super::packed::Finish;
 use crate::backend::CpuIsa;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Load, Simd, dispatch};
 
-/// Up to this many rows of A this way is the faster one.
+/// Up to this many rows of A, this product is faster than the others.
 pub(crate) const MAX_ROWS: usize = 8;
-/// Columns of C computed together, so many streams of B: for a single row, and for several, whose sums fill the registers.
+/// Columns of C computed together, which is also the number of concurrent streams of B: for a single row of A, and for
+/// several rows, whose sums fill the registers.
 const COLUMNS: usize = 8;
 const COLUMNS_OF_ROWS: usize = 4;
-/// Columns of C in a task, at the least.
+/// Minimum number of columns of C per task.
 const GRAIN: usize = 64;
 
 /// Overwrites C, `m` by `n`, with the product of A, `m` by `k`, and the transpose of B, `n` by `k`; all row-major.
@@ -80,19 +81,19 @@ struct Dot<'a, B, const M: usize, const N: usize> {
 }
 
 impl<B: Load, const M: usize, const N: usize> Kernel for Dot<'_, B, M, N> {
-    /// Rows done.
+    /// Number of rows computed.
     type Output = usize;
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> usize {
         let Self { a, b, k, sums } = self;
-        // SAFETY: the instruction set is there; a has M and b N rows of k values, and no load passes a row's end.
+        // SAFETY: the instruction set is available; a has M and b N rows of k values, and no load passes the end of a row.
         unsafe {
             let mut vectors = [[S::splat(0.0); N]; M];
             let mut at = 0;
             while at < k {
                 let count = S::LANES.min(k - at);
-                // A loop and no closure, into which the instructions would not be inlined.
+                // A loop rather than a closure: the intrinsics would not be inlined into a closure.
                 let mut of_b = [S::splat(0.0); N];
                 for (j, of_b) in of_b.iter_mut().enumerate() {
                     *of_b = load::<S, B>(b.as_ptr().add(j * k + at), count);
@@ -115,9 +116,9 @@ impl<B: Load, const M: usize, const N: usize> Kernel for Dot<'_, B, M, N> {
     }
 }
 
-/// The first `count` of a vector's values.
+/// Loads the first `count` values of a vector.
 #[inline(always)]
 unsafe fn load<S: Simd, T: Load>(from: *const T, count: usize) -> S::F32 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     unsafe { if count == S::LANES { T::load::<S>(from) } else { T::load_partial::<S>(from, count) } }
 }

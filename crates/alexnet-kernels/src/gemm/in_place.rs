@@ -1,8 +1,9 @@
-//! C = A·B where A has few rows and B is large: the gradient of a fully connected layer's input for a few dozen images at the most.
+//! C = A·B where A has few rows and B is large: the gradient of a fully connected layer's input for at most a few dozen
+//! images.
 //!
-//! B is multiplied where it lies, a few of its rows at a time, each from end to end: it is used too few times for its
-//! packing to pay. C stays in the second-level cache while all of B passes by, and what comes next of B is asked for between
-//! the tiles, so that it arrives while they are computed.
+//! B is read in place, a few rows at a time, each sequentially: it is used too few times for packing to pay off. C stays in
+//! the L2 cache during the pass over B, and the next part of B is prefetched between the tiles, so that it arrives while
+//! they are computed.
 
 use std::ops::Range;
 
@@ -14,14 +15,15 @@ use crate::parallel::{self, Shared};
 use crate::scratch;
 use crate::simd::prefetch;
 
-/// Up to this many rows of A this way is the faster one. The gradient of fc6's input took on two cores of a Zen 4, packed and
-/// so, 11 and 6 ms for 4 images, 16 and 10 for 16, 22 and 17 for 32, and 33 in either way for 64.
+/// Up to this many rows of A, this product is faster than the packed one. On two cores of a Zen 4, the gradient of fc6's
+/// input took, packed and in place, 11 and 6 ms for 4 images, 16 and 10 ms for 16, 22 and 17 ms for 32, and 33 ms either way
+/// for 64.
 pub(crate) const MAX_ROWS: usize = 48;
-/// Rows of B at a time: as streams for the memory, and for C, which is read and written once in as many.
+/// Rows of B processed together: the number of memory streams, and the number of rows per read and write of C.
 const DEPTH: usize = 48;
-/// Values of C in a block of columns, at the most: 256 KB, half of a cache of 512 KB.
+/// Maximum number of values of C in a block of columns: 256 KB, half of an L2 cache of 512 KB.
 const BLOCK: usize = 1 << 16;
-/// Columns of B that are on their way.
+/// Prefetch distance, in columns of B.
 const AHEAD: usize = 256;
 
 /// Overwrites C, `m` by `n`, with the product of A, `m` by `k`, and B, `k` by `n`; B and C row-major.
@@ -34,7 +36,7 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: &[f3
     let width = tiles.width();
     let a = PackedA::new(&tiles, a, m, k);
     let cuts: Vec<_> = cut(m, tiles.max_rows).collect();
-    // As many for each thread.
+    // The same number of blocks for each thread.
     let blocks = (m * n).div_ceil(BLOCK).max(1).next_multiple_of(parallel::threads());
     let most = n.div_ceil(blocks).next_multiple_of(width);
     let c = Shared::new(c);
@@ -49,7 +51,7 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: &[f3
                 let (of_b, step) = if count == width {
                     (b[k0 * n + column..].as_ptr(), n)
                 } else {
-                    // A tile reads whole vectors, and there may be nothing to read behind the last.
+                    // A tile reads whole vectors, which could extend beyond the end of B.
                     pack_b(Matrix::row_major(b, n), k0, depth, column, count, width, &mut rest[..depth * width]);
                     (rest.as_ptr(), width)
                 };
@@ -65,8 +67,8 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: &[f3
                         columns: count,
                         epilogue: if k0 > 0 { Epilogue::ACCUMULATE } else { Epilogue::STORE },
                     };
-                    // SAFETY: A has `depth · rows` packed values for these rows from k0 on; B as many rows of whole tiles
-                    // `step` apart; the tile's rows and columns are inside C, and this task alone writes them.
+                    // SAFETY: A has `depth · rows` packed values for these rows from k0 on; B has `depth` rows of whole
+                    // tiles, `step` apart; the tile's rows and columns are inside C, and only this task writes them.
                     unsafe { tiles.columns_tile(rows, count)(&tile) }
                 }
             }
@@ -74,7 +76,8 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: &[f3
     });
 }
 
-/// Asks for what is needed [`AHEAD`] columns after `now`, or as many as there are, in the rows from `k0` on or in the next ones.
+/// Prefetches the values needed [`AHEAD`] columns after `now`, or `columns.len()` if that is less: in the rows from `k0` on
+/// or, beyond the end of `columns`, in the next rows.
 fn ask(b: &[f32], [n, k]: [usize; 2], columns: &Range<usize>, k0: usize, now: Range<usize>) {
     let (k0, first) = match now.start + AHEAD.min(columns.len()) {
         first if first < columns.end => (k0, first),

@@ -1,6 +1,6 @@
-//! Matrix products: [`tile`] holds the innermost loops, [`packed`] the general product, [`streamed`] the one whose second
-//! matrix is large and lies on its side, [`in_place`] the one whose second matrix is large and does not, [`dot`] the one for
-//! few rows, [`rows`] the one whose result is used up at once.
+//! Matrix products: [`tile`] contains the innermost loops, [`packed`] the general product, [`streamed`] the product with a
+//! large transposed second matrix, [`in_place`] the product with a large second matrix that is not transposed, [`dot`] the
+//! product for few rows, [`rows`] the product whose result is consumed immediately.
 
 pub(crate) mod dot;
 pub(crate) mod in_place;

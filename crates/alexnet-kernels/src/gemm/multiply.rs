@@ -1,4 +1,4 @@
-//! What a step of a tile multiplies: `f32`, or two `bf16` in the place of one.
+//! The multiply-add of a register tile's step: `f32`, or pairs of `bf16` in place of one `f32`.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
@@ -7,19 +7,20 @@ use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 use crate::simd::Avx512;
 use crate::simd::Simd;
 
-/// How a step multiplies.
+/// The multiply-add of a step.
 pub(super) trait Multiply<S: Simd> {
     /// `a·b + c`.
     ///
     /// # Safety
-    /// The instruction set of `S` is there, and for [`Pairs`] AVX512-BF16, which [`Tiles::pairs`](super::tile::Tiles::pairs) has seen.
+    /// The instruction set of `S` must be available, and for [`Pairs`] also AVX512-BF16, which
+    /// [`Tiles::pairs`](super::tile::Tiles::pairs) checks.
     unsafe fn mul_add(a: S::F32, b: S::F32, c: S::F32) -> S::F32;
 }
 
 /// Values are `f32`.
 pub(super) struct Singles;
 
-/// Values are two `bf16`, whose products are both added.
+/// Values are pairs of `bf16`; the products of both are added.
 #[cfg(target_arch = "x86_64")]
 pub(super) struct Pairs;
 

@@ -1,8 +1,8 @@
 //! C = A·B for matrices of any size and orientation.
 //!
-//! A is packed once, tile by tile of rows; B block by block, each block by the thread that uses it, into panels as wide
-//! as a tile. A block of B stays in the second-level cache while the tiles of A pass by. Threads share out the columns of
-//! C; every element sums its k in ascending order in blocks of [`DEPTH`], whoever computes it.
+//! A is packed once, one tile of rows after the other; B block by block, each by the thread that uses it, into panels as
+//! wide as a tile. A block of B stays in the L2 cache while it is multiplied by the tiles of A. The columns of C are
+//! distributed over the threads; every element sums over k in ascending order in blocks of [`DEPTH`], on any thread.
 
 use super::Matrix;
 use super::tile::{ColumnsTile, Epilogue, Tiles, cut};
@@ -11,19 +11,19 @@ use crate::parallel::{self, Shared};
 use crate::scratch;
 use crate::simd::prefetch;
 
-/// k of a block.
+/// Values of k per block.
 pub(super) const DEPTH: usize = 256;
-/// Columns of a block at the most: 256 · 256 values are half of a cache of 512 KB.
+/// Maximum number of columns per block: 256 · 256 values are half of an L2 cache of 512 KB.
 const COLUMNS: usize = 256;
 
-/// Rows of B that are on their way while one is packed: without it, the gradient of fc6's input took 70 instead of 56 ms for
-/// 128 images.
+/// Prefetch distance while packing, in rows of B: without prefetching, the gradient of fc6's input took 70 ms instead of 56
+/// for 128 images.
 const AHEAD: usize = 6;
 
-/// What is added to each element of C, and whether negative results become 0.
+/// Bias and ReLU applied to C.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Finish<'a> {
-    /// One per column, or empty.
+    /// One value per column, or empty.
     pub(crate) bias: &'a [f32],
     pub(crate) relu: bool,
 }
@@ -41,7 +41,7 @@ pub(crate) fn product(
     let tiles = Tiles::of(isa);
     let width = tiles.width();
     let a = PackedA::new(&tiles, a, m, k);
-    // At least two blocks of columns per thread where there are enough.
+    // At least two blocks of columns per thread if there are enough columns.
     let columns = n.div_ceil(2 * parallel::threads()).clamp(1, COLUMNS).next_multiple_of(width);
     let c = Shared::new(c);
     parallel::for_each(n.div_ceil(columns), |block| {
@@ -72,7 +72,7 @@ pub(crate) fn product(
                         epilogue: Epilogue { accumulate: k0 > 0, bias, relu: finish.relu && last },
                     };
                     // SAFETY: A has `depth · rows` packed values for these rows from k0 on, the panel `depth · width`;
-                    // the tile's rows and columns are inside C, and this task alone writes them.
+                    // the tile's rows and columns are inside C, and only this task writes them.
                     unsafe { tiles.columns_tile(rows, count)(&tile) }
                 }
             }
@@ -80,7 +80,7 @@ pub(crate) fn product(
     });
 }
 
-/// A, cut into tiles of rows; in a tile, the rows of one k are adjacent.
+/// A, divided into tiles of rows; within a tile, the rows of one k are adjacent.
 pub(super) struct PackedA {
     values: scratch::Scratch,
     k: usize,
@@ -104,14 +104,14 @@ impl PackedA {
         Self { values, k }
     }
 
-    /// The values of a tile from `k0` on.
+    /// Pointer to the values of a tile from `k0` on.
     pub(super) fn tile(&self, start: usize, rows: usize, k0: usize) -> *const f32 {
         self.values[start * self.k + k0 * rows..].as_ptr()
     }
 }
 
-/// Packs rows `k0..k0 + depth` and columns `first..first + columns` of B in panels of `width`, the last filled up with
-/// zeros.
+/// Packs rows `k0..k0 + depth` and columns `first..first + columns` of B in panels of `width` columns, the last one
+/// zero-padded.
 pub(super) fn pack_b(
     b: Matrix<'_>,
     k0: usize,
@@ -129,8 +129,8 @@ pub(super) fn pack_b(
     for (panel, column) in (0..columns).step_by(width).enumerate() {
         let count = width.min(columns - column);
         let panel = &mut packed[panel * depth * width..(panel + 1) * depth * width];
-        // Columns are the adjacent ones: each is read from end to end, a few k at a time, so that the lines of the panel
-        // being written stay close by.
+        // Values along a column are adjacent: each column is read sequentially, a few k at a time, so that the cache lines
+        // of the panel being written stay in the cache.
         panel.fill(0.0);
         const BLOCK: usize = 16;
         for k in (0..depth).step_by(BLOCK) {
@@ -143,16 +143,16 @@ pub(super) fn pack_b(
     }
 }
 
-/// Packs `rows` rows of `columns` adjacent values, `step` from one row to the next, in panels of `width`, the last filled
-/// up with zeros. The rows are read from end to end, as the memory likes it best; each is asked for [`AHEAD`] rows before
-/// its turn, since the processor does not foresee a jump from page to page.
+/// Packs `rows` rows of `columns` adjacent values, `step` from one row to the next, in panels of `width` columns, the last
+/// one zero-padded. The rows are read sequentially, the fastest access pattern; each is prefetched [`AHEAD`] rows in
+/// advance, because hardware prefetchers do not cross page boundaries.
 pub(crate) fn pack_rows(values: &[f32], step: usize, rows: usize, columns: usize, width: usize, packed: &mut [f32]) {
-    // A width known to the compiler makes a copy a few moves instead of a call.
+    // With a constant width, a copy compiles to a few moves instead of a call.
     match width {
         8 => pack_rows_of::<8>(values, step, rows, columns, packed),
         16 => pack_rows_of::<16>(values, step, rows, columns, packed),
         32 => pack_rows_of::<32>(values, step, rows, columns, packed),
-        _ => unreachable!("no instruction set has tiles {width} wide"),
+        _ => unreachable!("the width of a tile must be 8, 16 or 32, but is {width}"),
     }
 }
 

@@ -1,8 +1,8 @@
-//! C = A·B, of which nothing is kept: a few rows at a time are handed on while they are in the cache.
+//! C = A·B without storing C: a few rows at a time are passed to a consumer while they are in the cache.
 //!
-//! For who would read C once and never again, such as the solver the gradient of a fully connected layer's weights: C is
-//! as large as they are, and to write and to read it takes as long as the product itself for batches of some ten images.
-//! Every element is what [`packed::product`](super::packed::product) makes of it, to the bit.
+//! For consumers that read C only once, such as the optimizer, which reads the gradient of a fully connected layer's
+//! weights: C is as large as the weights, and writing and reading it takes as long as the product itself for batches of some
+//! ten images. Every element is bitwise equal to that of [`packed::product`](super::packed::product).
 
 use super::Matrix;
 use super::packed::{DEPTH, PackedA, pack_b};
@@ -11,22 +11,22 @@ use crate::backend::CpuIsa;
 use crate::parallel::{self, Shared};
 use crate::scratch;
 
-/// Rows of a chunk, about: with a block of B and with what they are added to, 420 KB of the second-level cache. For 128 images
-/// half as many were 2 % slower, and twice as many 10 %.
+/// Approximate number of rows per chunk: together with a block of B and the values they are added to, 420 KB of the L2
+/// cache. For 128 images half as many rows were 2 % slower, and twice as many 10 %.
 const ROWS: usize = 96;
-/// Columns of a block: whole tiles.
+/// Number of columns per block, a multiple of the tile width.
 const COLUMNS: usize = 256;
 
-/// Who takes the rows.
+/// A consumer of the rows.
 pub(crate) trait Rows: Sync {
-    /// Whatever will be needed for `columns` values from column `first` of a row on is asked for.
+    /// Prefetches the data needed for `columns` values of a row from column `first` on.
     fn soon(&self, row: usize, first: usize, columns: usize);
 
-    /// The values of a row from column `first` on. Each value comes once, of any row at any time.
+    /// Consumes the values of a row from column `first` on. Each value is passed once, in any order of rows and columns.
     fn take(&self, row: usize, first: usize, values: &[f32]);
 }
 
-/// Hands the product of A, `m` by `k`, and B, `k` by `n`, to `rows`.
+/// Passes the product of A, `m` by `k`, and B, `k` by `n`, to `rows`.
 pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, rows: &impl Rows) {
     let tiles = Tiles::of(isa);
     let width = tiles.width();
@@ -64,7 +64,7 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matr
                             epilogue: Epilogue { accumulate: k0 > 0, bias: std::ptr::null(), relu: false },
                         };
                         // SAFETY: A has `depth · count` packed values for these rows from k0 on, the panel of B
-                        // `depth · width`; the tile's rows and columns are inside C, which this task alone has.
+                        // `depth · width`; the tile's rows and columns are inside C, which only this task uses.
                         unsafe { tiles.columns_tile(count, wide)(&tile) }
                     }
                 }
@@ -76,7 +76,7 @@ pub(crate) fn product(isa: CpuIsa, [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matr
     });
 }
 
-/// All of B: block by block of columns, in each block by block of k, panel by panel as wide as a tile.
+/// Packs all of B: by blocks of columns, within these by blocks of k, within these by panels as wide as a tile.
 fn pack(b: Matrix<'_>, n: usize, k: usize, width: usize) -> scratch::Scratch {
     let mut packed = scratch::take(k * n.next_multiple_of(width));
     let shared = Shared::new(&mut packed);
@@ -84,7 +84,7 @@ fn pack(b: Matrix<'_>, n: usize, k: usize, width: usize) -> scratch::Scratch {
         let first = block * COLUMNS;
         let columns = COLUMNS.min(n - first);
         let padded = columns.next_multiple_of(width);
-        // SAFETY: one part per block; all but the last are `COLUMNS` wide, which is whole tiles.
+        // SAFETY: one part per block; all but the last are `COLUMNS` wide, a multiple of the tile width.
         let packed = unsafe { shared.slice(first * k..(first + padded) * k) };
         for k0 in (0..k).step_by(DEPTH) {
             let depth = DEPTH.min(k - k0);

@@ -1,12 +1,12 @@
 //! C = A·Bᵀ where B is large and read once: the forward pass of a fully connected layer.
 //!
-//! Both matrices have their k adjacent. B, the weights, is multiplied where it lies, as the rows of a [`RowsTile`]; A,
-//! the batch, is small, and packed as the columns. What comes out is Cᵀ, a few rows at a time, which is turned round
-//! while it is in the cache.
+//! In both matrices the values along k are adjacent. B, the weights, is read in place, as the rows of a [`RowsTile`]; A, the
+//! batch, is small, and is packed as the columns. The result is Cᵀ, a few rows at a time, which is transposed while it is in
+//! the cache.
 //!
-//! A B of `bf16` is multiplied where it lies, too, where the processor has an instruction for it, with A rounded to `bf16`
-//! ([`Tiles::pairs`]). Where it has none, B is widened first, block by block. While it is, nothing is multiplied, so that 32
-//! images take 8 % longer than with `f32`; there it is for fewer that weights are kept so ([`dot`](super::dot)).
+//! A `bf16` B is also read in place if the CPU has an instruction for it, with A rounded to `bf16` ([`Tiles::pairs`]).
+//! Otherwise B is first widened to `f32`, block by block. Nothing is multiplied meanwhile, so 32 images take 8 % longer than
+//! with `f32`; on such CPUs `bf16` weights pay off only for fewer images ([`dot`](super::dot)).
 
 use super::packed::Finish;
 use super::tile::{Epilogue, RowsTile, Run, Tiles, cut};
@@ -16,9 +16,9 @@ use crate::scratch;
 use crate::simd::{Kernel, Load, Simd, dispatch};
 use half::bf16;
 
-/// k of a block: 512 values of 128 rows of A are half of a cache of 512 KB.
+/// Values of k per block: 512 values of 128 rows of A are half of an L2 cache of 512 KB.
 const DEPTH: usize = 512;
-/// Rows of B whose results are collected before they are turned round.
+/// Rows of B whose results are collected before they are transposed.
 const ROWS: usize = 48;
 
 /// Overwrites C, `m` by `n`, with the product of A, `m` by `k`, and the transpose of B, `n` by `k`; all row-major.
@@ -43,7 +43,7 @@ pub(crate) fn product<B: Load>(
     }
 }
 
-/// Values as pairs of `bf16`.
+/// Rounds values to pairs of `bf16`, each pair stored in place of one `f32`.
 fn rounded(values: &[f32]) -> scratch::Scratch {
     const PART: usize = 1 << 12;
     let mut pairs = scratch::take(values.len() / 2);
@@ -51,7 +51,7 @@ fn rounded(values: &[f32]) -> scratch::Scratch {
     parallel::for_each(values.len().div_ceil(2 * PART), |part| {
         let part = part * PART..((part + 1) * PART).min(values.len() / 2);
         let values = &values[2 * part.start..2 * part.end];
-        // SAFETY: each task has its own part.
+        // SAFETY: one part per task.
         let pairs = unsafe { shared.slice(part) };
         for (pair, values) in pairs.iter_mut().zip(values.chunks_exact(2)) {
             let [low, high] = [0, 1].map(|i| u32::from(bf16::from_f32(values[i]).to_bits()));
@@ -61,7 +61,7 @@ fn rounded(values: &[f32]) -> scratch::Scratch {
     pairs
 }
 
-/// The product with an A that is packed.
+/// The product with a packed A.
 fn multiply<B: Load>(
     isa: CpuIsa,
     tiles: &Tiles,
@@ -108,7 +108,7 @@ fn multiply<B: Load>(
                         epilogue: Epilogue::ACCUMULATE,
                     };
                     // SAFETY: `depth` values follow each start; the panel has `depth · width` packed values; the results
-                    // lie in `turned`, which this task alone has.
+                    // are in `turned`, which only this task uses.
                     unsafe { tiles.rows_tile(count, width)(&tile) }
                 }
             }
@@ -124,7 +124,7 @@ fn multiply<B: Load>(
     });
 }
 
-/// Values as `f32`.
+/// Widens values to `f32`.
 struct Widen<'a, T> {
     from: &'a [T],
     to: &'a mut [f32],
@@ -136,7 +136,7 @@ impl<T: Load> Kernel for Widen<'_, T> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         for (from, to) in self.from.chunks(S::LANES).zip(self.to.chunks_mut(S::LANES)) {
-            // SAFETY: the instruction set is there, and both parts have as many values.
+            // SAFETY: the instruction set is available, and both parts have the same number of values.
             unsafe {
                 if from.len() == S::LANES {
                     S::store(to.as_mut_ptr(), T::load::<S>(from.as_ptr()));
@@ -148,8 +148,8 @@ impl<T: Load> Kernel for Widen<'_, T> {
     }
 }
 
-/// Block by block of k, panel by panel of rows of A, as wide as a tile or what is left: the values of one k next to each
-/// other, filled up with zeros.
+/// Packs A by blocks of k, within these by panels of rows, as wide as a tile (the last one may be narrower): the values of
+/// one k are adjacent, zero-padded.
 fn pack(tiles: &Tiles, a: &[f32], m: usize, k: usize) -> scratch::Scratch {
     let padded = m.next_multiple_of(tiles.lanes);
     let mut packed = scratch::take(k * padded);

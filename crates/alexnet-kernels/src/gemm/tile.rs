@@ -1,20 +1,20 @@
-//! The two innermost loops of every matrix product: a small tile of C = A·B held in registers while k runs.
+//! The two innermost loops of every matrix product: a register tile of C = A·B, held in registers during the loop over k.
 //!
-//! A tile has `ROWS` rows of C by `VECTORS` vectors of columns. For each k it loads the vectors of B once, broadcasts
-//! one element of A per row and multiplies: with 11 rows and 2 vectors, 22 multiply-adds for 13 loads, so that the two
-//! multipliers of a core, not its two load ports, set the pace. The registers of AVX-512 have room for 13 rows, but from 12
-//! on the compiler gives up and keeps the sums in memory, at a third of the speed. The two tiles differ in how A lies in
-//! memory:
+//! A register tile has `ROWS` rows of C by `VECTORS` vectors of columns. For each k it loads the vectors of B once,
+//! broadcasts one element of A per row and multiplies: with 11 rows and 2 vectors, 22 multiply-adds for 13 loads, so that
+//! the two FMA units of a core are the bottleneck, not its two load ports. The registers of AVX-512 have room for 13 rows,
+//! but from 12 rows on the compiler spills the sums to memory, at a third of the speed. The two kinds of tile differ in the
+//! memory layout of A:
 //!
-//! * [`RowsTile`]: the k of one row are adjacent, in a few runs, and the rows may lie anywhere. This is a convolution
-//!   over a channels-last image without any unfolding: a row is an output pixel, its runs are the rows of its window.
+//! * [`RowsTile`]: the values of one row are adjacent along k, in a few runs, and the rows may be anywhere. This is a
+//!   convolution over a channels-last image without im2col: a row is an output pixel, its runs are the rows of its window.
 //! * [`ColumnsTile`]: the rows of one k are adjacent. This is the gradient of a convolution's weights (k counts pixels,
 //!   a row is one tap of one channel) and the ordinary product of packed panels.
 //!
-//! A "value" may also be two adjacent `bf16` in the place of an `f32`, of which each step multiplies both: [`Pairs`].
+//! A value may also be two adjacent `bf16` in place of an `f32`; each step multiplies both: [`Pairs`].
 //!
-//! Of B, the columns of one k are adjacent. Every element of C sums its k in ascending order (pairs: pair by pair), whatever the
-//! tile it lands in: results do not depend on how work is cut.
+//! In B, the columns of one k are adjacent. Every element of C sums over k in ascending order (pairs: pair by pair), in any
+//! tile: results do not depend on how the work is divided.
 
 #[cfg(target_arch = "x86_64")]
 use super::multiply::Pairs;
@@ -24,21 +24,21 @@ use crate::backend::CpuIsa;
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Portable, Simd};
 
-/// Adjacent elements of A: `len` values, `offset` after the start of the row.
+/// Adjacent elements of A: `len` values, starting `offset` values after the start of the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) offset: usize,
     pub(crate) len: usize,
 }
 
-/// What becomes of a finished sum.
+/// How a finished sum is written to C.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Epilogue {
-    /// Added to C rather than stored into it.
+    /// Whether the sum is added to C instead of stored.
     pub(crate) accumulate: bool,
     /// One value per column, or null.
     pub(crate) bias: *const f32,
-    /// Negative results become 0.
+    /// Whether negative results become 0.
     pub(crate) relu: bool,
 }
 
@@ -52,21 +52,21 @@ pub(crate) struct RowsTile<'a> {
     pub(crate) a: *const f32,
     pub(crate) a_rows: *const usize,
     pub(crate) runs: &'a [Run],
-    /// k in the order of the runs, `b_step` values apart.
+    /// B, with k in the order of the runs, `b_step` values apart.
     pub(crate) b: *const f32,
     pub(crate) b_step: usize,
     pub(crate) c: *mut f32,
     pub(crate) c_rows: *const usize,
-    /// Columns of C to write: at most `VECTORS · LANES`, more than `(VECTORS - 1) · LANES`.
+    /// Number of columns of C to write: with `V` vectors, at most `V · LANES` and more than `(V - 1) · LANES`.
     pub(crate) columns: usize,
     pub(crate) epilogue: Epilogue,
 }
 
-/// C\[i\]\[j\] = Σ_k A\[k\]\[i\]·B\[k\]\[j\], where k runs over three nested counts, A and B advancing by their own steps.
+/// C\[i\]\[j\] = Σ_k A\[k\]\[i\]·B\[k\]\[j\], where k runs over three nested loops, with separate steps for A and B.
 pub(crate) struct ColumnsTile {
     pub(crate) a: *const f32,
     pub(crate) b: *const f32,
-    /// Outermost first.
+    /// Loop counts, outermost first.
     pub(crate) counts: [usize; 3],
     pub(crate) a_steps: [usize; 3],
     pub(crate) b_steps: [usize; 3],
@@ -79,22 +79,22 @@ pub(crate) struct ColumnsTile {
 pub(crate) type RowsFn = unsafe fn(&RowsTile<'_>);
 pub(crate) type ColumnsFn = unsafe fn(&ColumnsTile);
 
-/// Vectors of columns in a full tile.
+/// Number of vectors of columns in a full tile.
 pub(crate) const VECTORS: usize = 2;
 
-/// The tiles of one instruction set.
+/// The register tiles of one instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Tiles {
-    /// Lanes of a vector.
+    /// Number of lanes of a vector.
     pub(crate) lanes: usize,
-    /// The most rows a tile can have.
+    /// Maximum number of rows of a tile.
     pub(crate) max_rows: usize,
     rows: &'static [[RowsFn; VECTORS]],
     columns: &'static [[ColumnsFn; VECTORS]],
 }
 
 impl Tiles {
-    /// Columns of a full tile.
+    /// Number of columns of a full tile.
     pub(crate) fn width(&self) -> usize {
         VECTORS * self.lanes
     }
@@ -109,8 +109,8 @@ impl Tiles {
         self.columns[rows - 1][columns.div_ceil(self.lanes) - 1]
     }
 
-    /// The tiles that multiply two `bf16` where others multiply an `f32`, where the processor has an instruction for it:
-    /// AVX512-BF16, which does twice as many multiply-adds. Sums are `f32`; numbers too small to be normal count as 0.
+    /// The tiles that multiply pairs of `bf16` in place of `f32`, if the CPU supports AVX512-BF16, which does twice as many
+    /// multiply-adds. Sums are `f32`; subnormal numbers are treated as 0.
     pub(crate) fn pairs(isa: CpuIsa) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if isa == CpuIsa::Avx512 && is_x86_feature_detected!("avx512bf16") {
@@ -133,7 +133,7 @@ impl Tiles {
     }
 }
 
-/// Cuts `n` rows into tiles of at most `max` rows, as even as possible: yields (first row, rows).
+/// Divides `n` rows into tiles of at most `max` rows, as evenly as possible: yields (first row, number of rows).
 pub(crate) fn cut(n: usize, max: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let tiles = n.div_ceil(max);
     (0..tiles).map(move |t| {
@@ -142,7 +142,7 @@ pub(crate) fn cut(n: usize, max: usize) -> impl Iterator<Item = (usize, usize)> 
     })
 }
 
-/// One function per number of rows and vectors, each compiled with the features of its instruction set.
+/// Defines one function per number of rows and vectors, each compiled with the features of its instruction set.
 macro_rules! tiles_of {
     ($module:ident, $simd:ty, $multiply:ty, $features:literal, $count:literal, $($rows:literal)*) => {
         mod $module {
@@ -178,7 +178,8 @@ tiles_of!(portable, Portable, Singles, "sse2", 6, 1 2 3 4 5 6);
 tiles_of!(portable, Portable, Singles, "neon", 6, 1 2 3 4 5 6);
 
 /// # Safety
-/// The instruction set is there; `a_rows` and `c_rows` hold R offsets; all elements they lead to lie in their buffers.
+/// The instruction set is available; `a_rows` and `c_rows` contain R offsets; all elements they address are in their
+/// buffers.
 #[inline(always)]
 unsafe fn rows_body<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(tile: &RowsTile<'_>) {
     // SAFETY: the contract above, for every pointer below.
@@ -189,7 +190,7 @@ unsafe fn rows_body<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(til
         for run in tile.runs {
             let rows: [*const f32; R] = std::array::from_fn(|i| starts[i].add(run.offset));
             let mut k = 0;
-            // Four at a time, so that the row pointers, more than there are registers, are fetched once per four.
+            // Four at a time, so that the row pointers, of which there are more than registers, are loaded once per four.
             while k + 4 <= run.len {
                 for u in 0..4 {
                     step::<S, M, R, V>(&mut sums, |i| *rows[i].add(k + u), b.add(u * tile.b_step));
@@ -210,7 +211,7 @@ unsafe fn rows_body<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(til
 }
 
 /// # Safety
-/// The instruction set is there; all elements that the counts and steps lead to lie in their buffers.
+/// The instruction set is available; all elements that the counts and steps address are in their buffers.
 #[inline(always)]
 unsafe fn columns_body<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(tile: &ColumnsTile) {
     // SAFETY: the contract above, for every pointer below.
@@ -256,7 +257,7 @@ unsafe fn step<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(
 /// Writes one row of C.
 #[inline(always)]
 unsafe fn finish<S: Simd, const V: usize>(sums: &[S::F32; V], c: *mut f32, columns: usize, epilogue: &Epilogue) {
-    // A masked move costs as much as twelve plain ones on some processors.
+    // A masked move costs as much as twelve plain ones on some CPUs.
     // SAFETY: the caller's contract: `columns` values of C, and of the bias where there is one.
     unsafe {
         if columns == V * S::LANES {
@@ -276,7 +277,7 @@ unsafe fn finish_of<S: Simd, const V: usize, const WHOLE: bool>(
 ) {
     for (v, &sum) in sums.iter().enumerate() {
         let first = v * S::LANES;
-        // SAFETY: as above; the last vector may be cut short.
+        // SAFETY: as above; the last vector may be partial.
         unsafe {
             let count = if WHOLE { S::LANES } else { (columns - first).min(S::LANES) };
             let (c, mut sum) = (c.add(first), sum);

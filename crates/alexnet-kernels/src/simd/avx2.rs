@@ -82,7 +82,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn take_greater(value: __m256, position: __m256, best: __m256, at: __m256) -> (__m256, __m256) {
         unsafe {
-            // Not less or equal, which a NaN on either side fulfils; a NaN that is the best already stays.
+            // "Not less or equal" also holds if either side is NaN; a `best` that is already NaN stays.
             let greater = _mm256_cmp_ps::<_CMP_NLE_UQ>(value, best);
             let take = _mm256_and_ps(greater, _mm256_cmp_ps::<_CMP_ORD_Q>(best, best));
             (_mm256_blendv_ps(best, value, take), _mm256_blendv_ps(at, position, take))

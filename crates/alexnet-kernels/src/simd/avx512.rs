@@ -80,7 +80,7 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn take_greater(value: __m512, position: __m512, best: __m512, at: __m512) -> (__m512, __m512) {
         unsafe {
-            // Not less or equal, which a NaN on either side fulfils; a NaN that is the best already stays.
+            // "Not less or equal" also holds if either side is NaN; a `best` that is already NaN stays.
             let greater = _mm512_cmp_ps_mask::<_CMP_NLE_UQ>(value, best);
             let take = greater & _mm512_cmp_ps_mask::<_CMP_ORD_Q>(best, best);
             (_mm512_mask_mov_ps(best, take, value), _mm512_mask_mov_ps(at, take, position))

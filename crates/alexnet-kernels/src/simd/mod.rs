@@ -1,8 +1,8 @@
 //! Vectors of `f32`, one type per instruction set, behind one trait, so that a kernel body is written once.
 //!
-//! A body generic over [`Simd`] is `#[inline(always)]` and is called from a function that carries the
-//! `#[target_feature]` of its instruction set ([`dispatch`]); only there do the intrinsics become single instructions.
-//! A closure handed to another thread leaves that function, so the dispatch stands inside the closure, never around it.
+//! A body generic over [`Simd`] must be `#[inline(always)]` and is called from a function with the `#[target_feature]` of
+//! its instruction set ([`dispatch`]); only there do the intrinsics compile to single instructions. A closure passed to
+//! another thread is compiled outside that function, so call [`dispatch`] inside the closure, never around it.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -21,13 +21,13 @@ use half::bf16;
 /// One instruction set's vectors of `f32`.
 ///
 /// # Safety
-/// Every function may be called only where the processor has the instruction set. The pointer functions read or write
-/// `LANES` values (the `partial` ones the first `count ≤ LANES`) at any alignment.
-#[allow(clippy::missing_safety_doc)] // Said once, above, for all of them.
+/// Every function may be called only if the CPU supports the instruction set. The pointer functions read or write `LANES`
+/// values (the `partial` ones the first `count ≤ LANES`) at any alignment.
+#[allow(clippy::missing_safety_doc)] // Documented above, once for all functions.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector.
     type F32: Copy;
-    /// Values in a vector.
+    /// Number of values in a vector.
     const LANES: usize;
 
     unsafe fn splat(value: f32) -> Self::F32;
@@ -36,7 +36,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Lanes from `count` on are zero.
     unsafe fn load_partial(from: *const f32, count: usize) -> Self::F32;
     unsafe fn store_partial(to: *mut f32, v: Self::F32, count: usize);
-    /// Widened: a `bf16` is the upper half of an `f32`.
+    /// Widens to `f32`: a `bf16` is the upper half of an `f32`.
     unsafe fn load_bf16(from: *const bf16) -> Self::F32;
     /// Lanes from `count` on are zero.
     unsafe fn load_bf16_partial(from: *const bf16, count: usize) -> Self::F32;
@@ -46,7 +46,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn sqrt(a: Self::F32) -> Self::F32;
     /// `a > 0 ? a : 0`; a NaN stays a NaN.
     unsafe fn relu(a: Self::F32) -> Self::F32;
-    /// `a·b + c`, rounded once where the instruction set can.
+    /// `a·b + c`, fused (rounded once) if the instruction set supports it.
     unsafe fn mul_add(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// `(value, position)` in the lanes where the value is greater than `best`, or the first NaN; `(best, at)` elsewhere.
     unsafe fn take_greater(
@@ -59,7 +59,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn sum(a: Self::F32) -> f32;
 }
 
-/// A type whose values are loaded into vectors of `f32`.
+/// An element type that is loaded into vectors of `f32`.
 pub(crate) trait Load: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Simd::load`] and [`Simd::load_bf16`].
@@ -67,13 +67,13 @@ pub(crate) trait Load: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Simd::load_partial`] and [`Simd::load_bf16_partial`].
     unsafe fn load_partial<S: Simd>(from: *const Self, count: usize) -> S::F32;
-    /// The values themselves, where they are `f32` already.
+    /// The values themselves, if they are `f32`.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
-    /// Two adjacent values in the place of one `f32` each, where they are `bf16`, an even number, and lie where an `f32` may.
+    /// The values as pairs in place of one `f32` each, if they are `bf16`, even in number, and aligned for `f32`.
     fn as_pairs(values: &[Self]) -> Option<&[f32]>;
 }
 
-// SAFETY of every block below: the caller's promise is that of the function called.
+// SAFETY of every block below: the caller's contract is that of the function called.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Load for f32 {
     #[inline(always)]
@@ -107,18 +107,18 @@ impl Load for bf16 {
         None
     }
     fn as_pairs(values: &[bf16]) -> Option<&[f32]> {
-        // SAFETY: any four bytes are an `f32`; where values lie or are too few for one, they are left to the other two.
+        // SAFETY: any four bytes are a valid `f32`; misaligned values and an incomplete pair end up in `before` and `after`.
         let (before, pairs, after) = unsafe { values.align_to::<f32>() };
         (before.is_empty() && after.is_empty()).then_some(pairs)
     }
 }
 
-/// Asks for values that are needed soon, where the processor can be asked.
+/// Prefetches values that are needed soon, if the CPU supports it.
 pub(crate) fn prefetch(values: &[f32]) {
     #[cfg(target_arch = "x86_64")]
     for line in values.chunks(16) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing, and needs SSE, which every x86-64 processor has.
+        // SAFETY: a prefetch reads no value, and requires SSE, which every x86-64 CPU has.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -129,7 +129,7 @@ pub(crate) fn prefetch(values: &[f32]) {
 pub(crate) trait Kernel {
     type Output;
     /// # Safety
-    /// The processor must have `S`.
+    /// The CPU must support `S`.
     unsafe fn run<S: Simd>(self) -> Self::Output;
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn dispatch<K: Kernel>(isa: CpuIsa, kernel: K) -> K::Output {
             unsafe { kernel.run::<Avx2>() }
         }
         match isa {
-            // SAFETY: a `CpuIsa` reaches this point only from `current` or `force`, which check the processor.
+            // SAFETY: a `CpuIsa` reaches this point only from `current` or `force`, which check the CPU.
             CpuIsa::Avx512 => return unsafe { avx512(kernel) },
             // SAFETY: as above.
             CpuIsa::Avx2 => return unsafe { avx2(kernel) },
@@ -156,6 +156,6 @@ pub(crate) fn dispatch<K: Kernel>(isa: CpuIsa, kernel: K) -> K::Output {
         }
     }
     let _ = isa;
-    // SAFETY: the portable vectors need nothing.
+    // SAFETY: the portable vectors have no requirements.
     unsafe { kernel.run::<Portable>() }
 }

@@ -1,7 +1,7 @@
 use super::Simd;
 use half::bf16;
 
-/// Four lanes as an array, which the compiler keeps in one register on every 64-bit target.
+/// Four lanes as an array, which the compiler keeps in a single register on every 64-bit target.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -78,7 +78,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        // Not `f32::mul_add`: without the instruction that is a call into the C library.
+        // Not `f32::mul_add`: without an FMA instruction it is a call into the C library.
         [a[0] * b[0] + c[0], a[1] * b[1] + c[1], a[2] * b[2] + c[2], a[3] * b[3] + c[3]]
     }
     #[inline(always)]

@@ -1,10 +1,10 @@
-//! D^−β for the normalizations.
+//! D^−β for the normalization layers.
 
 use super::Simd;
 
-/// Which exponents have a short way.
+/// The exponents with a fast path.
 pub(crate) enum Power {
-    /// 0.75, that of every published AlexNet.
+    /// 0.75, the exponent of every published AlexNet.
     ThreeQuarters,
     /// Any other.
     Other,
@@ -14,13 +14,13 @@ pub(crate) fn of(beta: f32) -> Power {
     if beta == 0.75 { Power::ThreeQuarters } else { Power::Other }
 }
 
-/// `d^−beta` for positive `d`: 1/(√d·√√d) for the exponent 0.75, else value by value.
+/// `d^−beta` for positive `d`: 1/(√d·√√d) for the exponent 0.75, otherwise value by value.
 ///
 /// # Safety
-/// The instruction set is there.
+/// The instruction set must be available.
 #[inline(always)]
 pub(crate) unsafe fn inverse<S: Simd, const THREE_QUARTERS: bool>(d: S::F32, beta: f32) -> S::F32 {
-    // SAFETY: the caller's contract; the array has as many values as the widest vector.
+    // SAFETY: the caller's contract; the array is as long as the widest vector.
     unsafe {
         if THREE_QUARTERS {
             let root = S::sqrt(d);

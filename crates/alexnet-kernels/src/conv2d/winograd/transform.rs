@@ -1,24 +1,25 @@
-//! From values to points and back: one square at a time, a vector of channels at once.
+//! The transforms: one Winograd tile at a time, a vector of channels at once.
 
 use crate::simd::Simd;
 
-/// Pixels of a square's side, whatever the kernel.
+/// Side of a Winograd tile in pixels, for any kernel.
 pub(super) const SIDE: usize = 4;
 
-/// Points in one dimension for a kernel of side `kernel`: 0, some pairs ±p, and ∞.
+/// Number of interpolation points per dimension for a kernel of side `kernel`: 0, some pairs ±p, and ∞.
 pub(super) const fn points(kernel: usize) -> usize {
     SIDE + kernel - 1
 }
 
-/// What evaluation and interpolation at the points multiply with.
+/// The constants of evaluation and interpolation at the interpolation points.
 pub(super) struct Table {
-    /// The positive point of each pair.
+    /// The positive interpolation point of each pair ±p.
     point: [f32; 3],
-    /// Coefficients, lowest first, of the product of (y − p²) over all pairs, and over all pairs but one.
+    /// Polynomial coefficients, lowest first, of the product of (y − p²) over all pairs (`all`), and over all pairs but one
+    /// (`others`).
     all: [f32; 4],
     others: [[f32; 3]; 3],
-    /// What a kernel's value at each point is multiplied with: one over the product of the point's distances from the
-    /// other finite ones.
+    /// The factor for a kernel's value at each interpolation point: the reciprocal of the product of the point's differences
+    /// from the other finite ones.
     pub(super) scale: [f32; 8],
 }
 
@@ -26,9 +27,9 @@ const SIX: Table = Table::new(&[0.75, 1.5]);
 const EIGHT: Table = Table::new(&[0.5, 1.0, 2.0]);
 
 impl Table {
-    /// For `N` points.
+    /// The table for `N` interpolation points.
     pub(super) const fn of<const N: usize>() -> &'static Self {
-        assert!(N == 6 || N == 8, "there are tables of six and of eight points");
+        assert!(N == 6 || N == 8, "there are tables for 6 and 8 interpolation points only");
         if N == 6 { &SIX } else { &EIGHT }
     }
 
@@ -40,7 +41,7 @@ impl Table {
             let square = points[i] * points[i];
             table.point[i] = points[i];
             zero *= -square;
-            // A polynomial times (y − p²), from the highest coefficient down.
+            // Multiplies a polynomial by (y − p²), from the highest coefficient down.
             let mut k = i + 1;
             while k > 0 {
                 table.all[k] = table.all[k - 1] - square * table.all[k];
@@ -71,12 +72,12 @@ impl Table {
     }
 }
 
-/// From `P` values to `N` points: for `P = N`, the transposed interpolation of a signal; for fewer, the polynomial with
-/// these coefficients at the points.
+/// Transforms `P` values to `N` transform-domain coefficients: for `P = N`, the transposed interpolation of a signal; for
+/// `P < N`, the values of the polynomial with the coefficients `x` at the interpolation points.
 #[inline(always)]
 pub(super) unsafe fn spread<S: Simd, const P: usize, const N: usize>(x: [S::F32; P]) -> [S::F32; N] {
     let (table, pairs) = (const { Table::of::<N>() }, N / 2 - 1);
-    // SAFETY: the caller has the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let by = |factor: f32, x: S::F32, y: S::F32| S::mul_add(S::splat(factor), x, y);
         let mut out = [x[0]; N];
@@ -101,7 +102,7 @@ pub(super) unsafe fn spread<S: Simd, const P: usize, const N: usize>(x: [S::F32;
         }
         out[N - 1] = x[P - 1];
         for i in 0..pairs {
-            // Horner's rule in the square of the point, even and odd powers apart.
+            // Horner's rule in p², separately for even and odd powers.
             let (point, square) = (table.point[i], table.point[i] * table.point[i]);
             let (mut k_even, mut k_odd) = ((P - 1) / 2 * 2, (P - 2) / 2 * 2 + 1);
             let (mut even, mut odd) = (x[k_even], x[k_odd]);
@@ -120,11 +121,11 @@ pub(super) unsafe fn spread<S: Simd, const P: usize, const N: usize>(x: [S::F32;
     }
 }
 
-/// From `N` points to `P` values: the transpose of [`spread`] for `P` below `N`.
+/// Transforms `N` transform-domain coefficients to `P` values: the transpose of [`spread`] for `P < N`.
 #[inline(always)]
 pub(super) unsafe fn collect<S: Simd, const P: usize, const N: usize>(t: [S::F32; N]) -> [S::F32; P] {
     let (table, pairs) = (const { Table::of::<N>() }, N / 2 - 1);
-    // SAFETY: the caller has the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let mut out = [S::splat(0.0); P];
         (out[0], out[P - 1]) = (t[0], t[N - 1]);
@@ -143,8 +144,8 @@ pub(super) unsafe fn collect<S: Simd, const P: usize, const N: usize>(t: [S::F32
 
 /// [`spread`] in both dimensions.
 #[inline(always)]
-pub(super) unsafe fn spread_square<S: Simd, const P: usize, const N: usize>(x: &[[S::F32; P]; P]) -> [[S::F32; N]; N] {
-    // SAFETY: the caller has the instruction set.
+pub(super) unsafe fn spread_tile<S: Simd, const P: usize, const N: usize>(x: &[[S::F32; P]; P]) -> [[S::F32; N]; N] {
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let zero = S::splat(0.0);
         let mut half = [[zero; N]; P];
@@ -167,8 +168,8 @@ pub(super) unsafe fn spread_square<S: Simd, const P: usize, const N: usize>(x: &
 
 /// [`collect`] in both dimensions.
 #[inline(always)]
-pub(super) unsafe fn collect_square<S: Simd, const P: usize, const N: usize>(t: &[[S::F32; N]; N]) -> [[S::F32; P]; P] {
-    // SAFETY: the caller has the instruction set.
+pub(super) unsafe fn collect_tile<S: Simd, const P: usize, const N: usize>(t: &[[S::F32; N]; N]) -> [[S::F32; P]; P] {
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let zero = S::splat(0.0);
         let mut half = [[zero; P]; N];

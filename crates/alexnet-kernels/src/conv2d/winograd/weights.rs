@@ -1,20 +1,20 @@
-//! Kernels at the points, and their gradient back from them.
+//! Transforms the kernels to the transform domain, and their gradient back.
 
-use super::transform::{Table, collect_square, spread_square};
+use super::transform::{Table, collect_tile, spread_tile};
 use crate::backend::CpuIsa;
 use crate::gemm::tile::Tiles;
 use crate::parallel::{self, Shared};
 use crate::scratch::{self, Scratch};
 use crate::simd::{Kernel, Simd, dispatch};
 
-/// Taps of the largest kernel.
+/// Number of taps of the largest kernel.
 const TAPS: usize = 25;
-/// Lanes of the widest vector.
+/// Number of lanes of the widest vector.
 const LANES: usize = 16;
 
-/// Kernels of `side` by `side` taps at their points, packed for tiles: `[groups, positions, panels, depth, width]`, the
-/// last panel filled up with zeros. `at(group, k, column, tap)` is a weight.
-pub(super) fn points(
+/// The coefficients of kernels of `side` by `side` taps in the transform domain, packed for the register tiles: `[groups,
+/// positions, panels, depth, width]`, the last panel zero-padded. `at(group, k, column, tap)` returns a weight.
+pub(super) fn coefficients(
     isa: CpuIsa,
     groups: usize,
     sizes: [usize; 2],
@@ -22,14 +22,14 @@ pub(super) fn points(
     at: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
 ) -> Scratch {
     match side {
-        3 => points_at::<3, 6>(isa, groups, sizes, at),
-        5 => points_at::<5, 8>(isa, groups, sizes, at),
-        side => unreachable!("a kernel of side {side} does not suit"),
+        3 => coefficients_at::<3, 6>(isa, groups, sizes, at),
+        5 => coefficients_at::<5, 8>(isa, groups, sizes, at),
+        side => unreachable!("the kernel side must be 3 or 5, but is {side}"),
     }
 }
 
-/// Of side `R`, at `N` points a side.
-fn points_at<const R: usize, const N: usize>(
+/// For kernels of side `R`, with `N` interpolation points per dimension.
+fn coefficients_at<const R: usize, const N: usize>(
     isa: CpuIsa,
     groups: usize,
     [depth, columns]: [usize; 2],
@@ -52,34 +52,34 @@ fn points_at<const R: usize, const N: usize>(
             let start = ((group * positions * panels + panel) * depth + k) * width + first;
             let to = To { start: shared.start().wrapping_add(start), step: panels * depth * width, lanes };
             assert!(start + (positions - 1) * to.step + lanes <= shared.len());
-            dispatch(isa, ToPoints::<R, N> { taps: &taps, to });
+            dispatch(isa, ToCoefficients::<R, N> { taps: &taps, to });
         }
     });
     packed
 }
 
-/// Some adjacent values at every position.
+/// Destination of some adjacent values at every coefficient position.
 #[derive(Clone, Copy)]
 struct To {
     start: *mut f32,
-    /// From one position to the next.
+    /// Step from one position to the next.
     step: usize,
     lanes: usize,
 }
 
-struct ToPoints<'a, const R: usize, const N: usize> {
+struct ToCoefficients<'a, const R: usize, const N: usize> {
     taps: &'a [[f32; LANES]; TAPS],
     to: To,
 }
 
-impl<const R: usize, const N: usize> Kernel for ToPoints<'_, R, N> {
+impl<const R: usize, const N: usize> Kernel for ToCoefficients<'_, R, N> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (Self { taps, to }, scale) = (self, &const { Table::of::<N>() }.scale);
         for lane in (0..to.lanes).step_by(S::LANES) {
-            // SAFETY: the lanes are a multiple of the vector's; every position has as many values, checked by the caller.
+            // SAFETY: `to.lanes` is a multiple of `S::LANES`; every position has as many values, checked by the caller.
             unsafe {
                 let mut values = [[S::splat(0.0); R]; R];
                 for (row, values) in values.iter_mut().enumerate() {
@@ -87,7 +87,7 @@ impl<const R: usize, const N: usize> Kernel for ToPoints<'_, R, N> {
                         *value = S::load(taps[row * R + column].as_ptr().add(lane));
                     }
                 }
-                for (row, values) in spread_square::<S, R, N>(&values).iter().enumerate() {
+                for (row, values) in spread_tile::<S, R, N>(&values).iter().enumerate() {
                     for (column, &value) in values.iter().enumerate() {
                         let value = S::mul(value, S::splat(scale[row] * scale[column]));
                         S::store(to.start.add((row * N + column) * to.step + lane), value);
@@ -98,58 +98,59 @@ impl<const R: usize, const N: usize> Kernel for ToPoints<'_, R, N> {
     }
 }
 
-/// Brings the gradient at the points, `[groups, positions, group_in, group_out]`, back to the weight's
-/// `[groups · group_out, group_in, R, R]`.
+/// Transforms the gradient from the transform domain, `coefficients` of shape `[groups, positions, group_in, group_out]`, to
+/// the shape of the weight, `[groups · group_out, group_in, R, R]`.
 pub(super) fn gradient<const R: usize, const N: usize>(
     isa: CpuIsa,
     groups: usize,
     [group_in, group_out]: [usize; 2],
-    points: &[f32],
+    coefficients: &[f32],
     grad_weight: &mut [f32],
 ) {
     let positions = N * N;
-    assert_eq!(points.len(), groups * positions * group_in * group_out);
+    assert_eq!(coefficients.len(), groups * positions * group_in * group_out);
     assert_eq!(grad_weight.len(), groups * group_in * group_out * R * R);
     let grad_weight = Shared::new(grad_weight);
     parallel::for_each(groups * group_out / LANES, |task| {
         let (group, first) = (task * LANES / group_out, task * LANES % group_out);
-        // Sixteen outputs' gradients are adjacent.
+        // The gradients of sixteen outputs are adjacent.
         let len = LANES * group_in * R * R;
         // SAFETY: one part per task.
         let grad_weight = unsafe { grad_weight.slice(task * len..(task + 1) * len) };
-        let points = &points[group * positions * group_in * group_out..][..positions * group_in * group_out];
-        let from = (points, group_in, group_out, first);
-        dispatch(isa, FromPoints::<R, N> { from, grad_weight });
+        let coefficients =
+            &coefficients[group * positions * group_in * group_out..][..positions * group_in * group_out];
+        let from = (coefficients, group_in, group_out, first);
+        dispatch(isa, FromCoefficients::<R, N> { from, grad_weight });
     });
 }
 
-struct FromPoints<'a, const R: usize, const N: usize> {
-    /// A group's points, its channels, and the first of the sixteen outputs.
+struct FromCoefficients<'a, const R: usize, const N: usize> {
+    /// A group's coefficients, its input and output channels, and the first of the sixteen outputs.
     from: (&'a [f32], usize, usize, usize),
     grad_weight: &'a mut [f32],
 }
 
-impl<const R: usize, const N: usize> Kernel for FromPoints<'_, R, N> {
+impl<const R: usize, const N: usize> Kernel for FromCoefficients<'_, R, N> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { from: (points, group_in, group_out, first), grad_weight } = self;
+        let Self { from: (coefficients, group_in, group_out, first), grad_weight } = self;
         let scale = &const { Table::of::<N>() }.scale;
         let mut taps = [[0f32; LANES]; TAPS];
         for channel in 0..group_in {
             for lane in (0..LANES).step_by(S::LANES) {
-                // SAFETY: the instruction set is there; the slices are as long as a vector.
+                // SAFETY: the caller guarantees the instruction set; the slices are as long as a vector.
                 unsafe {
                     let mut values = [[S::splat(0.0); N]; N];
                     for (row, values) in values.iter_mut().enumerate() {
                         for (column, value) in values.iter_mut().enumerate() {
                             let start = ((row * N + column) * group_in + channel) * group_out + first + lane;
-                            let point = S::load(points[start..start + S::LANES].as_ptr());
-                            *value = S::mul(point, S::splat(scale[row] * scale[column]));
+                            let coefficient = S::load(coefficients[start..start + S::LANES].as_ptr());
+                            *value = S::mul(coefficient, S::splat(scale[row] * scale[column]));
                         }
                     }
-                    for (row, values) in collect_square::<S, R, N>(&values).iter().enumerate() {
+                    for (row, values) in collect_tile::<S, R, N>(&values).iter().enumerate() {
                         for (column, &value) in values.iter().enumerate() {
                             S::store(taps[row * R + column][lane..lane + S::LANES].as_mut_ptr(), value);
                         }

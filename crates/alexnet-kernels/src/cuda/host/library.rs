@@ -1,11 +1,11 @@
-//! Plain loops in the place of a library for convolutions.
+//! Plain loops in place of a convolution library.
 
 use half::bf16;
 
 use crate::cuda::{Address, Convolution, Pass, Real, Sizes};
 
 fn read(real: Real, tensor: Address, index: usize) -> f64 {
-    // SAFETY: an index of the tensor, or the untouchable pages behind it end the process.
+    // SAFETY: an index within the tensor, or the access hits the guard page behind it and ends the process.
     unsafe {
         match real {
             Real::F32 => f64::from(*(tensor.at as *const f32).add(index)),
