@@ -43,7 +43,7 @@ fn ten_pictures_are_learnt_by_heart() {
     assert!((before - 10f32.ln()).abs() < 0.5, "before training the loss is {before}, expected about ln 10");
     let mut after = before;
     for step in 0..160 {
-        loss(Mode::Train { seed: 3, step }, true);
+        loss(Mode::train(3, step), true);
         if step % 10 == 9 {
             after = loss(Mode::Test, false);
             if after < 0.1 {

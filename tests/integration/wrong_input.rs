@@ -94,7 +94,7 @@ fn weights_that_do_not_fit() {
         here,
         &["eval", "--data", "others", "--weights", "run"],
         1,
-        &["know 10 classes", "the data has 2 (cats, dogs)"],
+        &["have 10 classes", "the data has 2 (cats, dogs)"],
     );
 
     fs::copy(image, here.join("others/cats/b.jpg")).unwrap();
@@ -102,7 +102,7 @@ fn weights_that_do_not_fit() {
     let train = ["train", "--data", "others", "--epochs", "1", "--arch", "alexnet-torchvision", "--output", "two"];
     stdout(here, &train);
     let both = ["predict", image, "--weights", "run", "--weights", "two"];
-    refused(here, &both, 1, &["two knows 2 classes (cats, dogs), but run 10", "have to know the same"]);
+    refused(here, &both, 1, &["needs the same classes", "two has 2 classes (cats, dogs) and run has 10"]);
 
     // A truncated file.
     let whole = fs::read(here.join("run/model.safetensors")).unwrap();
@@ -130,10 +130,10 @@ fn weights_that_do_not_fit() {
         ["--weights", "run", "--weights", "bare.safetensors", "--arch", "alexnet-torchvision", "--data", "photos"];
     assert!(stdout(here, &[&["eval"], &both[..]].concat()).contains("these 2 together"));
     let both = ["eval", "--weights", "run", "--weights", "run", "--arch", "caffenet", "--data", "photos"];
-    refused(here, &both, 1, &["--arch caffenet: none of these files is of it"]);
+    refused(here, &both, 1, &["none of the model files has weights of caffenet"]);
     let three =
         ["--weights", "bare.safetensors", "--weights", "run", "--weights", "two", "--arch", "alexnet-torchvision"];
-    refused(here, &[&["predict", image], &three[..]].concat(), 1, &["two knows 2 classes", "but run 10"]);
+    refused(here, &[&["predict", image], &three[..]].concat(), 1, &["two has 2 classes", "run has 10"]);
     // An error in the second is reported before the first is evaluated.
     let both = ["eval", "--weights", "run", "--weights", "nothing", "--data", "photos"];
     refused(here, &both, 1, &["nothing: there is no such file or run"]);

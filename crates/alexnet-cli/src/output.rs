@@ -109,10 +109,10 @@ impl TrainView {
     }
 
     /// Shows an event.
-    pub fn show(&self, event: Event<'_>) {
+    pub fn show(&self, event: &Event<'_>) {
         // A panic elsewhere must not silence the rest.
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match event {
+        match *event {
             Event::Statistics { done, total } => {
                 let bar = state.bar(Showing::Statistics, "computing the mean image {wide_bar} {pos}/{len}", total);
                 bar.set_position(done as u64);
@@ -173,7 +173,7 @@ impl TrainView {
                 let bar = state.bar(Showing::Validation, "validating {wide_bar} {pos}/{len}", total);
                 bar.set_position(done as u64);
             }
-            Event::Epoch { record, best } => {
+            Event::Epoch { record, best, .. } => {
                 state.bar.finish_and_clear();
                 self.line(&epoch_line(record, self.epochs, best));
                 // The next step is not to answer for the time that validating took.

@@ -41,6 +41,13 @@ pub enum Location {
         /// Index of the row.
         row: u32,
     },
+    /// In memory: an encoded image, such as one that came over a network.
+    Memory {
+        /// Names the image in messages.
+        name: PathBuf,
+        /// The encoded image.
+        bytes: Arc<[u8]>,
+    },
 }
 
 impl From<PathBuf> for Location {
@@ -66,6 +73,7 @@ impl Location {
             },
             #[cfg(feature = "parquet")]
             Self::Row { table, row } => table.row_path(*row),
+            Self::Memory { name, .. } => name.clone(),
         }
     }
 
@@ -108,6 +116,7 @@ impl Location {
             Self::Entry { shard, number } => shard.entries().get(*number as usize).map(|entry| u64::from(entry.len)),
             #[cfg(feature = "parquet")]
             Self::Row { table, .. } => Some(table.bytes_per_row()),
+            Self::Memory { bytes, .. } => Some(bytes.len() as u64),
         }
     }
 
@@ -128,6 +137,7 @@ impl Location {
         let opened = match self {
             #[cfg(feature = "parquet")]
             Self::Row { .. } => return Ok(None),
+            Self::Memory { .. } => return Ok(None),
             Self::File(path) => File::open(path).and_then(|file| {
                 let len = file.metadata()?.len();
                 // A pipe, or a file that is still being written, may have more.
@@ -155,11 +165,16 @@ impl Location {
         self.read_rest(&mut file, len, bytes)
     }
 
-    /// Replaces `bytes` with the bytes of a row's image.
+    /// Replaces `bytes` with the image's bytes, if they are in a row or in memory.
     fn read_row(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             #[cfg(feature = "parquet")]
             Self::Row { table, row } => RowReader::new(table.clone()).read_into(*row, bytes),
+            Self::Memory { bytes: own, .. } => {
+                bytes.clear();
+                bytes.extend_from_slice(own);
+                Ok(())
+            }
             // Handled by `open`.
             _ => {
                 bytes.clear();

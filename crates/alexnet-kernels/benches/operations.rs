@@ -135,7 +135,8 @@ fn vectors(c: &mut Criterion) {
             activation::backward_in_place(&x, &y, kind)
         });
     }
-    let params = DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 0, step: 0, layer: 0 };
+    let params =
+        DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 0, step: 0, layer: 0, first_value: 0 };
     measure(c, "dropout/forward", bytes(&[&x, &y]), || dropout::apply_into(&x, &params, &y));
 
     let (logits, losses) = (random(&[BATCH, 1000]), random(&[BATCH]));

@@ -279,6 +279,7 @@ fn elementwise_operations_never_panic() {
             seed: u64::MAX,
             step: u32::MAX,
             layer: u32::MAX,
+            first_value: [0, u64::MAX - 5][random.below(2)],
         };
         for kind in [Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Softplus] {
             let y = activation::activation(&x, kind)?;

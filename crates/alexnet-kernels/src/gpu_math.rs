@@ -59,7 +59,8 @@ mod tests {
             let panicked = std::panic::catch_unwind(|| any.scope(|| panic!("inside")));
             assert!(panicked.is_err());
             assert_eq!(GpuMath::current(), tf32);
-            std::thread::scope(|scope| scope.spawn(|| assert_eq!(GpuMath::current(), GpuMath::default())));
+            let other = std::thread::spawn(GpuMath::current);
+            assert_eq!(other.join().unwrap(), GpuMath::default());
         });
         assert_eq!(GpuMath::current(), GpuMath::default());
     }

@@ -48,9 +48,7 @@ pub use conv2d::conv2d;
 #[cfg(feature = "host-kernels")]
 #[doc(hidden)]
 pub use cuda::host::with_host_kernels;
-pub use devices::{
-    CudaDeviceInfo, cuda_device, cuda_devices, takes_bf16, use_cudnn,
-};
+pub use devices::{CudaDeviceInfo, cuda_device, cuda_devices, takes_bf16, use_cudnn};
 pub use dropout::dropout;
 pub use error::Error;
 pub use gpu_math::GpuMath;

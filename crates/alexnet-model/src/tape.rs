@@ -15,9 +15,19 @@ pub enum Mode {
         seed: u64,
         /// The training step, for dropout.
         step: u32,
+        /// Place of the first image in the whole batch: 0, unless the batch is divided among several devices, whose dropout
+        /// then is that of the whole.
+        first_image: usize,
     },
     /// Dropout does what its convention asks of testing, and nothing is kept.
     Test,
+}
+
+impl Mode {
+    /// Training on a whole batch.
+    pub const fn train(seed: u64, step: u32) -> Self {
+        Self::Train { seed, step, first_image: 0 }
+    }
 }
 
 /// The memory of a network's passes: what forward keeps for backward, and the buffers that are free.
@@ -31,6 +41,8 @@ pub struct Tape {
     pub(crate) values: Vec<Option<Tensor>>,
     /// What each layer saves for backward beside its result, such as the positions of maxima.
     pub(crate) saved: Vec<Vec<Tensor>>,
+    /// Copies of results on other devices than their own, for the layers that read them there: one per result and device.
+    crossed: HashMap<(usize, DeviceLocation), Tensor>,
     /// The layers whose results were handed out: these tensors are the caller's.
     pub(crate) outputs: Vec<usize>,
     pub(crate) mode: Option<Mode>,
@@ -50,6 +62,7 @@ impl Tape {
         if self.batch != batch {
             *self = Self { batch, ..Self::default() };
         }
+        self.crossed.clear();
         for &output in &self.outputs {
             self.values[output] = None;
         }
@@ -73,6 +86,32 @@ impl Tape {
         self.batch
     }
 
+    /// The result of `layer`, which must be stored, on `device`.
+    pub(crate) fn value_on(&mut self, layer: usize, device: &Device) -> Result<Tensor> {
+        let value = self.values[layer].as_ref().expect("a layer's result is stored until its last reader has run");
+        if value.device().same_device(device) {
+            return Ok(value.clone());
+        }
+        let key = (layer, device.location());
+        if let Some(copy) = self.crossed.get(&key) {
+            return Ok(copy.clone());
+        }
+        let copy = crossing(value, device)?;
+        self.crossed.insert(key, copy.clone());
+        Ok(copy)
+    }
+
+    /// Ends the life of what the passes have of `layer`: its result, and the copies of that on other devices. They are freed; the
+    /// pool gets its own buffers back.
+    pub(crate) fn release(&mut self, layer: usize) {
+        self.crossed.retain(|(crossed, _), _| *crossed != layer);
+        let value = self.values[layer].take();
+        // Outputs are the caller's.
+        if let Some(value) = value.filter(|_| !self.outputs.contains(&layer)) {
+            self.give(value);
+        }
+    }
+
     /// A contiguous tensor whose values are left over from whoever had it before.
     pub(crate) fn take(&mut self, dims: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
         let count: usize = dims.iter().product();
@@ -91,4 +130,12 @@ impl Tape {
         let key = (tensor.elem_count(), tensor.dtype(), tensor.device().location());
         self.free.entry(key).or_default().push(tensor);
     }
+}
+
+/// A copy on another device. The streams of two GPUs do not wait for each other, so this waits for both.
+pub(crate) fn crossing(value: &Tensor, device: &Device) -> Result<Tensor> {
+    value.device().synchronize()?;
+    let copy = value.to_device(device)?;
+    device.synchronize()?;
+    Ok(copy)
 }

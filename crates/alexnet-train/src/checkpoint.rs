@@ -43,8 +43,6 @@ pub struct State {
     pub bias_plateau: Plateau,
     /// The epochs done.
     pub epochs: Vec<EpochRecord>,
-    /// Length of `metrics.jsonl` when the checkpoint was written; what a resumed run finds beyond is written anew.
-    pub metrics_len: u64,
     /// Seconds of training and validating.
     pub seconds: f64,
     /// Seconds of training in the epoch under way.
@@ -175,7 +173,6 @@ mod tests {
             train,
             bad: 2,
             plateau,
-            metrics_len: 99,
             seconds: 1.5,
             epoch_seconds: 0.25,
             wait_seconds: 0.125,

@@ -104,7 +104,7 @@ pub enum Error {
     },
     /// Weights whose classes are not those of the data.
     #[error(
-        "the weights know {} classes ({}), but the data has {} ({}){}",
+        "the weights have {} classes ({}), but the data has {} ({}){}",
         model.len(), head(model), data.len(), head(data), first_difference(model, data)
     )]
     Classes {

@@ -1,12 +1,14 @@
 //! `plot.svg`: loss and accuracy over the epochs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::observer::Observer;
 use crate::record::{self, EpochRecord};
+use crate::trainer::Event;
 
 const SIZE: (u32, u32) = (960, 400);
 const TRAIN: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
@@ -16,8 +18,23 @@ const VAL_TOP5: RGBColor = RGBColor(0x2c, 0xa0, 0x2c);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Points = Vec<(f64, f64)>;
 
+/// Draws the plot again after each epoch.
+pub(crate) struct Plot {
+    pub(crate) path: PathBuf,
+    pub(crate) title: String,
+}
+
+impl Observer for Plot {
+    fn on_event(&self, event: &Event<'_>) -> Result<()> {
+        match event {
+            Event::Epoch { epochs, .. } => write(&self.path, &self.title, epochs),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Writes the plot; the file appears whole or not at all.
-pub(crate) fn write(path: &Path, title: &str, epochs: &[EpochRecord]) -> Result<()> {
+fn write(path: &Path, title: &str, epochs: &[EpochRecord]) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, title, epochs).map_err(|e| Error::Plot { path: path.into(), reason: e.to_string() })?;
     record::write(path, &svg)

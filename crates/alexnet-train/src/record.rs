@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
 use crate::error::{Error, Result, io};
+use crate::observer::Observer;
+use crate::trainer::Event;
 
 /// One epoch's results. Accuracies are 0–1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: u32,
@@ -63,11 +65,27 @@ pub struct StepRecord {
     pub data_wait: f64,
 }
 
+/// A line of `metrics.jsonl`.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Line<'a> {
     Step(&'a StepRecord),
     Epoch(&'a EpochRecord),
+}
+
+/// The place of a line in the run.
+#[derive(Deserialize)]
+struct Place {
+    kind: Kind,
+    step: u64,
+    epoch: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Step,
+    Epoch,
 }
 
 /// A run directory.
@@ -190,53 +208,77 @@ impl RunDir {
         }
         fs::remove_dir(&self.path).map_err(io(&self.path))
     }
+}
 
-    /// Flushes `metrics.jsonl` to the disk, so that it holds all that a checkpoint counts on.
-    pub(crate) fn flush(&self) -> Result<()> {
-        let path = self.metrics();
-        append(&path)?.sync_data().map_err(io(&path))
+/// Steps between two lines about single steps in `metrics.jsonl`.
+const RECORDED_STEPS: u64 = 10;
+
+/// The observer that writes `metrics.jsonl` and `bad-samples.txt`. When a run is resumed, it removes the lines after the
+/// checkpoint, whose steps will be done again.
+#[derive(Debug)]
+pub struct RunLog {
+    metrics: PathBuf,
+    bad_samples: PathBuf,
+}
+
+impl Observer for RunLog {
+    fn on_event(&self, event: &Event<'_>) -> Result<()> {
+        match event {
+            Event::Started { state, .. } => self.rewind(state.step, state.epoch),
+            Event::Step { record, .. } if record.step.is_multiple_of(RECORDED_STEPS) => self.line(&Line::Step(record)),
+            Event::Epoch { record, .. } => self.line(&Line::Epoch(record)),
+            Event::BadSamples(bad) => self.add_bad(bad),
+            Event::Checkpoint => self.flush(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RunLog {
+    /// The log in a run's directory.
+    pub fn new(run: &RunDir) -> Self {
+        Self { metrics: run.metrics(), bad_samples: run.bad_samples() }
     }
 
-    /// Shortens `metrics.jsonl` to what a checkpoint knows of.
-    pub(crate) fn rewind(&self, metrics_len: u64) -> Result<()> {
-        let path = self.metrics();
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
-        let len = file.metadata().map_err(io(&path))?.len();
-        file.set_len(len.min(metrics_len)).map_err(io(&path))
+    /// Flushes `metrics.jsonl` to the disk: a checkpoint must not be newer.
+    fn flush(&self) -> Result<()> {
+        append(&self.metrics)?.sync_data().map_err(io(&self.metrics))
     }
 
-    /// Appends a line about some steps. Returns the file's length.
-    pub(crate) fn step(&self, record: &StepRecord) -> Result<u64> {
-        self.line(&Line::Step(record))
+    /// Shortens `metrics.jsonl` to the lines about `steps` steps and `epochs` epochs.
+    fn rewind(&self, steps: u64, epochs: u32) -> Result<()> {
+        let path = &self.metrics;
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(io(path))?;
+        let text = fs::read(path).map_err(io(path))?;
+        let done = |line: &[u8]| match serde_json::from_slice(line) {
+            Ok(Place { kind: Kind::Step, step, .. }) => step <= steps,
+            Ok(Place { kind: Kind::Epoch, epoch, .. }) => epoch <= epochs,
+            // A line that was cut off.
+            Err(_) => false,
+        };
+        let lines = text.split_inclusive(|&byte| byte == b'\n');
+        let kept = lines.take_while(|line| line.ends_with(b"\n") && done(line)).map(<[u8]>::len).sum::<usize>();
+        file.set_len(kept as u64).map_err(io(path))
     }
 
-    /// Appends a line about an epoch. Returns the file's length.
-    pub(crate) fn epoch(&self, record: &EpochRecord) -> Result<u64> {
-        self.line(&Line::Epoch(record))
-    }
-
-    fn line(&self, line: &Line<'_>) -> Result<u64> {
-        let path = self.metrics();
-        let mut text = serde_json::to_string(line).map_err(|e| io(&path)(e.into()))?;
+    fn line(&self, line: &Line<'_>) -> Result<()> {
+        let path = &self.metrics;
+        let mut text = serde_json::to_string(line).map_err(|e| io(path)(e.into()))?;
         text.push('\n');
-        let mut file = append(&path)?;
-        file.write_all(text.as_bytes()).map_err(io(&path))?;
-        Ok(file.metadata().map_err(io(&path))?.len())
+        append(path)?.write_all(text.as_bytes()).map_err(io(path))
     }
 
     /// Adds to the list of files that could not be read, each once.
-    pub(crate) fn add_bad(&self, bad: &[BadSample]) -> Result<()> {
-        if bad.is_empty() {
-            return Ok(());
-        }
-        let path = self.bad_samples();
-        let known = fs::read_to_string(&path).unwrap_or_default();
-        let mut file = append(&path)?;
+    fn add_bad(&self, bad: &[BadSample]) -> Result<()> {
+        let path = &self.bad_samples;
+        let known = fs::read_to_string(path).unwrap_or_default();
+        let mut file = append(path)?;
         for sample in bad {
             // The reason names the file.
             let line = sample.reason.replace('\n', " ");
             if !known.lines().any(|known| known == line) {
-                writeln!(file, "{line}").map_err(io(&path))?;
+                writeln!(file, "{line}").map_err(io(path))?;
             }
         }
         Ok(())
@@ -276,21 +318,33 @@ mod tests {
     }
 
     #[test]
-    fn what_a_checkpoint_does_not_know_is_forgotten() {
+    fn lines_after_the_checkpoint_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::create(&folder.path().join("run"), &config()).unwrap();
-        let record = |step| StepRecord { epoch: 1, step, learning_rate: 0.01, loss: 2.5, data_wait: 0.0 };
-        let len = run.step(&record(1)).unwrap();
-        run.step(&record(2)).unwrap();
-        run.rewind(len).unwrap();
-        run.step(&record(7)).unwrap();
-        let text = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let steps: Vec<_> = lines.iter().map(|line| (line["kind"].as_str(), line["step"].as_u64())).collect();
-        assert_eq!(steps, [(Some("step"), Some(1)), (Some("step"), Some(7))]);
-        // A log that somebody shortened is not filled up.
-        run.rewind(1 << 20).unwrap();
-        assert_eq!(fs::read_to_string(run.path().join("metrics.jsonl")).unwrap(), text);
+        let log = RunLog::new(&run);
+        let step = |step| StepRecord { epoch: 1, step, learning_rate: 0.01, loss: 2.5, data_wait: 0.0 };
+        let epoch = EpochRecord { epoch: 1, step: 20, ..EpochRecord::default() };
+        log.rewind(0, 0).unwrap();
+        log.line(&Line::Step(&step(10))).unwrap();
+        log.line(&Line::Step(&step(20))).unwrap();
+        log.line(&Line::Epoch(&epoch)).unwrap();
+        log.line(&Line::Step(&step(30))).unwrap();
+        let read = || {
+            let text = fs::read_to_string(run.metrics()).unwrap();
+            let lines = text.lines().map(|line| serde_json::from_str::<Place>(line).unwrap());
+            lines.map(|line| (matches!(line.kind, Kind::Epoch), line.step)).collect::<Vec<_>>()
+        };
+        assert_eq!(read().len(), 4);
+        append(&run.metrics()).unwrap().write_all(br#"{"kind":"step","step":40,"epo"#).unwrap();
+        log.rewind(30, 1).unwrap();
+        assert_eq!(read(), [(false, 10), (false, 20), (true, 20), (false, 30)]);
+        log.rewind(20, 1).unwrap();
+        assert_eq!(read(), [(false, 10), (false, 20), (true, 20)]);
+        // All steps are done, but the epoch is not.
+        log.rewind(20, 0).unwrap();
+        assert_eq!(read(), [(false, 10), (false, 20)]);
+        log.rewind(0, 0).unwrap();
+        assert_eq!(read(), []);
     }
 
     #[test]
@@ -302,8 +356,9 @@ mod tests {
         RunDir::open(run.path()).unwrap();
         assert!(!run.path().join("model.safetensors.partial").exists());
         let bad = |name: &str| BadSample { index: 0, path: name.into(), reason: format!("{name}: not an image") };
-        run.add_bad(&[bad("a.jpg"), bad("b.jpg")]).unwrap();
-        run.add_bad(&[bad("b.jpg")]).unwrap();
+        let log = RunLog::new(&run);
+        log.add_bad(&[bad("a.jpg"), bad("b.jpg")]).unwrap();
+        log.add_bad(&[bad("b.jpg")]).unwrap();
         let list = fs::read_to_string(run.bad_samples()).unwrap();
         assert_eq!(list, "a.jpg: not an image\nb.jpg: not an image\n");
     }

@@ -4,18 +4,30 @@ use super::Package;
 
 /// The crates of this workspace that each crate may import, in code that is published or run. Tests may also use
 /// `alexnet-testing`.
-const MAY_IMPORT: [(&str, &[&str]); 9] = [
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("alexnet-random", &[]),
     ("alexnet-kernels", &["alexnet-random"]),
     ("alexnet-model", &["alexnet-random", "alexnet-kernels"]),
     ("alexnet-data", &["alexnet-random"]),
     ("alexnet-train", &["alexnet-random", "alexnet-kernels", "alexnet-model", "alexnet-data"]),
-    ("alexnet-cli", &["alexnet-random", "alexnet-kernels", "alexnet-model", "alexnet-data", "alexnet-train"]),
+    ("alexnet", &["alexnet-random", "alexnet-kernels", "alexnet-model", "alexnet-data", "alexnet-train"]),
+    (
+        "alexnet-cli",
+        &["alexnet-random", "alexnet-kernels", "alexnet-model", "alexnet-data", "alexnet-train", "alexnet"],
+    ),
     ("alexnet-testing", &["alexnet-random"]),
     ("xtask", &["alexnet-data"]),
     (
         "alexnet-tests",
-        &["alexnet-random", "alexnet-kernels", "alexnet-model", "alexnet-data", "alexnet-train", "alexnet-testing"],
+        &[
+            "alexnet-random",
+            "alexnet-kernels",
+            "alexnet-model",
+            "alexnet-data",
+            "alexnet-train",
+            "alexnet",
+            "alexnet-testing",
+        ],
     ),
 ];
 

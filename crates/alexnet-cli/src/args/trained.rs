@@ -51,6 +51,10 @@ pub struct PredictArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
 
+    /// Views per image, whose probabilities are averaged: its center, or ten as in the paper.
+    #[arg(long, default_value = "1", value_parser = PossibleValuesParser::new(["1", "10"]))]
+    pub views: String,
+
     /// How many guesses per picture.
     #[arg(long, value_name = "N", default_value = "5")]
     pub top: NonZeroUsize,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_model::{ModelFile, Precision};
-use alexnet_train::{Error, Event, Outcome, RunDir, TrainConfig, Trainer};
+use alexnet_train::{Error, Event, Observers, Outcome, RunDir, TrainConfig, Trainer};
 use anyhow::{Context, bail};
 use serde::Serialize;
 
@@ -55,8 +55,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         view.line("fast: the GPU may add up in another order each time, so this run will not repeat to the bit");
     }
 
-    let show = |event: Event<'_>| view.show(event);
-    let mut trainer = match Trainer::new(config.clone(), run, &device, threads, &show) {
+    let observers = Observers::of_run(&run, &config).with(|event: &Event<'_>| view.show(event));
+    let mut trainer = match Trainer::new(config.clone(), run, &device, threads, &observers) {
         Ok(trainer) => trainer,
         Err(error) => {
             if args.resume.is_none() {
@@ -68,7 +68,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     };
     // Until here there is nothing to save.
     let stop = stop_on_signal()?;
-    let outcome = trainer.run(&stop, &show)?;
+    let outcome = trainer.run(&stop, &observers)?;
     if args.machine.json {
         say(serde_json::to_string(&Summary::new(&config, &path, &outcome))?)?;
     } else if let Some(text) = conclusion(&config, &path, &outcome) {

@@ -17,12 +17,13 @@ __device__ inline void philox(u32 counter[4], u32 key_low, u32 key_high) {
 // Keeps the values whose 24-bit random number is below `threshold`, multiplied by `factor`.
 KERNEL(dropout)(
     const real* x, real* y, u32 count, u32 threshold, float factor, u32 key_low, u32 key_high, u32 layer, u32 step,
-    u32 purpose) {
-    FOR_EACH(block, (count + 3) / 4) {
-        u32 words[4] = {block, layer, step, purpose};
+    u32 purpose, u32 first, u32 skipped, u32 blocks) {
+    FOR_EACH(block, blocks) {
+        u32 words[4] = {first + block, layer, step, purpose};
         philox(words, key_low, key_high);
         for (u32 word = 0; word < 4; word++) {
-            const u32 i = 4 * block + word;
+            // Before the first value this is a large number.
+            const u32 i = 4 * block + word - skipped;
             if (i < count) put(&y[i], words[word] >> 8 < threshold ? value(x[i]) * factor : 0.0f);
         }
     }

@@ -27,7 +27,7 @@ pub enum DropoutScaling {
 
 /// The dropout of one layer in one step.
 ///
-/// Value `i` of the tensor, in memory order, is kept if the `i`-th number of the stream (seed, dropout, step, layer) is
+/// Value `v` of the tensor, in memory order, is kept if number `i` = `first_value` + `v` of the stream (seed, dropout, step, layer) is
 /// below the probability of being kept. That number is word `i mod 4` of the Philox4x32-10 block with counter
 /// `[⌊i/4⌋, layer, step, purpose 4]` and key `seed`, with its upper 24 bits read as a fraction. Backward draws the same
 /// numbers again, so no mask is stored, and a GPU draws the same mask as a CPU.
@@ -43,6 +43,9 @@ pub struct DropoutParams {
     pub step: u32,
     /// The number of the layer: no two layers share a mask.
     pub layer: u32,
+    /// Index of the tensor's first value in the whole batch: 0, or for a part of a batch the number of values before it, so
+    /// that the part gets the mask that it would get in the whole.
+    pub first_value: u64,
 }
 
 impl DropoutParams {
@@ -97,7 +100,7 @@ impl DropoutParams {
 ///
 /// let x = Tensor::ones(1000, DType::F32, &Device::Cpu)?;
 /// let params =
-///     DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 1, step: 0, layer: 0 };
+///     DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 1, step: 0, layer: 0, first_value: 0 };
 /// let kept = dropout(&x, &params)?.sum_all()?.to_scalar::<f32>()?;
 /// assert!((440. ..560.).contains(&kept));
 /// # Ok::<(), candle_core::Error>(())

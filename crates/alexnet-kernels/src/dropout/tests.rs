@@ -3,7 +3,7 @@ use crate::cases::*;
 use candle_core::Var;
 
 const PARAMS: DropoutParams =
-    DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 7, step: 3, layer: 6 };
+    DropoutParams { probability: 0.5, scaling: DropoutScaling::AtTest, seed: 7, step: 3, layer: 6, first_value: 0 };
 
 /// Words 0 to 7 of the stream (seed 7, dropout, step 3, layer 6) keep their values where they are below one half. Other
 /// backends and checkpoints rely on this mask.
@@ -31,6 +31,25 @@ fn agrees_with_the_reference_on_any_number_of_threads() {
             assert_thread_independent("dropout", run);
             for_each_device(|_| drop(run()));
         }
+    }
+}
+
+/// A batch that is divided among devices gets the masks of the whole.
+#[test]
+fn a_part_gets_the_mask_of_the_whole() {
+    let x = uniform("part", 0, 9_000);
+    let whole = reference::apply(&x, &PARAMS);
+    for first in [0, 1, 2, 3, 4, 4_095, 4_096, 8_998] {
+        let params = DropoutParams { first_value: first as u64, ..PARAMS };
+        assert_same_bits("reference", &reference::apply(&x[first..], &params), &whole[first..]);
+        let run = || {
+            let (part, y) = (tensor(&x[first..], &[9_000 - first]), zeros(&[9_000 - first]));
+            apply_into(&part, &params, &y).unwrap();
+            assert_same_bits(&format!("from {first}"), &values(&y), &whole[first..]);
+            values(&y)
+        };
+        assert_thread_independent("part", run);
+        for_each_device(|_| drop(run()));
     }
 }
 

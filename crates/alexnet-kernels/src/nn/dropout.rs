@@ -46,6 +46,6 @@ impl ModuleT for Dropout {
         }
         let (step, scaling) = (self.step.fetch_add(1, Ordering::Relaxed), DropoutScaling::Inverted);
         let Self { probability, seed, layer, .. } = *self;
-        dropout(x, &DropoutParams { probability, scaling, seed, step, layer })
+        dropout(x, &DropoutParams { probability, scaling, seed, step, layer, first_value: 0 })
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Gradients, LayerOps};
-use crate::shape::Shape;
+use crate::shape::{Shape, elements};
 use crate::tape::Mode;
 
 /// Dropout in training, its expectation in testing.
@@ -29,12 +29,14 @@ enum Scaling {
 
 impl Dropout {
     /// The operation's numbers; in testing, only the factor matters.
-    fn params(&self, mode: Mode, layer: usize) -> DropoutParams {
-        let (seed, step) = match mode {
-            Mode::Train { seed, step } => (seed, step),
-            Mode::Test => (0, 0),
+    fn params(&self, mode: Mode, layer: usize, x: &Tensor) -> DropoutParams {
+        let (seed, step, first_image) = match mode {
+            Mode::Train { seed, step, first_image } => (seed, step, first_image),
+            Mode::Test => (0, 0, 0),
         };
-        DropoutParams { probability: self.probability, scaling: self.scaling, seed, step, layer: layer as u32 }
+        let first_value = (first_image as u64).wrapping_mul(elements(&x.dims()[1..]) as u64);
+        let (probability, scaling, layer) = (self.probability, self.scaling, layer as u32);
+        DropoutParams { probability, scaling, seed, step, layer, first_value }
     }
 }
 
@@ -54,7 +56,7 @@ impl LayerOps for Dropout {
     }
 
     fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()> {
-        let params = self.params(pass.mode, pass.layer);
+        let params = self.params(pass.mode, pass.layer, &pass.inputs[0]);
         match pass.mode {
             Mode::Train { .. } => dropout::apply_into(&pass.inputs[0], &params, y),
             Mode::Test => add::scale_into(&pass.inputs[0], params.test_factor(), y),
@@ -62,12 +64,13 @@ impl LayerOps for Dropout {
     }
 
     fn backward(&self, pass: &Backward<'_>, grads: &Gradients<'_>) -> Result<()> {
-        let params = self.params(pass.mode, pass.layer);
+        let params = self.params(pass.mode, pass.layer, pass.grad_y);
         grads.write_x(|grad_x| dropout::apply_into(pass.grad_y, &params, grad_x))
     }
 
     fn autograd(&self, pass: &Forward<'_>) -> Result<Tensor> {
-        let (x, params) = (&pass.inputs[0], self.params(pass.mode, pass.layer));
+        let x = &pass.inputs[0];
+        let params = self.params(pass.mode, pass.layer, x);
         match (pass.mode, x.rank()) {
             (Mode::Test, _) => x * f64::from(params.test_factor()),
             // The mask follows memory order, which inside a network is channels last.

@@ -35,7 +35,7 @@ impl Network {
     fn tracked(&self, x: &Tensor, train: bool, plan: &Plan) -> Result<Vec<Tensor>> {
         self.batch_of(x)?;
         let mode = if train {
-            Mode::Train { seed: self.module_seed, step: self.module_step.fetch_add(1, Ordering::Relaxed) }
+            Mode::train(self.module_seed, self.module_step.fetch_add(1, Ordering::Relaxed))
         } else {
             Mode::Test
         };
@@ -50,7 +50,7 @@ impl Network {
             let parameters = &self.parameters[self.of_layer[layer].clone()];
             let parameters = parameters.iter().map(|parameter| parameter.var.as_tensor()).collect();
             let pass = Forward { inputs, parameters, prepared: None, relu: false, saved: &[], mode, layer };
-            let y = entry.kind.ops().autograd(&pass)?;
+            let y = self.gpu_math.scope(|| entry.kind.ops().autograd(&pass))?;
             values[layer] = Some(match entry.activation {
                 Some(kind) => activation(&y, kind)?,
                 None => y,

@@ -10,7 +10,7 @@ use crate::layers::{Backward, Gradients};
 use crate::precision::Precision;
 use crate::shape::Shape;
 use crate::specification::Output;
-use crate::tape::{Mode, Tape};
+use crate::tape::{Mode, Tape, crossing};
 
 /// Who is handed each parameter's gradient.
 struct Receiver<'a> {
@@ -42,7 +42,7 @@ impl<'a> From<&'a Tensor> for Gradient<'a> {
 
 impl Network {
     /// The gradients of all parameters that are [trained](Network::train_only), given that of the logits, `[n, classes]`, which
-    /// [`Network::forward`] gave. [`Network::backward_factored`] takes those of several outputs.
+    /// [`Network::forward`] gave. [`Network::backward_outputs`] takes those of several outputs.
     ///
     /// `on_gradient(index, gradient)` is called once per such parameter, in reverse order of the layers, as soon as its
     /// gradient is complete and nothing later in the pass reads the parameter: it may be updated there and then. The
@@ -55,18 +55,32 @@ impl Network {
         &self,
         tape: &mut Tape,
         grad_logits: &Tensor,
+        on_gradient: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        self.backward_outputs(tape, &[grad_logits], on_gradient)
+    }
+
+    /// As [`Network::backward`], for as many outputs as forward gave: `grad_outputs` are the gradients of their losses, which are
+    /// multiplied by the outputs' [weights](crate::Output::loss_weight).
+    ///
+    /// # Errors
+    /// As [`Network::backward`].
+    pub fn backward_outputs(
+        &self,
+        tape: &mut Tape,
+        grad_outputs: &[&Tensor],
         mut on_gradient: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
         let mut take = |index, gradient: Gradient<'_>| match gradient {
             Gradient::Values(values) => on_gradient(index, values),
             Gradient::Product { .. } => unreachable!("only `backward_factored` asks for products"),
         };
-        self.walk_back(tape, &[grad_logits], &mut Receiver { take: &mut take, products: false })
+        let mut receiver = Receiver { take: &mut take, products: false };
+        self.gpu_math.scope(|| self.walk_back(tape, grad_outputs, &mut receiver))
     }
 
-    /// As [`Network::backward`], for as many outputs as forward gave: `grad_outputs` are the gradients of their losses, each of
-    /// which then counts with its [weight](crate::Output::loss_weight). And where the gradient of a fully connected layer's
-    /// weight may be had as a [`Gradient::Product`], which is on the CPU, it is handed out as such, and takes no memory.
+    /// As [`Network::backward_outputs`]. On the CPU, the gradient of a fully connected layer's weight is handed out as a
+    /// [`Gradient::Product`], which takes no memory.
     ///
     /// # Errors
     /// As [`Network::backward`].
@@ -76,7 +90,8 @@ impl Network {
         grad_outputs: &[&Tensor],
         mut on_gradient: impl FnMut(usize, Gradient<'_>) -> Result<()>,
     ) -> Result<()> {
-        self.walk_back(tape, grad_outputs, &mut Receiver { take: &mut on_gradient, products: true })
+        let mut receiver = Receiver { take: &mut on_gradient, products: true };
+        self.gpu_math.scope(|| self.walk_back(tape, grad_outputs, &mut receiver))
     }
 
     fn walk_back(&self, tape: &mut Tape, grad_outputs: &[&Tensor], receiver: &mut Receiver<'_>) -> Result<()> {
@@ -114,10 +129,8 @@ impl Network {
                 }
                 tape.give(grad_y);
             }
-            let (value, saved) = (tape.values[layer].take(), std::mem::take(&mut tape.saved[layer]));
-            // Outputs are the caller's.
-            let value = value.filter(|_| !outputs.contains(&layer));
-            value.into_iter().chain(saved).for_each(|done| tape.give(done));
+            std::mem::take(&mut tape.saved[layer]).into_iter().for_each(|done| tape.give(done));
+            tape.release(layer);
         }
         Ok(())
     }
@@ -138,12 +151,7 @@ impl Network {
         let products = receiver.products && device.is_cpu() && self.precision == Precision::F32;
         let product = ops.product().map(|number| self.of_layer[layer].start + number).filter(|_| products);
         for (number, &input) in inputs.iter().enumerate() {
-            let x = if ops.keeps_inputs() {
-                let value = tape.values[input].as_ref();
-                Some(value.expect("forward keeps what this kind of layer reads again").to_device(device)?)
-            } else {
-                None
-            };
+            let x = if ops.keeps_inputs() { Some(tape.value_on(input, device)?) } else { None };
             let grad_x = self.grad_buffer(layer, input, tape)?;
             let buffer = |index: usize| {
                 let wanted = self.trained[index] && product != Some(index);
@@ -197,9 +205,14 @@ impl Network {
         tape: &mut Tape,
         grads: &mut [Option<Tensor>],
     ) -> Result<()> {
-        let Some(grad_x) = grad_x else { return Ok(()) };
-        // The input may live on another device.
-        let grad_x = grad_x.to_device(self.device_of(input))?;
+        let Some(mut grad_x) = grad_x else { return Ok(()) };
+        let device = self.device_of(input);
+        if !grad_x.device().same_device(device) {
+            // Each pool keeps its own buffers.
+            let (own, copy) = (tape.take(grad_x.dims(), grad_x.dtype(), device)?, crossing(&grad_x, device)?);
+            add::scale_into(&copy, 1.0, &own)?;
+            tape.give(std::mem::replace(&mut grad_x, own));
+        }
         match &grads[input] {
             None => grads[input] = Some(grad_x),
             Some(sum) => {

@@ -26,7 +26,7 @@ impl Network {
             Ok(value.expect("folding adds a bias to a convolution, which is among the folded parameters, and no other"))
         };
         let mut network = Self::with(spec, 0, &self.devices, value)?;
-        network.precision = self.precision;
+        (network.precision, network.gpu_math) = (self.precision, self.gpu_math);
         for parameter in &mut network.parameters {
             let Some(Parameter { var, copy: Some(copy), .. }) = self.parameter(&parameter.spec.name) else { continue };
             parameter.copy = Some(if var.id() == parameter.var.id() {

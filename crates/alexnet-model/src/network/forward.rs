@@ -44,6 +44,17 @@ impl Network {
         prepared: &[Option<PreparedWeight>],
         plan: &Plan,
     ) -> Result<Vec<Tensor>> {
+        self.gpu_math.scope(|| self.walk_forward(x, mode, tape, prepared, plan))
+    }
+
+    fn walk_forward(
+        &self,
+        x: &Tensor,
+        mode: Mode,
+        tape: &mut Tape,
+        prepared: &[Option<PreparedWeight>],
+        plan: &Plan,
+    ) -> Result<Vec<Tensor>> {
         let n = self.batch_of(x)?;
         let layers = self.spec.layers().len();
         tape.start(layers, &plan.outputs, n, mode);
@@ -61,10 +72,8 @@ impl Network {
             explained(self, done, layer, tape, mode)?;
             tape.values[layer] = Some(y);
             for &input in self.spec.inputs(layer) {
-                if !self.stays(input, layer, mode, plan)
-                    && let Some(done) = tape.values[input].take()
-                {
-                    tape.give(done);
+                if !self.stays(input, layer, mode, plan) {
+                    tape.release(input);
                 }
             }
         }
@@ -107,14 +116,9 @@ impl Network {
     ) -> Result<()> {
         let entry = &self.spec.layers()[layer];
         let (ops, device) = (entry.kind.ops(), self.device_of(layer));
-        // A tensor on another device is copied over; on the same one this is a clone of the handle.
-        let input = |&input: &usize| {
-            let value = tape.values[input].as_ref();
-            value.expect("every layer is stored until its last reader has run").to_device(device)
-        };
         let inputs = match self.spec.inputs(layer) {
             [] => vec![images.to_device(device)?],
-            inputs => inputs.iter().map(input).collect::<candle_core::Result<_>>()?,
+            inputs => inputs.iter().map(|&input| tape.value_on(input, device)).collect::<Result<_>>()?,
         };
         let saved = self.saved_by(layer, y.dims(), mode).into_iter();
         let saved = saved.map(|(dims, dtype)| tape.take(&dims, dtype, device)).collect::<Result<Vec<_>>>()?;

@@ -13,7 +13,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::atomic::AtomicU32;
 
-use alexnet_kernels::{add, takes_bf16};
+use alexnet_kernels::{GpuMath, add, takes_bf16};
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
@@ -47,6 +47,7 @@ pub struct Network {
     parameters: Vec<Parameter>,
     devices: Vec<Device>,
     precision: Precision,
+    gpu_math: GpuMath,
     /// The parameters of each layer.
     of_layer: Vec<Range<usize>>,
     /// Whether backward needs the layer's result.
@@ -107,6 +108,7 @@ impl Network {
             parameters,
             devices: devices.to_vec(),
             precision: Precision::F32,
+            gpu_math: GpuMath::default(),
             of_layer,
             kept: Vec::new(),
             has_gradient: Vec::new(),
@@ -224,6 +226,16 @@ impl Network {
         self.parameters.iter_mut().zip(copies).for_each(|(parameter, copy)| parameter.copy = copy);
         self.precision = precision;
         Ok(())
+    }
+
+    /// The freedom that GPUs have in this network's products and convolutions.
+    pub fn gpu_math(&self) -> GpuMath {
+        self.gpu_math
+    }
+
+    /// Sets the freedom that GPUs have in this network's products and convolutions.
+    pub fn set_gpu_math(&mut self, gpu_math: GpuMath) {
+        self.gpu_math = gpu_math;
     }
 
     /// Brings the copies of [`Precision::Bf16`] up to date with the parameters' values.

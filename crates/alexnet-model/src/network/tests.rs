@@ -21,7 +21,7 @@ use crate::tape::{Mode, Tape};
 use crate::variants::build;
 
 const CPU: &[Device] = &[Device::Cpu];
-const TRAIN: Mode = Mode::Train { seed: 1, step: 0 };
+const TRAIN: Mode = Mode::train(1, 0);
 
 fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
     Tensor::from_slice(values, dims, &Device::Cpu).unwrap()
@@ -50,6 +50,7 @@ fn run(network: &Network, x: &Tensor, labels: &[u32], tape: &mut Tape) -> (f32, 
 }
 
 mod buffers;
+mod devices;
 mod fold;
 mod frozen;
 mod outputs;
@@ -94,7 +95,7 @@ fn branches_sums_and_concatenations_agree_with_candles_autograd() {
         let labels = Tensor::new(&[0u32, 3, 1], &Device::Cpu).unwrap();
         let mut tape = Tape::new();
         // The module's first training pass is step 0 of the network's seed.
-        let logits = network.forward(&x, Mode::Train { seed: 5, step: 0 }, &mut tape).unwrap();
+        let logits = network.forward(&x, Mode::train(5, 0), &mut tape).unwrap();
         let module = network.forward_t(&x, true).unwrap();
         assert_close("logits", &values(&logits), &values(&module), 1e-6);
         let test = network.forward(&x, Mode::Test, &mut Tape::new()).unwrap();
@@ -132,7 +133,7 @@ fn training_in_bf16_stays_close() {
         let x = tensor(&uniform("bf16", 0, 6 * 3 * 72), &[6, 3, 9, 8]);
         let labels = Tensor::new(&[0u32, 1, 2, 3, 0, 1], device).unwrap();
         for step in 0..STEPS {
-            let logits = network.forward(&x, Mode::Train { seed: 1, step }, &mut tape).unwrap();
+            let logits = network.forward(&x, Mode::train(1, step), &mut tape).unwrap();
             assert_eq!(logits.dtype(), DType::F32);
             let loss = Tensor::zeros(6, DType::F32, device).unwrap();
             let grad = logits.zeros_like().unwrap();

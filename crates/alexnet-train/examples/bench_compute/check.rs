@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alexnet_kernels::{CpuIsa, measure_peak};
+use alexnet_kernels::{CpuIsa, GpuMath, measure_peak};
 use alexnet_model::Precision;
 use candle_core::Device;
 
 use crate::{Result, Target, layers};
 
-const CPU: Target = Target { device: Device::Cpu, precision: Precision::F32 };
+const CPU: Target =
+    Target { device: Device::Cpu, precision: Precision::F32, math: GpuMath { tf32: false, nondeterministic: false } };
 
 /// Rounds after which a kernel is slow: one second each on a quiet machine, up to seven beside work on all cores.
 const ROUNDS: usize = 90;
@@ -53,7 +54,8 @@ type Best = BTreeMap<(String, &'static str), f64>;
 fn rounds() -> Result<()> {
     let (mut peak, mut best, mut wider, mut report) = (0f64, Best::new(), Best::new(), String::new());
     for round in 1..=ROUNDS {
-        peak = peak.max(measure_peak(CpuIsa::Avx2, Duration::from_millis(200)) / 1e9);
+        let now = measure_peak(CpuIsa::Avx2, Duration::from_millis(200)).ok_or("this CPU has no AVX2")?;
+        peak = peak.max(now / 1e9);
         measure(&mut best)?;
         let has_wider = CpuIsa::Avx512.force(|| measure(&mut wider)).transpose()?.is_some();
         let (mut lines, mut slow) = (Vec::new(), false);

@@ -21,7 +21,7 @@ mod network;
 
 use std::time::{Duration, Instant};
 
-use alexnet_kernels::{CpuIsa, cuda_device, measure_peak};
+use alexnet_kernels::{CpuIsa, GpuMath, cuda_device, measure_peak};
 use alexnet_model::Precision;
 use candle_core::{DType, Device};
 
@@ -31,6 +31,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 struct Target {
     device: Device,
     precision: Precision,
+    math: GpuMath,
 }
 
 impl Target {
@@ -41,16 +42,17 @@ impl Target {
             None => Device::Cpu,
         };
         alexnet_kernels::use_cudnn(variable("ALEXNET_CUDNN").as_deref() != Some("0"));
+        let mut math = GpuMath::default();
         let precision = match variable("ALEXNET_PRECISION").as_deref() {
             None | Some("f32") => Precision::F32,
             Some("tf32") => {
-                alexnet_kernels::allow_tf32(true);
+                math.tf32 = true;
                 Precision::F32
             }
             Some("bf16") => Precision::Bf16,
             Some(other) => return Err(format!("ALEXNET_PRECISION is {other}, not f32, tf32 or bf16").into()),
         };
-        Ok(Self { device, precision })
+        Ok(Self { device, precision, math })
     }
 
     /// The type of activations.
@@ -100,7 +102,7 @@ fn measure() -> Result<()> {
     match arguments[..] {
         ["peak"] => {
             let isa = CpuIsa::current();
-            let flops = measure_peak(isa, Duration::from_secs(1));
+            let flops = measure_peak(isa, Duration::from_secs(1)).expect("the current instruction set runs here");
             let threads = rayon::current_num_threads();
             println!("{}", serde_json::json!({ "isa": isa.to_string(), "threads": threads, "gflops": flops / 1e9 }));
             Ok(())
@@ -110,7 +112,7 @@ fn measure() -> Result<()> {
             let target = Target::from_environment()?;
             let (batch, time) = (batch.parse()?, Duration::from_secs_f64(seconds.parse()?));
             match what {
-                "layers" => layers::run(&target, arch, batch, time),
+                "layers" => target.math.scope(|| layers::run(&target, arch, batch, time)),
                 "train" => network::train(&target, arch, batch, time),
                 "feed" => network::feed(&target, arch, batch, time),
                 "infer" => network::infer(&target, arch, batch, time),

@@ -18,6 +18,7 @@ const CLASSES: usize = 1000;
 fn network(target: &Target, arch: &str) -> Result<Network> {
     let mut network = Network::new(build(arch, CLASSES)?, 0, std::slice::from_ref(&target.device))?;
     network.set_precision(target.precision)?;
+    network.set_gpu_math(target.math);
     Ok(network)
 }
 
@@ -46,7 +47,7 @@ impl Training {
         // Small, so that the weights of random labels stay numbers.
         let rates = Rates { weight: 1e-6, bias: 1e-6 };
         let Self { network, solver, tape, step } = self;
-        let logits = network.forward(images, Mode::Train { seed: 0, step: *step }, tape)?;
+        let logits = network.forward(images, Mode::train(0, *step), tape)?;
         let (losses, grad) = (Tensor::zeros(labels.dims1()?, DType::F32, labels.device())?, logits.zeros_like()?);
         softmax_cross_entropy::forward_into(&logits, labels, &losses, Some(&grad))?;
         network

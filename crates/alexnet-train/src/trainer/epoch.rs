@@ -9,16 +9,14 @@ use std::time::Instant;
 use alexnet_data::{BadSampleBudget, Batch};
 use alexnet_kernels::softmax_cross_entropy;
 use alexnet_kernels::transfer::{Arriving, Download};
-use alexnet_model::{Gradient, Mode, Tape};
+use alexnet_model::{Mode, Tape};
 use candle_core::{DType, Tensor};
 
-use super::{Event, Trainer, finite};
+use super::{Event, Hook, Trainer, finite};
 use crate::error::Result;
 use crate::feed::Feed;
+use crate::observer::Observers;
 use crate::record::StepRecord;
-
-/// Steps between two lines about single steps in `metrics.jsonl`.
-const RECORDED_STEPS: u64 = 10;
 
 /// A step that is queued, and on a GPU perhaps not done.
 struct Queued {
@@ -37,19 +35,14 @@ struct Steps<'a> {
     download: Download,
     /// The last step, if it has not been looked at.
     before: Option<Queued>,
-    on_event: &'a (dyn Fn(Event<'_>) + Sync),
+    observers: &'a Observers<'a>,
 }
 
 impl Trainer {
     /// The rest of the epoch under way. False where it was asked to stop.
-    pub(super) fn epoch(
-        &mut self,
-        tape: &mut Tape,
-        stop: &AtomicBool,
-        on_event: &(dyn Fn(Event<'_>) + Sync),
-    ) -> Result<bool> {
+    pub(super) fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<bool> {
         self.start_epoch();
-        let mut steps = Steps { tape, download: Download::default(), before: None, on_event };
+        let mut steps = Steps { tape, download: Download::default(), before: None, observers };
         let ended = self.batches(&mut steps, stop);
         // However it ended, what the last step gave comes first.
         self.finish(&mut steps)?;
@@ -75,8 +68,7 @@ impl Trainer {
             let Some((batch, images)) = next else { return Ok(true) };
             self.state.bad += batch.bad.len();
             if !batch.bad.is_empty() {
-                self.run.add_bad(&batch.bad)?;
-                (steps.on_event)(Event::BadSamples(&batch.bad));
+                steps.observers.tell(&Event::BadSamples(&batch.bad))?;
                 budget.spend(&batch.bad)?;
             }
             let step = match images {
@@ -93,7 +85,7 @@ impl Trainer {
                 self.finish(steps)?;
             }
             if due {
-                self.checkpoint()?;
+                self.checkpoint(steps.observers)?;
             }
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
@@ -117,7 +109,7 @@ impl Trainer {
             false => Tensor::from_vec(batch.targets(classes, self.config.label_smoothing)?, (n, classes), device)?,
         };
 
-        let mode = Mode::Train { seed: self.config.seed, step: self.state.step as u32 };
+        let mode = Mode::train(self.config.seed, self.state.step as u32);
         let outputs = network.forward_outputs(images, mode, steps.tape)?;
         let loss = |logits: &Tensor| -> Result<(Tensor, Tensor)> {
             let labels = labels.to_device(logits.device())?;
@@ -127,8 +119,28 @@ impl Trainer {
         };
         let (losses, grads): (Vec<_>, Vec<_>) =
             outputs.iter().map(loss).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-        let update = |index, gradient: Gradient<'_>| Ok(self.solver.update(network, index, gradient, rates)?);
-        network.backward_factored(steps.tape, &grads.iter().collect::<Vec<_>>(), update)?;
+        let (grads, solver) = (grads.iter().collect::<Vec<_>>(), &mut self.solver);
+        match &mut self.hook {
+            None => network.backward_factored(steps.tape, &grads, |index, gradient| {
+                Ok(solver.update(network, index, gradient, rates)?)
+            })?,
+            Some(Hook(hook)) => {
+                // An error of the hook is not the network's.
+                let mut failed = None;
+                network.backward_outputs(steps.tape, &grads, |index, gradient| {
+                    if failed.is_none() {
+                        failed = hook(&network.parameters()[index].spec, gradient).err();
+                    }
+                    match failed {
+                        None => Ok(solver.update(network, index, gradient, rates)?),
+                        Some(_) => Ok(()),
+                    }
+                })?;
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+            }
+        }
         // The loss that is told is the main output's.
         let (losses, logits) = (steps.download.start(&losses[0])?, steps.download.start(&outputs[0])?);
         self.state.step += 1;
@@ -152,10 +164,6 @@ impl Trainer {
         }
         let seconds = self.state.epoch_seconds + self.clock.elapsed().as_secs_f64();
         let record = StepRecord { epoch, step, learning_rate, loss, data_wait: self.state.wait_seconds / seconds };
-        if step.is_multiple_of(RECORDED_STEPS) {
-            self.state.metrics_len = self.run.step(&record)?;
-        }
-        (steps.on_event)(Event::Step { record, done: [batch, self.steps()], images: labels.len() });
-        Ok(())
+        steps.observers.tell(&Event::Step { record: &record, done: [batch, self.steps()], images: labels.len() })
     }
 }

@@ -1,4 +1,4 @@
-//! What a run tells.
+//! The events of a run.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::data::RunData;
 use crate::pretrained::Pretrained;
 use crate::record::{EpochRecord, StepRecord};
 
-/// What a run tells whoever shows it.
+/// An event of a run, for [observers](crate::Observer).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -36,7 +36,7 @@ pub enum Event<'a> {
     /// A step is done.
     Step {
         /// The step.
-        record: StepRecord,
+        record: &'a StepRecord,
         /// Complete steps of the epoch, and steps of an epoch.
         done: [usize; 2],
         /// Images of this step.
@@ -57,7 +57,11 @@ pub enum Event<'a> {
         record: &'a EpochRecord,
         /// Whether it is the best so far.
         best: bool,
+        /// All epochs so far.
+        epochs: &'a [EpochRecord],
     },
+    /// A checkpoint is about to be written.
+    Checkpoint,
 }
 
 /// How a run ended.

@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use alexnet_data::DataLoaderConfig;
-use alexnet_kernels::{allow_nondeterministic, allow_tf32};
-use alexnet_model::{Model, Network, Precision, Tape};
-use candle_core::Device;
+use alexnet_kernels::GpuMath;
+use alexnet_model::{Model, Network, ParameterSpec, Precision, Tape};
+use candle_core::Tensor;
 
 use crate::checkpoint::{self, State};
 use crate::config::TrainConfig;
 use crate::data::{self, RunData};
+use crate::device_plan::DevicePlan;
 use crate::error::{Error, Result};
 use crate::evaluate::{Images, evaluate};
 use crate::metrics::Metrics;
-use crate::plot;
+use crate::observer::Observers;
 use crate::pretrained;
 use crate::record::{EpochRecord, RunDir};
 use crate::schedule::Progress;
@@ -40,21 +41,39 @@ pub struct Trainer {
     workers: usize,
     /// Until when `state.seconds` counts.
     clock: Instant,
+    hook: Option<Hook>,
+}
+
+/// Called with each parameter and its gradient, between backward and update, in the order of backward. It may change the
+/// gradient in place: clip it, or add those of other processes.
+pub type GradientHook = dyn FnMut(&ParameterSpec, &Tensor) -> Result<()> + Send;
+
+struct Hook(Box<GradientHook>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 impl Trainer {
-    /// Prepares the run in `run`: from its checkpoint where there is one, else from the start. `workers` threads load
-    /// images; how many changes nothing of the result.
+    /// Prepares the run in `run`: from its checkpoint where there is one, else from the start. `devices` is a `&Device` or a
+    /// [`DevicePlan`]. `workers` threads load images; their number does not change the result.
     ///
     /// # Errors
     /// A configuration, data or checkpoint that makes no sense, each named.
     pub fn new(
         config: TrainConfig,
         run: RunDir,
-        device: &Device,
+        devices: impl Into<DevicePlan>,
         workers: usize,
-        on_event: &(dyn Fn(Event<'_>) + Sync),
+        observers: &Observers<'_>,
     ) -> Result<Self> {
+        let plan = devices.into();
+        let Some(device) = plan.devices().first() else {
+            let rule = "a run needs at least one".into();
+            return Err(Error::Config { what: "the number of devices".into(), found: "0".into(), rule });
+        };
         config.validate()?;
         if config.precision == Precision::Bf16 && device.is_cpu() {
             let rule = "the CPU trains in f32; choose that, or a GPU".into();
@@ -76,15 +95,15 @@ impl Trainer {
         };
         let mean_image = mean_image.map(|values| data::mean_image(values, &input));
         let data = RunData::open(&config.scheduled_data(), &input, mean_image, workers, &|done, total| {
-            on_event(Event::Statistics { done, total });
+            // Progress is only shown: nobody can fail here.
+            let _ = observers.tell(&Event::Statistics { done, total });
         })?;
         let spec = config.specification(data.classes.len())?;
-        allow_tf32(config.tf32);
-        allow_nondeterministic(config.fast);
-        let mut network = Network::new(spec, config.seed, std::slice::from_ref(device))?;
+        let mut network = Network::new(spec, config.seed, plan.devices())?;
         let pretrained =
             start.map(|(path, model)| pretrained::copy(path, &model, &network, &data.classes)).transpose()?;
         network.set_precision(config.precision)?;
+        network.set_gpu_math(GpuMath { tf32: config.tf32, nondeterministic: config.fast });
         let solver = Solver::new(&config.scheduled_solver(), &network)?;
         let images = [data.train.len(), data.val.len()];
         let mut state = State { images, classes: data.classes.clone(), ..State::default() };
@@ -103,18 +122,17 @@ impl Trainer {
             }
             state = saved;
         }
-        run.rewind(state.metrics_len)?;
         let mean_image = data.mean_image.as_ref().map(|mean| mean.values.clone());
         let model = Model { network, classes: data.classes.clone(), mean_image };
-        let mut trainer = Self { config, run, data, model, solver, state, workers, clock: Instant::now() };
+        let mut trainer = Self { config, run, data, model, solver, state, workers, clock: Instant::now(), hook: None };
         trainer.start_epoch();
-        on_event(Event::Started {
+        observers.tell(&Event::Started {
             data: &trainer.data,
             state: &trainer.state,
             steps: trainer.steps(),
             pretrained: pretrained.as_ref(),
             frozen: &trainer.solver.frozen(),
-        });
+        })?;
         Ok(trainer)
     }
 
@@ -124,21 +142,27 @@ impl Trainer {
         self.model.network.train_only(|index, _| self.solver.learns(index));
     }
 
+    /// Sets the hook for gradients. With one, the gradients of fully connected layers' weights are written to memory, which
+    /// otherwise are used up as they are computed.
+    pub fn set_gradient_hook(&mut self, hook: Box<GradientHook>) {
+        self.hook = Some(Hook(hook));
+    }
+
     /// Trains to the end, or until `stop` is set: then the step under way is finished and a checkpoint written.
     ///
     /// # Errors
     /// [`Error::Diverged`]; images that cannot be read, where the configuration forbids it or there are too many; a disk
     /// that is full.
-    pub fn run(&mut self, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<Outcome> {
+    pub fn run(&mut self, stop: &AtomicBool, observers: &Observers<'_>) -> Result<Outcome> {
         let mut tape = Tape::new();
         self.clock = Instant::now();
         while self.state.epoch < self.config.epochs {
-            let done = self.epoch(&mut tape, stop, on_event)?;
+            let done = self.epoch(&mut tape, stop, observers)?;
             self.state.epoch_seconds += self.add_time();
-            if !done || !self.end_epoch(&mut tape, stop, on_event)? {
+            if !done || !self.end_epoch(&mut tape, stop, observers)? {
                 // What validating took is not training.
                 self.add_time();
-                self.checkpoint()?;
+                self.checkpoint(observers)?;
                 return Ok(self.outcome(true));
             }
         }
@@ -148,13 +172,13 @@ impl Trainer {
 
     /// Measures on the validation images, records, and saves. False where it was asked to stop: the epoch then ends when
     /// the run goes on.
-    fn end_epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, on_event: &(dyn Fn(Event<'_>) + Sync)) -> Result<bool> {
+    fn end_epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<bool> {
         let train = self.state.train;
         if train.images == 0 {
             let (path, images) = (self.config.data.path.clone(), self.data.train.len());
             return Err(Error::NoImages { path, images, split: "training" });
         }
-        let Some(val) = self.validate(tape, stop, on_event)? else { return Ok(false) };
+        let Some(val) = self.validate(tape, stop, observers)? else { return Ok(false) };
         self.require_finite("the validation loss", val.loss())?;
         self.add_time();
         let record = EpochRecord {
@@ -173,39 +197,40 @@ impl Trainer {
         let error = 1.0 - val.top1();
         self.config.schedule.observe(error, &mut self.state.plateau);
         self.config.bias_schedule.iter().for_each(|s| s.observe(error, &mut self.state.bias_plateau));
-        self.state.metrics_len = self.run.epoch(&record)?;
         self.state.epochs.push(record.clone());
         (self.state.epoch, self.state.batch, self.state.bad) = (self.state.epoch + 1, 0, 0);
         (self.state.train, self.state.epoch_seconds, self.state.wait_seconds) = (Metrics::default(), 0.0, 0.0);
         let best = self.state.best().is_some_and(|best| best.epoch == record.epoch);
+        observers.tell(&Event::Epoch { record: &record, best, epochs: &self.state.epochs })?;
         if best {
             self.model.save(&self.run.model())?;
         }
-        let title = format!("{} on {}", self.config.arch, data::name(&self.config.data.path).display());
-        plot::write(&self.run.plot(), &title, &self.state.epochs)?;
-        self.checkpoint()?;
-        on_event(Event::Epoch { record: &record, best });
+        self.checkpoint(observers)?;
         Ok(true)
     }
 
     /// Nothing where it was asked to stop.
-    fn validate(
-        &self,
-        tape: &mut Tape,
-        stop: &AtomicBool,
-        on_event: &(dyn Fn(Event<'_>) + Sync),
-    ) -> Result<Option<Metrics>> {
+    fn validate(&self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<Option<Metrics>> {
         let config = data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Views::Center);
+        let mut failed = None;
         let progress = &mut |done, total| {
-            on_event(Event::Validating { done, total });
-            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if let Err(error) = observers.tell(&Event::Validating { done, total }) {
+                failed = Some(error);
+            }
+            if failed.is_some() || stop.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         };
         let images = Images { samples: &self.data.val, pipeline: &self.data.pipeline, config };
         let found = evaluate(&self.model.network, images, tape, progress)?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         let Some(found) = found else { return Ok(None) };
         if !found.bad.is_empty() {
-            self.run.add_bad(&found.bad)?;
-            on_event(Event::BadSamples(&found.bad));
+            observers.tell(&Event::BadSamples(&found.bad))?;
         }
         if found.metrics.images == 0 {
             let (path, images) = (self.config.data.path.clone(), self.data.val.len());
@@ -243,11 +268,11 @@ impl Trainer {
     }
 
     /// Replaces the checkpoint, unless the weights are such that going on from them makes no sense.
-    fn checkpoint(&mut self) -> Result<()> {
+    fn checkpoint(&mut self, observers: &Observers<'_>) -> Result<()> {
         let seconds = self.add_time();
         // In the middle of an epoch it is training that took it; after one, next to nothing is left.
         self.state.epoch_seconds += if self.state.batch > 0 { seconds } else { 0.0 };
-        self.run.flush()?;
+        observers.tell(&Event::Checkpoint)?;
         for parameter in self.model.network.parameters() {
             let sum = f64::from(parameter.var.sum_all()?.to_scalar::<f32>()?);
             self.require_finite(&parameter.spec.name, sum)?;

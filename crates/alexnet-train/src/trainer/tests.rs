@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use alexnet_data::OnBadSample;
 use alexnet_data::shapes::{self, ShapesConfig};
 use alexnet_testing::skip;
+use candle_core::Device;
 
 use super::*;
 use crate::config::SolverException;
@@ -17,16 +18,19 @@ fn train(folder: &Path, batch_size: usize, device: &Device) -> (Vec<f64>, Result
     let run = tempfile::tempdir_in(folder).unwrap();
     let run = RunDir::create(&run.path().join("run"), &config).unwrap();
     let seen = Mutex::new(Vec::new());
-    let show = |event: Event<'_>| {
+    let show = |event: &Event<'_>| {
         if let Event::Step { record, done, .. } = event {
+            let done = *done;
             let mut seen = seen.lock().unwrap();
             seen.push(record.loss);
             assert_eq!(done, [seen.len(), 10usize.div_ceil(batch_size)]);
             assert_eq!(record.step, seen.len() as u64);
         }
     };
-    let mut trainer = Trainer::new(config, run, device, 2, &show).unwrap();
-    let outcome = trainer.run(&AtomicBool::new(false), &show);
+    let observers = Observers::none().with(show);
+    let mut trainer = Trainer::new(config, run, device, 2, &observers).unwrap();
+    let outcome = trainer.run(&AtomicBool::new(false), &observers);
+    drop(observers);
     (seen.into_inner().unwrap(), outcome)
 }
 
@@ -99,15 +103,18 @@ fn an_epoch_may_have_rules_of_its_own() {
         let path = folder.path().join(name);
         let run = if path.exists() { RunDir::open(&path) } else { RunDir::create(&path, config) };
         let (stop, seen) = (AtomicBool::new(false), Mutex::new(Vec::new()));
-        let show = |event: Event<'_>| {
+        let show = |event: &Event<'_>| {
             if let Event::Step { record, .. } = event {
                 let mut seen = seen.lock().unwrap();
                 seen.push(record.loss);
                 stop.store(seen.len() >= stop_after, Ordering::Relaxed);
             }
         };
-        let mut trainer = Trainer::new(config.clone(), run.unwrap(), &Device::Cpu, 2, &show).unwrap();
-        trainer.run(&stop, &show).unwrap();
+        let run = run.unwrap();
+        let observers = Observers::of_run(&run, config).with(show);
+        let mut trainer = Trainer::new(config.clone(), run, &Device::Cpu, 2, &observers).unwrap();
+        trainer.run(&stop, &observers).unwrap();
+        drop(observers);
         let weights = |name: &str| -> Vec<f32> {
             trainer.model.network.parameter(name).unwrap().var.flatten_all().unwrap().to_vec1().unwrap()
         };
@@ -116,7 +123,7 @@ fn an_epoch_may_have_rules_of_its_own() {
             // A checkpoint and two models take 900 MB.
             std::fs::remove_dir_all(&path).unwrap();
         }
-        let memory = trainer.model.network.pass_memory(4, alexnet_model::Mode::Train { seed: 0, step: 0 });
+        let memory = trainer.model.network.pass_memory(4, alexnet_model::Mode::train(0, 0));
         (seen.into_inner().unwrap(), weights, memory)
     };
     // Three steps an epoch.

@@ -42,7 +42,7 @@ fn every_output_adds_its_gradient() {
     let (mut tape, mut bytes) = (Tape::new(), None);
     // The second time with buffers that have been used.
     for step in 0..2 {
-        let outputs = network.forward_outputs(&images(), Mode::Train { seed: 5, step }, &mut tape).unwrap();
+        let outputs = network.forward_outputs(&images(), Mode::train(5, step), &mut tape).unwrap();
         let modules = network.forward_outputs_t(&images(), true).unwrap();
         assert_eq!([outputs.len(), modules.len()], [2; 2]);
         let grads = outputs.iter().zip(&modules).map(|(output, module)| {

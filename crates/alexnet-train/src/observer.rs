@@ -1,0 +1,63 @@
+//! Listeners to a run.
+
+use crate::config::TrainConfig;
+use crate::data;
+use crate::error::Result;
+use crate::plot;
+use crate::record::{RunDir, RunLog};
+use crate::trainer::Event;
+
+/// Listens to a run: a log, a plot, a terminal.
+///
+/// ```
+/// use alexnet_train::{Event, Observers};
+///
+/// // A closure is an observer that cannot fail.
+/// let observers = Observers::none().with(|event: &Event<'_>| {
+///     if let Event::Epoch { record, .. } = event {
+///         println!("epoch {}: {:.1} %", record.epoch, 100.0 * record.val_top1);
+///     }
+/// });
+/// ```
+pub trait Observer: Sync {
+    /// Called for each event, in order. An error ends the run.
+    ///
+    /// # Errors
+    /// The observer's own, such as a full disk.
+    fn on_event(&self, event: &Event<'_>) -> Result<()>;
+}
+
+impl<F: Fn(&Event<'_>) + Sync> Observer for F {
+    fn on_event(&self, event: &Event<'_>) -> Result<()> {
+        self(event);
+        Ok(())
+    }
+}
+
+/// The listeners to a run, called in their order.
+#[derive(Default)]
+pub struct Observers<'a>(Vec<Box<dyn Observer + 'a>>);
+
+impl<'a> Observers<'a> {
+    /// No listeners.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The listeners that write a run's `metrics.jsonl`, `bad-samples.txt` and `plot.svg`.
+    pub fn of_run(run: &RunDir, config: &TrainConfig) -> Self {
+        let title = format!("{} on {}", config.arch, data::name(&config.data.path).display());
+        Self::none().with(RunLog::new(run)).with(plot::Plot { path: run.plot(), title })
+    }
+
+    /// Adds a listener.
+    #[must_use]
+    pub fn with(mut self, observer: impl Observer + 'a) -> Self {
+        self.0.push(Box::new(observer));
+        self
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) -> Result<()> {
+        self.0.iter().try_for_each(|observer| observer.on_event(event))
+    }
+}

@@ -1,0 +1,77 @@
+//! What can go wrong when a model is used.
+
+use std::path::PathBuf;
+
+/// Everything this crate reports.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Members of an ensemble with different classes.
+    #[error(
+        "an ensemble needs the same classes in all its models, but {} has {classes} classes{} and {} has {expected}{}",
+        path.display(), listed(names), first.display(), listed(expected_names)
+    )]
+    Members {
+        /// The model that differs.
+        path: PathBuf,
+        /// The number of its classes.
+        classes: usize,
+        /// Their names.
+        names: Vec<String>,
+        /// The model before it.
+        first: PathBuf,
+        /// The number of that one's classes.
+        expected: usize,
+        /// Their names.
+        expected_names: Vec<String>,
+    },
+    /// A variant was named, and no model is of it.
+    #[error("none of the model files has weights of {arch}")]
+    Arch {
+        /// The variant.
+        arch: String,
+    },
+    /// No model was named.
+    #[error("a classifier needs at least one model")]
+    NoModel,
+    /// A call for one network on an ensemble.
+    #[error("open one model instead of {members} to get features: each has its own layers")]
+    Ensemble {
+        /// The number of models.
+        members: usize,
+    },
+    /// A data set with another number of classes.
+    #[error("the weights have {model} classes, but {} has {data}", path.display())]
+    Classes {
+        /// The data set.
+        path: PathBuf,
+        /// Classes of the weights.
+        model: usize,
+        /// Classes of the data set.
+        data: usize,
+    },
+    /// From reading or measuring a model.
+    #[error(transparent)]
+    Train(#[from] alexnet_train::Error),
+    /// From the network.
+    #[error(transparent)]
+    Model(#[from] alexnet_model::Error),
+    /// From an image or a data set.
+    #[error(transparent)]
+    Data(#[from] alexnet_data::Error),
+    /// From a tensor operation.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Some names of classes, in brackets.
+fn listed(classes: &[String]) -> String {
+    match classes {
+        [] => " without names".into(),
+        all if all.len() <= 3 => format!(" ({})", all.join(", ")),
+        more => format!(" ({}, …)", more[..3].join(", ")),
+    }
+}
+
+/// This crate's results.
+pub type Result<T> = std::result::Result<T, Error>;
