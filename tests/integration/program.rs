@@ -1,30 +1,14 @@
 //! The built command, and small data sets for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
 use alexnet_data::shapes::{self, ShapesConfig};
 use serde_json::Value;
 
-/// `alexnet`, built once, as Cargo builds it for `cargo run`.
+/// `alexnet`, as Cargo built it for these tests.
 pub fn alexnet() -> Command {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let path = PATH.get_or_init(|| {
-        // Cargo provides the path only of a package's own programs, so this one is built into the tests' target folder.
-        let test = std::env::current_exe().expect("this test has a path");
-        let folder = test.parent().and_then(Path::parent).expect("tests are in {target}/{profile}/deps");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "alexnet-cli", "--target-dir"]);
-        cargo.arg(folder.parent().expect("profiles are in the target folder"));
-        if folder.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
-        assert!(status.success(), "the command is built");
-        folder.join("alexnet")
-    });
-    let mut command = Command::new(path);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alexnet"));
     // The environment of the tests must not change the program's output.
     command.env_remove("CARGO").env("RUST_BACKTRACE", "1");
     command

@@ -77,3 +77,11 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
     println!("tidy: {} packages in order", packages.len());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_repository_follows_its_rules() {
+        super::run(&crate::root()).unwrap();
+    }
+}

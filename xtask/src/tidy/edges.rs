@@ -4,7 +4,7 @@ use super::Package;
 
 /// The crates of this workspace that each crate may import, in code that is published or run. Tests may also use
 /// `alexnet-testing`.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("alexnet-random", &[]),
     ("alexnet-kernels", &["alexnet-random"]),
     ("alexnet-model", &["alexnet-random", "alexnet-kernels"]),
@@ -17,18 +17,6 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ),
     ("alexnet-testing", &["alexnet-random"]),
     ("xtask", &["alexnet-data"]),
-    (
-        "alexnet-tests",
-        &[
-            "alexnet-random",
-            "alexnet-kernels",
-            "alexnet-model",
-            "alexnet-data",
-            "alexnet-train",
-            "alexnet",
-            "alexnet-testing",
-        ],
-    ),
 ];
 
 /// Crates that must not depend on a tensor library.

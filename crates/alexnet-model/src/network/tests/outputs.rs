@@ -58,7 +58,7 @@ fn every_output_adds_its_gradient() {
         let loss = |module: &Tensor| softmax_cross_entropy(module, &labels).unwrap();
         let sum = (loss(&modules[0]) + (loss(&modules[1]) * 0.3).unwrap()).unwrap();
         let tracked = sum.backward().unwrap();
-        for (parameter, grad) in network.parameters().iter().zip(&found) {
+        for (parameter, grad) in network.parameters().iter().zip(&found).filter(|(p, _)| p.spec.role.is_trained()) {
             assert_close(&parameter.spec.name, grad, &values(tracked.get(&parameter.var).unwrap()), 1e-5);
         }
         // What was handed out stays what it was.
@@ -73,13 +73,14 @@ fn the_main_output_alone_is_what_it_is_without_others() {
     let network = Network::new(two_headed(0.3), 5, CPU).unwrap();
     let (x, aside) = (images(), ["small", "aside", "auxiliary"]);
     // Weights that would spoil everything that reads them.
-    network.parameter("auxiliary.weight").unwrap().var.set(&tensor(&[f32::NAN; 4 * 108], &[4, 108])).unwrap();
+    network.parameter("auxiliary.weight").unwrap().var.set(&tensor(&[f32::NAN; 4 * 132], &[4, 132])).unwrap();
     let mut tape = Tape::new();
     let main = network.forward(&x, Mode::Test, &mut tape).unwrap();
     assert_eq!(tape.bytes(), network.pass_memory(3, Mode::Test));
     let all = network.forward_outputs(&x, Mode::Test, &mut Tape::new()).unwrap();
     assert_same_bits("main", &values(&main), &values(&all[0]));
-    assert_same_bits("inference", &values(&network.inference().unwrap().forward(&x).unwrap()), &values(&main));
+    // Its batch normalization is folded, which rounds differently.
+    assert_close("inference", &values(&network.inference().unwrap().forward(&x).unwrap()), &values(&main), 1e-5);
     assert!(values(&all[1]).iter().all(|value| value.is_nan()));
     assert_close("module", &values(&network.forward_t(&x, false).unwrap()), &values(&main), 1e-6);
     for layer in aside {
@@ -88,7 +89,8 @@ fn the_main_output_alone_is_what_it_is_without_others() {
     // Training it alone gives no gradient to what is aside.
     let (_, _, grads) = run(&network, &x, &[0, 1, 2], &mut Tape::new());
     for (parameter, grad) in network.parameters().iter().zip(&grads) {
-        assert_eq!(grad.is_empty(), parameter.spec.name.starts_with("auxiliary"), "{}", parameter.spec.name);
+        let left_out = parameter.spec.name.starts_with("auxiliary") || !parameter.spec.role.is_trained();
+        assert_eq!(grad.is_empty(), left_out, "{}", parameter.spec.name);
         assert!(grad.iter().all(|value| value.is_finite()));
     }
 }
@@ -100,7 +102,8 @@ fn a_wrong_number_of_gradients_is_refused_and_the_pass_kept() {
     let outputs = network.forward_outputs(&images(), TRAIN, &mut tape).unwrap();
     let message = network.backward(&mut tape, &outputs[0], |_, _| Ok(())).unwrap_err().to_string();
     assert!(message.contains("forward gave, 2, but was given 1"), "{message}");
-    assert!(gradients(&network, &mut tape, &outputs.iter().collect::<Vec<_>>()).iter().all(|grad| !grad.is_empty()));
+    let found = gradients(&network, &mut tape, &outputs.iter().collect::<Vec<_>>());
+    assert_eq!(found.iter().filter(|grad| !grad.is_empty()).count(), network.vars().len());
 }
 
 #[test]
