@@ -239,7 +239,7 @@ fn metadata_that_makes_no_sense_is_refused() {
         ("layers", "flatten", "fly", "metadata \"layers\": unknown variant `fly`"),
         ("layers", "]", "", "metadata \"layers\""),
         ("input_spec", "{", "", "metadata \"input_spec\""),
-        ("input_spec", "\"source_size\":256", "\"source_size\":1000000", "input_spec: size is from 1"),
+        ("input_spec", "\"source_size\":256", "\"source_size\":1000000", "input_spec: size must be from 1"),
     ] {
         let mut changed = metadata.clone();
         let value = changed.get_mut(key).unwrap();

@@ -99,7 +99,7 @@ fn a_wrong_number_of_gradients_is_refused_and_the_pass_kept() {
     let mut tape = Tape::new();
     let outputs = network.forward_outputs(&images(), TRAIN, &mut tape).unwrap();
     let message = network.backward(&mut tape, &outputs[0], |_, _| Ok(())).unwrap_err().to_string();
-    assert!(message.contains("forward gave, 2, but was given 1"), "{message}");
+    assert!(message.contains("per output of forward, 2, but got 1"), "{message}");
     assert!(gradients(&network, &mut tape, &outputs.iter().collect::<Vec<_>>()).iter().all(|grad| !grad.is_empty()));
 }
 
@@ -110,7 +110,7 @@ fn outputs_that_are_none_are_refused() {
         spec.unwrap_err().to_string()
     };
     assert!(message("nothing", 1.0).contains("there is no such layer"));
-    assert!(message("auxiliary", 1.0).contains("said twice") && message("logits", 1.0).contains("said twice"));
+    assert!(message("auxiliary", 1.0).contains("listed twice") && message("logits", 1.0).contains("listed twice"));
     assert!(message("hidden", 1.0).contains("one value per class, Vector(4), not Vector(7)"));
     let mut layers = two_headed(0.5).layers().to_vec();
     layers.insert(layers.len() - 1, Layer::new("third", Linear::new(4, 0.1, 0.0)).reads(["both"]));
@@ -119,7 +119,7 @@ fn outputs_that_are_none_are_refused() {
     let spec = Specification::new("three", InputSpec::ALEXNET_2012, layers).unwrap();
     for weight in [-0.5, f32::NAN, f32::INFINITY] {
         let message = spec.clone().with_outputs(&[("third", weight)]).unwrap_err().to_string();
-        assert!(message.contains("the weight of a loss is 0 or more"), "{message}");
+        assert!(message.contains("the weight of a loss must be 0 or more"), "{message}");
     }
     assert_eq!(spec.with_outputs(&[("third", 0.0)]).unwrap().outputs().len(), 2);
 }
