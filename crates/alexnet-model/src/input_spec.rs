@@ -96,7 +96,9 @@ impl InputSpec {
             return Err(format!("std must be above 0, but is {std:?}"));
         }
         match self.mean {
-            Mean::Channels(mean) if !mean.iter().all(|mean| mean.is_finite()) => Err(format!("mean must be finite, but is {mean:?}")),
+            Mean::Channels(mean) if !mean.iter().all(|mean| mean.is_finite()) => {
+                Err(format!("mean must be finite, but is {mean:?}"))
+            }
             _ => Ok(()),
         }
     }

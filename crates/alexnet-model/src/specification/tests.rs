@@ -114,7 +114,11 @@ fn what_a_list_may_not_say_is_named() {
         ),
         ("size = 8\nsource", "size = 0\nsource", "but they are 0 and 8"),
         ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "std must be above 0"),
-        ("mean = { channels = [0.5, 0.5, 0.5] }", "mean = { channels = [nan, 0.5, 0.5] }", "mean must be finite, but is [NaN"),
+        (
+            "mean = { channels = [0.5, 0.5, 0.5] }",
+            "mean = { channels = [nan, 0.5, 0.5] }",
+            "mean must be finite, but is [NaN",
+        ),
     ] {
         assert!(WRITTEN.contains(old), "{old}");
         let message = from_toml(&WRITTEN.replacen(old, new, 1)).unwrap_err();

@@ -36,11 +36,7 @@ pub struct Variant {
 
 /// All variants.
 pub const VARIANTS: [Variant; 7] = [
-    Variant {
-        name: "alexnet",
-        about: "the network behind the paper's tables (2012, config #145)",
-        build: alexnet,
-    },
+    Variant { name: "alexnet", about: "the network behind the paper's tables (2012, config #145)", build: alexnet },
     Variant { name: "alexnet-paper", about: "the text of the paper taken literally", build: alexnet_paper },
     Variant {
         name: "alexnet-six-conv",

@@ -41,7 +41,8 @@ impl WeightsFile {
         let mut start = Vec::new();
         File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(io)?;
         if start == ZIP {
-            return Self::pytorch(path).map_err(|e| wrong(format!("this is not a state_dict written by torch.save: {e}")));
+            return Self::pytorch(path)
+                .map_err(|e| wrong(format!("this is not a state_dict written by torch.save: {e}")));
         }
         if start == PICKLE {
             let reason = "this is the torch.save format from before PyTorch 1.6; load it in PyTorch and save it again";
