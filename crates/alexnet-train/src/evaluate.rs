@@ -43,7 +43,7 @@ pub struct Images<'a> {
 /// `progress(images done, total)` is called after each batch; if it breaks, the result is `None`.
 ///
 /// # Errors
-/// Errors of loading if more than one percent of the images cannot be read; a device that is out of memory.
+/// Errors of loading, including more than one percent of unreadable images; a device that is out of memory.
 pub fn evaluate(
     network: &Network,
     images: Images<'_>,

@@ -33,13 +33,13 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Mean training loss over the epoch, with dropout and augmentation.
     pub train_loss: f64,
-    /// As above.
+    /// Mean training top-1 over the epoch.
     pub train_top1: f64,
     /// Loss on the validation images after the epoch.
     pub val_loss: f64,
-    /// As above.
+    /// Top-1 on the validation images after the epoch.
     pub val_top1: f64,
-    /// As above.
+    /// Top-5 on the validation images after the epoch.
     pub val_top5: f64,
     /// Training images per second, loading included.
     pub images_per_second: f64,

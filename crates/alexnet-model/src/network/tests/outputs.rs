@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The network with everything in it and a classifier beside its main one.
+/// The network with all features and an auxiliary classifier.
 fn two_headed(loss_weight: f32) -> Specification {
     let mut layers = branched(0.4, DropoutScaling::Inverted).layers().to_vec();
     let aside = [
@@ -21,7 +21,7 @@ fn images() -> Tensor {
     tensor(&uniform("two-headed", 0, 3 * 3 * 72), &[3, 3, 9, 8])
 }
 
-/// All gradients, given that of each output's own loss.
+/// All gradients, given the gradient of each output's loss.
 fn gradients(network: &Network, tape: &mut Tape, grads: &[&Tensor]) -> Vec<Vec<f32>> {
     let mut all = vec![Vec::new(); network.parameters().len()];
     let take = |index: usize, gradient: Gradient<'_>| {
@@ -40,7 +40,7 @@ fn every_output_adds_its_gradient() {
     let network = Network::new(two_headed(0.3), 5, CPU).unwrap();
     let labels = Tensor::new(&[0u32, 3, 1], &Device::Cpu).unwrap();
     let (mut tape, mut bytes) = (Tape::new(), None);
-    // The second time with buffers that have been used.
+    // The second pass reuses buffers.
     for step in 0..2 {
         let outputs = network.forward_outputs(&images(), Mode::train(5, step), &mut tape).unwrap();
         let modules = network.forward_outputs_t(&images(), true).unwrap();
@@ -61,7 +61,7 @@ fn every_output_adds_its_gradient() {
         for (parameter, grad) in network.parameters().iter().zip(&found) {
             assert_close(&parameter.spec.name, grad, &values(tracked.get(&parameter.var).unwrap()), 1e-5);
         }
-        // What was handed out stays what it was.
+        // Returned tensors do not change.
         let before: Vec<f32> = outputs.iter().flat_map(values).collect();
         network.forward(&images(), Mode::Test, &mut tape).unwrap();
         assert_same_bits("handed out", &outputs.iter().flat_map(values).collect::<Vec<_>>(), &before);
@@ -72,7 +72,7 @@ fn every_output_adds_its_gradient() {
 fn the_main_output_alone_is_what_it_is_without_others() {
     let network = Network::new(two_headed(0.3), 5, CPU).unwrap();
     let (x, aside) = (images(), ["small", "aside", "auxiliary"]);
-    // Weights that would spoil everything that reads them.
+    // NaN weights, which would affect every layer that reads them.
     network.parameter("auxiliary.weight").unwrap().var.set(&tensor(&[f32::NAN; 4 * 108], &[4, 108])).unwrap();
     let mut tape = Tape::new();
     let main = network.forward(&x, Mode::Test, &mut tape).unwrap();
@@ -85,7 +85,7 @@ fn the_main_output_alone_is_what_it_is_without_others() {
     for layer in aside {
         network.features(&x, &[layer]).unwrap();
     }
-    // Training it alone gives no gradient to what is aside.
+    // Training only the main output computes no gradients for the auxiliary classifier.
     let (_, _, grads) = run(&network, &x, &[0, 1, 2], &mut Tape::new());
     for (parameter, grad) in network.parameters().iter().zip(&grads) {
         assert_eq!(grad.is_empty(), parameter.spec.name.starts_with("auxiliary"), "{}", parameter.spec.name);
