@@ -96,9 +96,7 @@ impl InputSpec {
             return Err(format!("std must be above 0, but is {std:?}"));
         }
         match self.mean {
-            Mean::Channels(mean) if !mean.iter().all(|mean| mean.is_finite()) => {
-                Err(format!("mean must be finite, but is {mean:?}"))
-            }
+            Mean::Channels(mean) if !mean.iter().all(|mean| mean.is_finite()) => Err(format!("the mean is {mean:?}")),
             _ => Ok(()),
         }
     }

@@ -151,9 +151,7 @@ fn head(names: &[String]) -> String {
 fn first_difference(model: &[String], data: &[String]) -> String {
     let mut pairs = model.iter().zip(data).enumerate().filter(|(_, (a, b))| a != b);
     match pairs.next() {
-        Some((class, (a, b))) if model.len() == data.len() => {
-            format!("; class {class} is {a} in the weights and {b} in the data")
-        }
+        Some((class, (a, b))) if model.len() == data.len() => format!("; class {class}: weights {a}, data {b}"),
         _ => String::new(),
     }
 }

@@ -142,7 +142,7 @@ mod tests {
         assert!((a - b).abs() < 1e-12 * b.abs().max(1e-3), "{a}, expected {b}");
     }
 
-    /// base .01, f 250, N 4 gives .01, .0015874, .00025198, .00004 in four equal stretches.
+    /// base .01, f 250, N 4 gives .01, .0015874, .00025198, .00004 in four equal intervals.
     #[test]
     fn dexp_falls_as_in_2012() {
         let schedule = Schedule::Dexp { target_factor: 250.0, steps: 4 };

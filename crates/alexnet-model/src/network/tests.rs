@@ -166,7 +166,7 @@ fn training_in_bf16_stays_close() {
     match alexnet_kernels::cuda_device(0) {
         Ok(device) => {
             let on_gpu = compare(&device);
-            assert_close("a GPU beside the CPU", &on_gpu, &losses(&Device::Cpu, Precision::F32), 1e-3);
+            assert_close("a GPU and the CPU", &on_gpu, &losses(&Device::Cpu, Precision::F32), 1e-3);
         }
         Err(error) => skip("cuda", &error.to_string()),
     }

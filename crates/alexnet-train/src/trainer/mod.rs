@@ -114,7 +114,7 @@ impl Trainer {
                 let ([train, val], [now_train, now_val]) = (saved.images, state.images);
                 let reason = format!(
                     "the run was started on {train} training and {val} validation images of {} classes, but {} now \
-                     holds {now_train} and {now_val} of {}",
+                     has {now_train} and {now_val} of {}",
                     saved.classes.len(),
                     config.data.path.display(),
                     state.classes.len()
