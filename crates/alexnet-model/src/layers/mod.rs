@@ -123,8 +123,8 @@ impl LayerKind {
     }
 }
 
-/// The interface of a layer kind. Tensors have the layout used inside a network: feature maps are channels last, `[n,
-/// h, w, c]`; all tensors are on one device.
+/// The interface of a layer kind. Tensors have the layout used inside a network: feature maps are channels last,
+/// `[n, h, w, c]`; all tensors are on one device.
 pub(crate) trait LayerOps {
     /// See [`LayerKind::name`].
     fn name(&self) -> &'static str;

@@ -41,8 +41,8 @@ impl<'a> From<&'a Tensor> for Gradient<'a> {
 }
 
 impl Network {
-    /// Computes the gradients of all [trained](Network::train_only) parameters from the gradient of the logits, `[n,
-    /// classes]`, returned by [`Network::forward`]. For several outputs, use [`Network::backward_outputs`].
+    /// Computes the gradients of all [trained](Network::train_only) parameters from the gradient of the logits,
+    /// `[n, classes]`, returned by [`Network::forward`]. For several outputs, use [`Network::backward_outputs`].
     ///
     /// `on_gradient(index, gradient)` is called once per trained parameter, in reverse order of the layers, as soon as
     /// the gradient is complete and nothing later in the pass reads the parameter, so the callback may update the
