@@ -141,7 +141,7 @@ fn weights_that_do_not_fit() {
 
     // Runs that cannot be resumed or started.
     refused(here, &["train", "--resume", "run", "--epochs", "5"], 1, &["run was started with epochs = 1", "with 5"]);
-    refused(here, &["train", "--resume", "photos"], 1, &["photos holds no run", "config.toml"]);
+    refused(here, &["train", "--resume", "photos"], 1, &["photos is not a run", "config.toml"]);
     refused(here, &["train", "--data", "photos", "--output", "run"], 1, &["run exists and is not empty"]);
     fs::write(here.join("file"), "").unwrap();
     refused(here, &["train", "--data", "photos", "--output", "file/run"], 1, &["file/run", "Not a directory"]);

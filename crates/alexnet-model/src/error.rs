@@ -1,30 +1,30 @@
-//! What can be wrong with a network, its input or its file.
+//! Errors of networks, their inputs and their files.
 
 use std::path::PathBuf;
 
 use crate::precision::Precision;
 
-/// Everything this crate reports.
+/// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No variant has this name.
-    #[error("unknown architecture {name:?}; there are {}", known.join(", "))]
+    #[error("unknown architecture {name:?}; known ones are {}", known.join(", "))]
     UnknownArch {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: Vec<&'static str>,
     },
-    /// A number of classes that is no number of classes.
-    #[error("a network has 1 to {most} classes, but {classes} were asked for")]
+    /// The number of classes is out of range.
+    #[error("a network has 1 to {most} classes, but {classes} were requested")]
     Classes {
-        /// The number asked for.
+        /// The requested number.
         classes: usize,
-        /// The most there can be.
+        /// The maximum.
         most: usize,
     },
-    /// A list of layers that is not a network.
+    /// The list of layers is not a valid network.
     #[error("layer {layer:?}: {rule}")]
     Layer {
         /// The layer.
@@ -32,57 +32,57 @@ pub enum Error {
         /// The rule, with the values that break it.
         rule: String,
     },
-    /// What a network expects of its input that no image can be.
+    /// The input specification is invalid.
     #[error("input_spec: {rule}")]
     InputSpec {
         /// The rule, with the values that break it.
         rule: String,
     },
-    /// Two handles of one GPU, which would not wait for each other.
+    /// Two handles of the same GPU, which would not synchronize with each other.
     #[error("devices {first} and {second} are one GPU, opened twice; clone the device instead")]
     SameGpu {
-        /// Their numbers.
+        /// Index of the first handle.
         first: usize,
-        /// As above.
+        /// Index of the second handle.
         second: usize,
     },
-    /// An input of the wrong shape.
+    /// The input has the wrong shape.
     #[error("the network takes images of shape [n, {}, {}, {}], but was given {found:?}", expected[0], expected[1], expected[2])]
     Input {
         /// Channels, height, width.
         expected: [usize; 3],
-        /// The shape found.
+        /// The shape of the input.
         found: Vec<usize>,
     },
-    /// [`crate::Network::backward`] without a forward pass in training mode before it.
-    #[error("backward needs a tape on which forward has run in training mode")]
+    /// [`crate::Network::backward`] was called without a preceding forward pass in training mode.
+    #[error("call forward in training mode with this tape before backward")]
     NothingToBackpropagate,
-    /// Another number of gradients than forward gave outputs.
-    #[error("backward needs one gradient for each output that forward gave, {expected}, but was given {found}")]
+    /// The number of gradients differs from the number of outputs of forward.
+    #[error("backward needs one gradient per output of forward, {expected}, but got {found}")]
     Gradients {
-        /// Outputs of the forward pass.
+        /// Number of outputs of the forward pass.
         expected: usize,
-        /// Gradients given.
+        /// Number of gradients.
         found: usize,
     },
-    /// [`crate::Network::backward`] in a precision that is for inference.
+    /// [`crate::Network::backward`] was called in a precision that supports inference only.
     #[error("on the CPU, bf16 is for inference only: set the network's precision to f32 to train it")]
     InferenceOnly,
-    /// A device without memory for a pass.
+    /// The device has too little memory for a pass.
     #[error(
-        "layer {layer:?}: no memory for a batch of {batch} in {precision}, whose activations and gradients take \
-         {wanted_mib} MiB in all{fits}"
+        "layer {layer:?}: no memory for a batch of {batch} in {precision}: its activations and gradients take \
+         {wanted_mib} MiB in total{fits}"
     )]
     OutOfMemory {
-        /// Where it ended.
+        /// The layer at which memory ran out.
         layer: String,
-        /// Images of the batch.
+        /// Images in the batch.
         batch: usize,
-        /// What the whole pass takes.
+        /// Memory of the whole pass, in MiB.
         wanted_mib: usize,
-        /// What it was computed with.
+        /// Precision of the network.
         precision: Precision,
-        /// How many images would fit, in words, where that is known.
+        /// How many images would fit, as text; empty if unknown.
         fits: String,
     },
     /// A file that cannot be read or written.
@@ -93,22 +93,22 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// A file that is not safetensors, or whose metadata makes no sense.
+    /// The file is not a weights file, or its metadata is invalid.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the problem.
         reason: String,
     },
-    /// Weights that belong to another network.
+    /// The weights do not fit the network.
     #[error("{}: these weights do not fit {arch}: {}", path.display(), problems.join("; "))]
     Weights {
         /// The file.
         path: PathBuf,
-        /// The architecture they should fit.
+        /// The expected architecture.
         arch: String,
-        /// Each tensor that is missing, unexpected or misshapen.
+        /// All tensors that are missing, unexpected or of the wrong shape or type.
         problems: Vec<String>,
     },
     /// An error of Candle or of a kernel.
@@ -125,5 +125,5 @@ impl From<Error> for candle_core::Error {
     }
 }
 
-/// This crate's results.
+/// Result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -4,7 +4,7 @@ use alexnet_random::{Purpose, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Where a parameter starts.
+/// How a parameter is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -14,18 +14,18 @@ pub enum Init {
         /// σ.
         std: f32,
     },
-    /// One value for all.
+    /// The same value everywhere.
     Constant(f32),
     /// Uniform in ±1/√fan_in, the default of PyTorch's convolutions and linear layers, for weights and biases.
     FanInUniform,
 }
 
-/// Values drawn from one stream.
+/// Number of values drawn from one stream.
 const CHUNK: usize = 4096;
 
 impl Init {
-    /// `len` values of the network's `index`-th parameter. Values `4096·i` to `4096·i + 4095` come from the stream (seed,
-    /// initial weights, i, index), so that any number of threads draws the same.
+    /// `len` values of the network's `index`-th parameter. Values `4096·i` to `4096·i + 4095` come from the stream
+    /// (seed, initial weights, i, index), so the values do not depend on the number of threads.
     pub fn values(self, len: usize, fan_in: usize, seed: u64, index: u32) -> Vec<f32> {
         let mut values = vec![0.0; len];
         values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, values)| {

@@ -1,47 +1,48 @@
-//! What a network expects of its input, in plain numbers.
+//! The preprocessing a network expects, as plain numbers.
 //!
-//! It belongs to a variant and travels with its weights, so that a file alone is enough to predict. This crate only
-//! carries it; who reads images applies it.
+//! Each variant has an [`InputSpec`], which is saved with the weights, so a model file alone is enough for inference.
+//! This crate only stores it; the crate that reads images applies it.
 
 use serde::{Deserialize, Serialize};
 
-/// The preprocessing that a network was, or is to be, trained with.
+/// The preprocessing a network is trained with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
-    /// Side of the network's input, in pixels.
+    /// Height and width of the network's input, in pixels.
     pub size: usize,
-    /// Side of the square that views are cut from.
+    /// Side length of the square image that crops are taken from, in pixels.
     pub source_size: usize,
-    /// How an image becomes that square.
+    /// How an image is resized to that square.
     pub preparation: Preparation,
-    /// Order of the three planes.
+    /// Order of the three channels.
     pub channel_order: ChannelOrder,
     /// Range of the pixels before the mean is subtracted.
     pub pixel_range: PixelRange,
-    /// What is subtracted.
+    /// The mean to subtract.
     pub mean: Mean,
-    /// What is divided by, for red, green, blue.
+    /// Standard deviations to divide by, for red, green, blue.
     pub std: [f32; 3],
 }
 
-/// Pixels of a side; a mean image of that size takes 3 GiB.
+/// Maximum side length in pixels; a mean image of that size takes 3 GiB.
 const MAX_SIDE: usize = 1 << 14;
 
-/// How an image becomes the square.
+/// How an image is resized to a square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preparation {
-    /// Shorter side to the square's, the middle cut out; area averages when shrinking, cubic when enlarging
-    /// (cuda-convnet2's `make-data`).
+    /// Resize the shorter side to that of the square, then center crop; area averaging when shrinking, cubic
+    /// interpolation when enlarging (cuda-convnet2's `make-data`).
     Alexnet2012,
-    /// Warped to the square, whatever that does to the proportions (Caffe's `examples/imagenet`).
+    /// Resize to the square without keeping the aspect ratio (Caffe's `examples/imagenet`).
     Caffe,
-    /// Shorter side to the square's, the middle cut out; antialiased bilinear (torchvision).
+    /// Resize the shorter side to that of the square, then center crop; antialiased bilinear interpolation
+    /// (torchvision).
     Torchvision,
 }
 
-/// Order of the planes of an input.
+/// Order of the channels of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelOrder {
@@ -61,14 +62,14 @@ pub enum PixelRange {
     Unit,
 }
 
-/// What is subtracted from the pixels, in units of their range.
+/// The mean that is subtracted from the pixels, in units of their range.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mean {
-    /// One number each for red, green, blue.
+    /// One value per channel: red, green, blue.
     Channels([f32; 3]),
-    /// The training set's mean image, `[3, source_size, source_size]` in the order red, green, blue, its middle
-    /// subtracted from every view wherever the view was cut (the 2012 code).
+    /// The mean image of the training set, `[3, source_size, source_size]` in the order red, green, blue. Its center
+    /// crop is subtracted from every crop, regardless of the crop's position (the 2012 code).
     #[serde(alias = "centre_of_image")]
     CenterOfImage,
     /// The training set's mean image, each pixel from the same place (the paper's text, Caffe).
@@ -76,23 +77,23 @@ pub enum Mean {
 }
 
 impl Mean {
-    /// Whether a mean image belongs to it.
+    /// Whether a mean image is required.
     pub fn needs_image(self) -> bool {
         matches!(self, Self::CenterOfImage | Self::Image)
     }
 }
 
 impl InputSpec {
-    /// The rule that its numbers break.
+    /// Returns the violated rule as the error.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { size, source_size, std, .. } = *self;
         if !(1..=MAX_SIDE).contains(&source_size) || !(1..=source_size).contains(&size) {
             return Err(format!(
-                "size is from 1 to source_size, and that to {MAX_SIDE}, but they are {size} and {source_size}"
+                "size must be from 1 to source_size, and source_size at most {MAX_SIDE}, but they are {size} and {source_size}"
             ));
         }
         if !std.iter().all(|std| *std > 0.0 && std.is_finite()) {
-            return Err(format!("std is above 0, but is {std:?}"));
+            return Err(format!("std must be above 0, but is {std:?}"));
         }
         match self.mean {
             Mean::Channels(mean) if !mean.iter().all(|mean| mean.is_finite()) => Err(format!("the mean is {mean:?}")),
@@ -100,7 +101,7 @@ impl InputSpec {
         }
     }
 
-    /// What the runs behind the paper's tables did.
+    /// Preprocessing of the runs behind the paper's tables.
     pub const ALEXNET_2012: Self = Self {
         size: 224,
         source_size: 256,

@@ -1,25 +1,25 @@
-//! An entry of a network: its kind, its inputs, its activation, its device.
+//! A layer of a network: its kind, inputs, activation and device.
 
 use alexnet_kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::LayerKind;
 
-/// One entry of a network's list. As TOML or JSON it is one table, with the numbers of its kind beside its name.
+/// One layer of a network. In TOML or JSON it is a single table that contains the name and the parameters of its kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
-    /// Unique in its network. Its parameters are called `{name}.weight`, `{name}.bias` and so on.
+    /// Unique within the network. The parameters are named `{name}.weight`, `{name}.bias` and so on.
     pub name: String,
-    /// What it computes.
+    /// The operation.
     #[serde(flatten)]
     pub kind: LayerKind,
-    /// The layers it reads, all earlier in the list. Empty means the one before.
+    /// Names of the input layers, which must come earlier in the list. Empty means the previous layer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
-    /// Applied to every value of the result. The 2012 files attach it the same way (`neuron=`).
+    /// Applied elementwise to the result. The 2012 files attach it the same way (`neuron=`).
     #[serde(default, skip_serializing_if = "Option::is_none", with = "names")]
     pub activation: Option<Activation>,
-    /// The device it lives on, an index into those the network was given.
+    /// Index into the devices passed to the network.
     #[serde(default, skip_serializing_if = "is_first")]
     pub device: usize,
 }
@@ -28,7 +28,7 @@ fn is_first(device: &usize) -> bool {
     *device == 0
 }
 
-/// Activations by their names: `"relu"`, or a table where there are numbers, `{ bounded_relu = { a = 6.0 } }`.
+/// Activations by name: `"relu"`, or a table if the activation has parameters, `{ bounded_relu = { a = 6.0 } }`.
 mod names {
     use alexnet_kernels::activation::Activation;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -62,12 +62,12 @@ mod names {
 }
 
 impl Layer {
-    /// A layer on the first device that reads the layer before it and has no activation.
+    /// A layer on the first device, without activation, whose input is the previous layer.
     pub fn new(name: impl Into<String>, kind: impl Into<LayerKind>) -> Self {
         Self { name: name.into(), kind: kind.into(), inputs: Vec::new(), activation: None, device: 0 }
     }
 
-    /// Sets the layers that it reads.
+    /// Sets the input layers.
     pub fn reads<const N: usize>(self, inputs: [&str; N]) -> Self {
         Self { inputs: inputs.map(String::from).to_vec(), ..self }
     }

@@ -1,10 +1,10 @@
-//! What a network computes with.
+//! The numeric precision of a network.
 
 use alexnet_kernels::takes_bf16;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-/// What a network computes with. Parameters and their gradients are `f32` in any case.
+/// The numeric precision of a network. Parameters and their gradients are always `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -12,11 +12,11 @@ pub enum Precision {
     #[default]
     F32,
     /// On GPUs, activations, their gradients and a copy of the weights in bfloat16; sums, biases and the loss in `f32`.
-    /// cuDNN rounds the gradients of convolutions' weights to bfloat16 before they are kept in `f32`.
+    /// cuDNN rounds the gradients of convolution weights to bfloat16 before they are stored in `f32`.
     ///
-    /// On the CPU, a copy of the fully connected layers' weights in bfloat16, which are most of what a single image has to
-    /// wait for, and everything else in `f32`: for inference, not for training. The copy comes on top of the weights. With
-    /// more than eight images, processors that multiply bfloat16 round these layers' inputs, too.
+    /// On the CPU, a copy of the weights of fully connected layers in bfloat16, since reading these weights dominates
+    /// the time for a single image; everything else in `f32`. For inference only. The copy is stored in addition to the
+    /// weights. With more than eight images, CPUs with bfloat16 multiplication also round the inputs of these layers.
     Bf16,
 }
 

@@ -1,18 +1,19 @@
-//! What a parameter is to a solver.
+//! How a solver treats a parameter.
 
-/// Which of a solver's rules hold for a parameter.
+/// Selects the solver's rules for a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It is trained by the rules for weights: what inputs are multiplied by.
+    /// A multiplicative parameter, trained with the rules for weights.
     Weight,
-    /// It is trained by the rules for biases, which in 2012 learn twice as fast and do not decay: what is added.
+    /// An additive parameter, trained with the rules for biases: in 2012, twice the learning rate and no weight decay.
     Bias,
-    /// It is not trained: forward in training writes it, testing reads it. It is saved, loaded and moved with the others.
+    /// Not trained: forward writes it in training mode and reads it in test mode. Saved, loaded and moved between
+    /// devices like a parameter.
     Buffer,
 }
 
 impl Role {
-    /// Whether gradients and a solver change it.
+    /// Whether it has a gradient and the solver updates it.
     pub fn is_trained(self) -> bool {
         self != Self::Buffer
     }

@@ -1,11 +1,11 @@
-//! The shape of what a layer gives.
+//! Output shapes of layers.
 
-/// How many values a tensor of these dimensions has; `usize::MAX` where that is no number, which is beyond every limit.
+/// Number of values of a tensor with these dimensions; saturates at `usize::MAX`, which exceeds every limit.
 pub(crate) fn elements(dims: &[usize]) -> usize {
     dims.iter().fold(1, |product: usize, &dim| product.saturating_mul(dim))
 }
 
-/// The shape of what a layer gives for one image.
+/// The output shape of a layer for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Channels, height, width.
@@ -15,7 +15,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// How many values.
+    /// Number of values.
     pub fn elements(self) -> usize {
         match self {
             Self::Map(dims) => elements(&dims),
@@ -23,7 +23,7 @@ impl Shape {
         }
     }
 
-    /// As a list: `[channels, height, width]` or `[features]`.
+    /// The dimensions as a list: `[channels, height, width]` or `[features]`.
     pub fn dims(self) -> Vec<usize> {
         match self {
             Self::Map(dims) => dims.to_vec(),
@@ -31,7 +31,7 @@ impl Shape {
         }
     }
 
-    /// As a batch of `n` lies in memory inside the network: `[n, height, width, channels]` or `[n, features]`.
+    /// Memory layout of a batch of `n` inside the network: `[n, height, width, channels]` or `[n, features]`.
     pub(crate) fn batch(self, n: usize) -> Vec<usize> {
         match self {
             Self::Map([c, h, w]) => vec![n, h, w, c],

@@ -1,4 +1,4 @@
-//! A network without its numbers: the checked list of layers, their shapes, parameters and costs.
+//! A network without parameter values: the validated list of layers, their shapes, parameters and costs.
 
 mod parts;
 #[cfg(test)]
@@ -19,11 +19,11 @@ use crate::shape::{Shape, elements};
 
 pub(crate) use parts::{Parts, few_layers};
 
-/// A network as a list of layers, checked.
+/// A network as a validated list of layers.
 ///
-/// It is (de)serialized as its list, with `arch`, `input_spec` and, where there are any, further outputs, and checked again when
-/// it is read. Lists of any origin may be read: one of more than 10,000 layers, of layers that give more than 2³¹ values for an
-/// image, or of more than 2³⁶ parameters (256 GiB) is refused before memory is taken.
+/// Serialized as the list of layers with `arch`, `input_spec` and, if there are any, the further outputs; validated
+/// again when deserialized. Untrusted input is safe: more than 10,000 layers, a layer with more than 2³¹ output values
+/// per image, or more than 2³⁶ parameters (256 GiB) are rejected before memory is allocated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Parts", into = "Parts")]
 pub struct Specification {
@@ -37,71 +37,72 @@ pub struct Specification {
     input_spec: InputSpec,
 }
 
-/// The tensor of a file that is the mean image, and no parameter.
+/// Name of the mean image in a file, which is not a parameter.
 pub(crate) const MEAN_IMAGE: &str = "input.mean";
 
-/// Layers of a network; ResNet-152 has about 500.
+/// Maximum number of layers; ResNet-152 has about 500.
 const MAX_LAYERS: usize = 10_000;
-/// Values of one layer for one image.
+/// Maximum number of output values of one layer for one image.
 const MAX_VALUES: usize = 1 << 31;
-/// Values of all parameters.
+/// Maximum number of parameters.
 const MAX_PARAMETERS: usize = 1 << 36;
-/// Devices that layers may be on.
+/// Maximum number of devices.
 const MAX_DEVICES: usize = 256;
 
-/// What the layers so far come to.
+/// Totals over the layers so far.
 #[derive(Default)]
 struct Seen {
-    /// Where each is.
+    /// Index of each layer by name.
     names: HashMap<String, usize>,
     parameters: usize,
     macs: usize,
 }
 
-/// A result of a network that has a loss.
+/// A network output that has a loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Output {
     /// Index of its layer.
     pub layer: usize,
-    /// What its loss counts beside that of the main output, which counts 1.
+    /// Weight of its loss; the main output has weight 1.
     pub loss_weight: f32,
 }
 
-/// A parameter without its values.
+/// A parameter without its values: name, shape, role and initialization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterSpec {
-    /// The layer's name, a dot, and the parameter's own: `{layer}.weight`, `{layer}.bias`.
+    /// The layer's name, a dot and the parameter's short name: `{layer}.weight`, `{layer}.bias`.
     pub name: String,
     /// Index of its layer.
     pub layer: usize,
     /// Weight, bias or buffer.
     pub role: Role,
-    /// Such as `[out_channels, in_channels / groups, kh, kw]`, `[out_features, in_features]`, or one value per output.
+    /// For example `[out_channels, in_channels / groups, kh, kw]`, `[out_features, in_features]`, or one value per
+    /// output.
     pub shape: Vec<usize>,
-    /// Inputs that one output sees.
+    /// Number of inputs per output.
     pub fan_in: usize,
-    /// Where it starts.
+    /// Initial values.
     pub init: Init,
 }
 
 impl ParameterSpec {
-    /// How many values.
+    /// Number of values.
     pub fn elements(&self) -> usize {
         elements(&self.shape)
     }
 }
 
 impl Specification {
-    /// Checks a list of layers and works out its shapes and parameters. The first layer is the input; the last one's
-    /// result is the network's.
+    /// Validates a list of layers and computes its shapes and parameters. The first layer is the input; the result of
+    /// the last layer is the result of the network.
     ///
     /// # Errors
-    /// [`Error::Layer`] for a name that occurs twice, an input that is not an earlier layer, shapes that do not fit, and numbers
+    /// [`Error::Layer`] for a duplicate name, an input that is not an earlier layer, incompatible shapes, and values
     /// beyond the limits; [`Error::InputSpec`].
     pub fn new(arch: impl Into<String>, input_spec: InputSpec, layers: Vec<Layer>) -> Result<Self> {
         input_spec.check().map_err(|rule| Error::InputSpec { rule })?;
         if let Some(layer) = layers.get(MAX_LAYERS) {
-            let rule = format!("a network has at most {MAX_LAYERS} layers, but this is one more");
+            let rule = format!("a network has at most {MAX_LAYERS} layers, but this one is beyond the limit");
             return Err(Error::Layer { layer: layer.name.clone(), rule });
         }
         let mut spec = Self {
@@ -134,12 +135,12 @@ impl Specification {
         }
     }
 
-    /// The same with further outputs, each the name of a layer and the weight of its loss, such as the auxiliary classifiers of
-    /// GoogLeNet. They are for training: what only they need is left out of inference.
+    /// Adds further outputs, each given by the name of a layer and the weight of its loss, such as the auxiliary
+    /// classifiers of GoogLeNet. They are used in training only: inference skips layers that only they need.
     ///
     /// # Errors
-    /// [`Error::Layer`] for a name that no layer has, one that is an output already, a result that is not one value per class,
-    /// and a weight that is negative or not a number.
+    /// [`Error::Layer`] for an unknown layer, one that already is an output, a result that is not one value per class,
+    /// and a weight that is negative or not finite.
     pub fn with_outputs(mut self, further: &[(&str, f32)]) -> Result<Self> {
         for &(name, loss_weight) in further {
             let wrong = |rule: String| Err(Error::Layer { layer: name.into(), rule });
@@ -148,11 +149,11 @@ impl Specification {
             };
             let classes = Shape::Vector(self.classes());
             if self.outputs.iter().any(|output| output.layer == layer) {
-                return wrong("each layer is one output at the most, but this one is said twice".into());
+                return wrong("a layer can be an output only once, but this one is listed twice".into());
             } else if self.shapes[layer] != classes {
                 return wrong(format!("an output has one value per class, {classes:?}, not {:?}", self.shapes[layer]));
             } else if !(loss_weight >= 0.0 && loss_weight.is_finite()) {
-                return wrong(format!("the weight of a loss is 0 or more, but is {loss_weight}"));
+                return wrong(format!("the weight of a loss must be 0 or more, but is {loss_weight}"));
             }
             self.outputs.push(Output { layer, loss_weight });
         }
@@ -189,14 +190,14 @@ impl Specification {
         layer.activation.map_or(Ok(()), Activation::check).map_err(|error| wrong(error.to_string()))?;
         if shape.elements() > MAX_VALUES {
             return Err(wrong(format!(
-                "a layer gives at most {MAX_VALUES} values for an image, but this one {shape:?}"
+                "a layer outputs at most {MAX_VALUES} values for an image, but this one outputs {shape:?}"
             )));
         }
         for LayerParameter { name, role, shape, fan_in, init } in ops.parameters(&shapes) {
             let name = format!("{}.{name}", layer.name);
             if name == MEAN_IMAGE || name.starts_with("velocity.") {
                 return Err(wrong(format!(
-                    "{MEAN_IMAGE} and velocity.… are other tensors of a file, but a parameter is {name}"
+                    "{MEAN_IMAGE} and velocity.… are reserved tensor names, but a parameter is {name}"
                 )));
             }
             let parameter = ParameterSpec { name, layer: index, role, shape, fan_in, init };
@@ -211,7 +212,7 @@ impl Specification {
         }
         let macs = ops.macs(&shapes, shape);
         let Some(all) = seen.macs.checked_add(macs) else {
-            return Err(wrong("the multiply-adds of a network must be a number of 64 bits".into()));
+            return Err(wrong("the number of multiply-adds of a network must fit in 64 bits".into()));
         };
         seen.macs = all;
         self.macs.push(macs);
@@ -222,42 +223,43 @@ impl Specification {
         Ok(())
     }
 
-    /// The name of the variant, or of whatever network it is.
+    /// The name of the variant or custom network.
     pub fn arch(&self) -> &str {
         &self.arch
     }
 
-    /// The layers, each after those it reads.
+    /// The layers; each comes after its inputs.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// Indices of the layers that the `layer`-th reads.
+    /// Indices of the input layers of layer `layer`.
     pub fn inputs(&self, layer: usize) -> &[usize] {
         &self.inputs[layer]
     }
 
-    /// What each layer gives for one image.
+    /// Output shape of each layer for one image.
     pub fn shapes(&self) -> &[Shape] {
         &self.shapes
     }
 
-    /// All parameters and buffers, in the order of the layers and, within each, that of its kind: the weight before the bias.
+    /// All parameters and buffers, in the order of the layers; within a layer, in the order of its kind: weight before
+    /// bias.
     pub fn parameters(&self) -> &[ParameterSpec] {
         &self.parameters
     }
 
-    /// What the network gives: the main output, which is the last layer's result, and further ones that help in training.
+    /// The outputs: first the main output, the result of the last layer, then auxiliary outputs for training.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
-    /// What the network expects of its input.
+    /// The preprocessing the network expects.
     pub fn input_spec(&self) -> &InputSpec {
         &self.input_spec
     }
 
-    /// Channels, height and width of an image.
+    /// Channels, height and width of an input image.
     pub fn input_size(&self) -> [usize; 3] {
         match self.shapes.first() {
             Some(Shape::Map(dims)) => *dims,
@@ -265,22 +267,22 @@ impl Specification {
         }
     }
 
-    /// Values of the result: the classes.
+    /// Number of classes: the values of the main output.
     pub fn classes(&self) -> usize {
         self.shapes.last().map_or(0, |shape| shape.elements())
     }
 
-    /// The number of values that can be trained: weights and biases, without buffers.
+    /// The number of trainable values: weights and biases, without buffers.
     pub fn parameter_count(&self) -> usize {
         (0..self.layers.len()).map(|layer| self.layer_parameter_count(layer)).sum()
     }
 
-    /// As [`Specification::parameter_count`], of one layer.
+    /// Like [`Specification::parameter_count`], for one layer.
     pub fn layer_parameter_count(&self, layer: usize) -> usize {
         self.parameters.iter().filter(|p| p.layer == layer && p.role.is_trained()).map(ParameterSpec::elements).sum()
     }
 
-    /// Multiply-adds of one layer for one image, biases not counted.
+    /// Multiply-adds of one layer for one image, without biases.
     pub fn layer_macs(&self, layer: usize) -> usize {
         self.macs[layer]
     }

@@ -1,4 +1,4 @@
-//! What a forward pass leaves for the backward pass, and the buffers both reuse.
+//! Tensors saved by the forward pass for the backward pass, and the buffers both reuse.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,20 @@ use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use crate::error::Result;
 
-/// How a network runs.
+/// Training or test mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Dropout drops, and what backward needs is kept.
+    /// Dropout is active, and the tensors needed by backward are kept.
     Train {
         /// The run's seed, for dropout.
         seed: u64,
         /// The training step, for dropout.
         step: u32,
-        /// Place of the first image in the whole batch: 0, unless the batch is divided among several devices, whose dropout
-        /// then is that of the whole.
+        /// Index of the first image in the whole batch: 0, unless the batch is split across devices. It makes the
+        /// dropout masks equal to those of the whole batch.
         first_image: usize,
     },
-    /// Dropout does what its convention asks of testing, and nothing is kept.
+    /// Dropout follows its convention for testing, and nothing is kept for backward.
     Test,
 }
 
@@ -30,34 +30,34 @@ impl Mode {
     }
 }
 
-/// The memory of a network's passes: what forward keeps for backward, and the buffers that are free.
+/// The memory of a network's passes: tensors that forward keeps for backward, and free buffers.
 ///
-/// Use one tape for all steps of a loop: buffers are allocated in the first and reused from then on, until the batch
-/// size changes.
+/// Use one tape for all steps of a loop: buffers are allocated in the first step and reused until the batch size
+/// changes.
 #[derive(Debug, Default)]
 pub struct Tape {
     free: HashMap<(usize, DType, DeviceLocation), Vec<Tensor>>,
-    /// The result of each layer that is still needed.
+    /// The result of each layer, while it is still needed.
     pub(crate) values: Vec<Option<Tensor>>,
-    /// What each layer saves for backward beside its result, such as the positions of maxima.
+    /// Tensors that each layer saves for backward in addition to its result, such as the positions of maxima.
     pub(crate) saved: Vec<Vec<Tensor>>,
-    /// Copies of results on other devices than their own, for the layers that read them there: one per result and device.
+    /// Copies of results on other devices, for the layers that read them there: one per result and device.
     crossed: HashMap<(usize, DeviceLocation), Tensor>,
-    /// The layers whose results were handed out: these tensors are the caller's.
+    /// The layers whose results were returned: the caller owns these tensors.
     pub(crate) outputs: Vec<usize>,
     pub(crate) mode: Option<Mode>,
     batch: usize,
-    /// Of all buffers it has made.
+    /// Total size of all allocated buffers.
     bytes: usize,
 }
 
 impl Tape {
-    /// A tape on which nothing has run.
+    /// An empty tape.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Forgets the last pass and makes ready for another.
+    /// Discards the last pass and prepares for the next.
     pub(crate) fn start(&mut self, layers: usize, outputs: &[usize], batch: usize, mode: Mode) {
         if self.batch != batch {
             *self = Self { batch, ..Self::default() };
@@ -76,17 +76,17 @@ impl Tape {
         self.mode = Some(mode);
     }
 
-    /// Bytes of the buffers it holds, those in use and those that are free.
+    /// Bytes of all buffers, in use and free.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Images of the last pass.
+    /// Number of images in the last pass.
     pub(crate) fn batch(&self) -> usize {
         self.batch
     }
 
-    /// The result of `layer`, which must be stored, on `device`.
+    /// The result of `layer` on `device`; the result must be stored.
     pub(crate) fn value_on(&mut self, layer: usize, device: &Device) -> Result<Tensor> {
         let value = self.values[layer].as_ref().expect("a layer's result is stored until its last reader has run");
         if value.device().same_device(device) {
@@ -101,18 +101,18 @@ impl Tape {
         Ok(copy)
     }
 
-    /// Ends the life of what the passes have of `layer`: its result, and the copies of that on other devices. They are freed; the
-    /// pool gets its own buffers back.
+    /// Releases the result of `layer` and its copies on other devices. Copies are freed; pooled buffers return to the
+    /// pool.
     pub(crate) fn release(&mut self, layer: usize) {
         self.crossed.retain(|(crossed, _), _| *crossed != layer);
         let value = self.values[layer].take();
-        // Outputs are the caller's.
+        // The caller owns the outputs.
         if let Some(value) = value.filter(|_| !self.outputs.contains(&layer)) {
             self.give(value);
         }
     }
 
-    /// A contiguous tensor whose values are left over from whoever had it before.
+    /// A contiguous tensor with unspecified contents.
     pub(crate) fn take(&mut self, dims: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
         let count: usize = dims.iter().product();
         match self.free.get_mut(&(count, dtype, device.location())).and_then(Vec::pop) {
@@ -125,14 +125,15 @@ impl Tape {
         }
     }
 
-    /// Takes a tensor back. Nothing else may use it any more.
+    /// Returns a tensor to the pool. Nothing else may still use it.
     pub(crate) fn give(&mut self, tensor: Tensor) {
         let key = (tensor.elem_count(), tensor.dtype(), tensor.device().location());
         self.free.entry(key).or_default().push(tensor);
     }
 }
 
-/// A copy on another device. The streams of two GPUs do not wait for each other, so this waits for both.
+/// A copy on another device. The streams of two GPUs do not synchronize with each other, so this waits for both
+/// devices.
 pub(crate) fn crossing(value: &Tensor, device: &Device) -> Result<Tensor> {
     value.device().synchronize()?;
     let copy = value.to_device(device)?;

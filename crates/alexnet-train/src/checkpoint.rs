@@ -1,9 +1,9 @@
-//! Checkpoints: everything a run needs to go on as if it had never stopped.
+//! Checkpoints: the complete state for a bit-exact resume.
 //!
-//! A safetensors file: the parameters and buffers under their names, the velocities as `velocity.{name}`, the mean image as
-//! `input.mean` where the run started from weights, which may have come with their own, and in the metadata the
-//! counters, the sums of the epoch under way, the schedule's memory and the configuration. Random numbers need no state:
-//! they are functions of the seed and the counters.
+//! A checkpoint is a safetensors file with the parameters and buffers under their names, the velocities as
+//! `velocity.{name}`, and the mean image as `input.mean` if the run started from pretrained weights, which may contain
+//! a different one. The metadata contains the counters, the sums of the current epoch, the state of the schedules and
+//! the configuration. Random numbers need no state: they are functions of the seed and the counters.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,48 +24,48 @@ use crate::solver::Solver;
 const FORMAT: &str = "alexnet-checkpoint 1";
 const MEAN_IMAGE: &str = "input.mean";
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Complete epochs.
     pub epoch: u32,
-    /// Complete batches of the epoch under way.
+    /// Complete batches of the current epoch.
     pub batch: usize,
     /// Steps taken, over all epochs.
     pub step: u64,
-    /// Training metrics of the epoch under way.
+    /// Training metrics of the current epoch.
     pub train: Metrics,
-    /// Bad images of the epoch under way.
+    /// Unreadable images in the current epoch.
     pub bad: usize,
-    /// The memory of the weights' schedule.
+    /// State of the weights' schedule.
     pub plateau: Plateau,
-    /// The memory of the biases' schedule.
+    /// State of the biases' schedule.
     pub bias_plateau: Plateau,
-    /// The epochs done.
+    /// Records of the complete epochs.
     pub epochs: Vec<EpochRecord>,
-    /// Seconds of training and validating.
+    /// Seconds of training and validation.
     pub seconds: f64,
-    /// Seconds of training in the epoch under way.
+    /// Seconds of training in the current epoch.
     pub epoch_seconds: f64,
-    /// Seconds of those in which the network waited for images.
+    /// Seconds of `epoch_seconds` spent waiting for images.
     #[serde(default)]
     pub wait_seconds: f64,
-    /// The rate of weights in the last step.
+    /// The learning rate of weights in the last step.
     pub learning_rate: f64,
-    /// Images of the training and of the validation split, and the classes: a resumed run must find the same.
+    /// Number of images in the training and the validation split, which must be the same when the run is resumed.
     pub images: [usize; 2],
-    /// As above.
+    /// The class names, which must be the same when the run is resumed.
     pub classes: Vec<String>,
 }
 
 impl State {
-    /// The epoch with the best validation top-1 so far, the earliest of equal ones.
+    /// The epoch with the best validation top-1 so far; the earliest in case of ties.
     pub fn best(&self) -> Option<&EpochRecord> {
         self.epochs.iter().reduce(|best, next| if next.val_top1 > best.val_top1 { next } else { best })
     }
 }
 
-/// Writes a checkpoint; the file appears whole or not at all.
+/// Writes a checkpoint atomically.
 pub(crate) fn save(path: &Path, model: &Model, solver: &Solver, state: &State, config: &TrainConfig) -> Result<()> {
     let mut tensors: Vec<(String, Tensor)> = entries(model.network.parameters(), solver.velocities()).collect();
     if let Some(mean) = model.mean_image.as_ref().filter(|_| config.weights.is_some()) {
@@ -81,7 +81,7 @@ pub(crate) fn save(path: &Path, model: &Model, solver: &Solver, state: &State, c
     Ok(write_safetensors(path, &metadata, &tensors)?)
 }
 
-/// The tensors of a checkpoint, which share their values with the network and the solver: each parameter, followed by its
+/// The tensors of a checkpoint, which share storage with the network and the solver: each parameter, followed by its
 /// velocity if it has one.
 fn entries<'a>(
     parameters: &'a [Parameter],
@@ -109,8 +109,8 @@ pub(crate) fn mean_image(path: &Path, spec: &InputSpec) -> Result<Option<Vec<f32
 /// Reads a checkpoint into the network and the solver.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] where the file is damaged or of another network; [`Error::OtherConfig`] where it was made with
-/// another configuration than `config`.
+/// [`Error::Checkpoint`] if the file is damaged or for another network; [`Error::OtherConfig`] if it was written with a
+/// configuration that differs from `config`.
 pub(crate) fn load(path: &Path, network: &Network, solver: &Solver, config: &TrainConfig) -> Result<State> {
     let bytes = std::fs::read(path).map_err(io(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(path, format!("this is not a checkpoint: {e}")))?;
@@ -147,8 +147,8 @@ mod tests {
     use alexnet_model::{Conv2d, Flatten, Init, Input, Layer, Linear, ParameterSpec, Role, Specification};
     use candle_core::Var;
 
-    /// A model, its solver, and where a run with them stands: what `golden/checkpoint-1.safetensors` holds, whose values are
-    /// counted up in steps of 1/64, parameters first, then velocities.
+    /// The model, solver and state stored in `golden/checkpoint-1.safetensors`. Its values increase in steps of 1/64,
+    /// parameters first, then velocities.
     fn run() -> (Model, Solver, State, TrainConfig) {
         let layers = vec![
             Layer::new("data", Input { channels: 3, size: [4, 4] }),
@@ -184,7 +184,7 @@ mod tests {
         (Model { network, classes, mean_image }, solver, state, config)
     }
 
-    /// Of each parameter, then of each velocity.
+    /// The tensors of all parameters, then of all velocities.
     fn tensors(model: &Model, solver: &Solver) -> Vec<Tensor> {
         let parameters = model.network.parameters().iter().map(|parameter| parameter.var.as_tensor().clone());
         parameters.chain(solver.velocities().iter().flatten().cloned()).collect()
@@ -194,7 +194,7 @@ mod tests {
         tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
     }
 
-    /// The `index`-th of these tensors.
+    /// The expected values of tensor `index`.
     fn counted(index: usize, like: &Tensor) -> Vec<f32> {
         (0..like.elem_count()).map(|i| (i + 1000 * index) as f32 / 64.0 - 20.0).collect()
     }
@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(values(tensor), counted(index, tensor));
         }
         assert_eq!(mean_image(&path, model.network.spec().input_spec()).unwrap(), model.mean_image);
-        // What is saved of it now is read again, and the same.
+        // Saving and loading it again gives the same state.
         let folder = tempfile::tempdir().unwrap();
         let again = folder.path().join("again.safetensors");
         save(&again, &model, &solver, &state, &config).unwrap();

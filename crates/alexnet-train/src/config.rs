@@ -1,4 +1,4 @@
-//! Everything that decides a run's result, as a file.
+//! The configuration file of a run: everything that affects its result.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -12,114 +12,115 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, io};
 use crate::schedule::Schedule;
 
-/// The effective configuration of a run. Two runs with the same configuration, data and, where they start from one, file of
-/// weights end with the same weights.
+/// The effective configuration of a run. Two runs with the same configuration, data and, if used, initial weights file
+/// end with the same weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// The variant, or the name of `network`.
+    /// Name of the variant, or of `network`.
     pub arch: String,
-    /// What the run starts from, where that is not random: a model file or a run's folder, whose best model is taken. Where
-    /// its classes are not those of the images, the last layer starts anew. A mean image in it is used, not the images' own.
+    /// Pretrained weights: a model file or a run directory, whose best model is used. `None` means random
+    /// initialization. If its classes differ from those of the data set, the last layer is reinitialized. If the file
+    /// has a mean image, it replaces that of the data set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
-    /// Decides initial weights, order, augmentation and dropout.
+    /// Seed for initial weights, shuffling, augmentation and dropout.
     pub seed: u64,
-    /// Passes over the training images.
+    /// Number of epochs.
     pub epochs: u32,
     /// Images per step.
     pub batch_size: usize,
-    /// Steps between checkpoints; there is one after every epoch as well. 0 means only those.
+    /// Steps between checkpoints, in addition to one after every epoch. 0 means only those after epochs.
     pub checkpoint_steps: u64,
-    /// The share of each label that is spread evenly over all classes while training. 0 in 2012.
+    /// Label smoothing: the share of each label that is spread evenly over all classes in training. 0 in 2012.
     #[serde(default)]
     pub label_smoothing: f32,
-    /// What the network computes with.
+    /// Numeric precision of the network.
     #[serde(default)]
     pub precision: Precision,
     /// Whether `f32` products on a GPU may be rounded to TF32.
     #[serde(default)]
     pub tf32: bool,
-    /// Whether a GPU may add up in another order each time.
+    /// Whether a GPU may use nondeterministic algorithms, whose order of summation varies.
     #[serde(default)]
     pub fast: bool,
-    /// The images.
+    /// The data set and its augmentation.
     pub data: DataConfig,
-    /// The update.
+    /// The parameter update.
     pub solver: SolverConfig,
-    /// The learning rate of weights.
+    /// The learning rate schedule of weights.
     pub schedule: Schedule,
-    /// The learning rate of biases, where it is not that of weights: in 2012 it was lowered once at the most.
+    /// The learning rate schedule of biases, if it differs from that of weights: in 2012 it was lowered at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias_schedule: Option<Schedule>,
-    /// What belongs to the schedules and ends with them: whoever chooses others leaves it out.
+    /// Settings that belong to the schedules; omit them when choosing other schedules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_schedule: Option<WithSchedule>,
-    /// The layers, where the network is no variant.
+    /// The specification of a custom network, if it is not a variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Specification>,
 }
 
-/// Settings that a schedule brings with it.
+/// Settings that belong to a schedule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WithSchedule {
-    /// In the place of [`DataConfig::color_noise_epochs`], where there is one.
+    /// Overrides [`DataConfig::color_noise_epochs`], if set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color_noise_epochs: Option<u32>,
-    /// Before [`SolverConfig::exceptions`], which outrank them.
+    /// Exceptions with lower precedence than [`SolverConfig::exceptions`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<SolverException>,
 }
 
-/// Which images, and what is done to them.
+/// The data set and its augmentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A folder of class folders, or of `train` and `val` with class folders in them.
+    /// A folder with one subfolder per class, or with `train` and `val` folders that contain these.
     pub path: PathBuf,
-    /// The fraction of each class held out for validation where the folder has no `val`.
+    /// The fraction of each class held out for validation if the folder has no `val`.
     pub hold_out: f64,
-    /// Images among which each is drawn, where all of them together would have a slow disk seek; see [`Order::Buffered`].
+    /// Size of the shuffle buffer, for disks on which a full shuffle would seek too slowly; see [`Order::Buffered`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffle_buffer: Option<NonZeroU32>,
-    /// What becomes of a file that is not an image.
+    /// How to handle files that are not valid images.
     pub on_bad_sample: OnBadSample,
-    /// A random view of each image, or its center.
+    /// Random crops; otherwise center crops.
     pub random_crop: bool,
-    /// Half of the images mirrored.
+    /// Random horizontal flips with probability 1/2.
     pub flip: bool,
-    /// The paper's color noise: standard deviation in units of the set's own. 0.1 in 2012; 0 is none.
+    /// Standard deviation of the paper's color noise, relative to that of the data set. 0.1 in 2012; 0 disables it.
     #[serde(alias = "colour_noise")]
     pub color_noise: f32,
-    /// How many epochs have it, where not all have. In 2012 the last quarter had none.
+    /// Number of epochs with color noise; `None` means all. In 2012 the last quarter had none.
     #[serde(default, alias = "colour_noise_epochs", skip_serializing_if = "Option::is_none")]
     pub color_noise_epochs: Option<u32>,
-    /// α of the beta distribution by which neighbors in a batch are blended, with their labels.
+    /// Mixup: α of the beta distribution for blending neighbors in a batch and their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f32>,
-    /// α of the beta distribution by which rectangles of neighbors in a batch are exchanged, with their labels. Where
-    /// there is a `mixup` too, each has half of the batches.
+    /// CutMix: α of the beta distribution for exchanging rectangles between neighbors in a batch, with their labels. If
+    /// `mixup` is set as well, each is applied to half of the batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutmix: Option<f32>,
-    /// A part of random size and proportions of each image, instead of a view cut from its square.
+    /// Crops of random size and aspect ratio from each image, instead of crops from its square.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_resized_crop: Option<RandomResizedCrop>,
     /// Random brightness, contrast, saturation and hue.
     #[serde(default, alias = "colour_jitter", skip_serializing_if = "Option::is_none")]
     pub color_jitter: Option<ColorJitter>,
-    /// Rectangles taken away.
+    /// Random erasing of rectangles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_erasing: Option<RandomErasing>,
 }
 
 impl DataConfig {
-    /// The order of an epoch.
+    /// The order of the images in an epoch.
     pub fn order(&self) -> Order {
         self.shuffle_buffer.map_or(Order::Shuffled, |buffer| Order::Buffered { buffer: buffer.get() })
     }
 
-    /// The augmentation, but for the color noise, which depends on the images.
+    /// The augmentation without color noise, which depends on the images.
     pub fn augment(&self) -> Augment {
         Augment {
             random_crop: self.random_crop,
@@ -133,26 +134,26 @@ impl DataConfig {
     }
 }
 
-/// The update of the parameters.
+/// The configuration of SGD with momentum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SolverConfig {
-    /// Where the learning rate stands.
+    /// The form of the update rule.
     pub rule: Rule,
-    /// Of weights, before the schedule.
+    /// Base learning rate of weights, before the schedule.
     pub learning_rate: f64,
-    /// Of all parameters.
+    /// Momentum of all parameters.
     pub momentum: f64,
-    /// Of weights.
+    /// Weight decay of weights.
     pub weight_decay: f64,
-    /// The learning rate of biases, in units of that of weights. 2 in 2012 and Caffe.
+    /// The learning rate of biases, relative to that of weights. 2 in 2012 and Caffe.
     pub bias_learning_rate_factor: f64,
-    /// The decay of biases, in units of that of weights. 0 in 2012 and Caffe.
+    /// The weight decay of biases, relative to that of weights. 0 in 2012 and Caffe.
     pub bias_weight_decay_factor: f64,
-    /// The first layers with weights, so many, that stay as they start, whatever the exceptions say.
+    /// Number of layers with weights, counted from the first, that are frozen regardless of the exceptions.
     #[serde(default, skip_serializing_if = "is_none_frozen")]
     pub freeze: usize,
-    /// Exceptions, of which the last that fits a parameter and has begun counts.
+    /// Exceptions. For each parameter, the last exception that matches and has started applies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<SolverException>,
 }
@@ -176,30 +177,31 @@ impl From<Rule> for SgdRule {
     }
 }
 
-/// Other rates for some parameters.
+/// Different factors for some parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SolverException {
-    /// A layer's name, or a parameter's.
+    /// Name of a layer or parameter.
     pub of: String,
-    /// On top of the factors of weights and biases. 0 leaves the parameter as it is: neither decay nor momentum move it.
+    /// Multiplies the learning rate, in addition to the factors of weights and biases. 0 freezes the parameter: neither
+    /// weight decay nor momentum changes it.
     #[serde(default = "one")]
     pub learning_rate_factor: f64,
-    /// On top of the factors of weights and biases.
+    /// Multiplies the weight decay, in addition to the factors of weights and biases.
     #[serde(default = "one")]
     pub weight_decay_factor: f64,
-    /// Complete epochs from which on it counts.
+    /// First epoch in which it applies, counted from 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub from_epoch: u32,
 }
 
 impl SolverException {
-    /// Another learning rate for a layer or a parameter, from the start.
+    /// A different learning rate for a layer or parameter, from the first epoch on.
     pub fn new(of: impl Into<String>, learning_rate_factor: f64) -> Self {
         Self { of: of.into(), learning_rate_factor, weight_decay_factor: 1.0, from_epoch: 0 }
     }
 
-    /// The same from an epoch on, counted from 0.
+    /// Sets the first epoch in which it applies, counted from 0.
     pub fn from_epoch(self, from_epoch: u32) -> Self {
         Self { from_epoch, ..self }
     }
@@ -218,7 +220,7 @@ fn one() -> f64 {
 }
 
 impl TrainConfig {
-    /// The update, with what the schedule brings.
+    /// The solver configuration with the settings of the schedule.
     pub fn scheduled_solver(&self) -> SolverConfig {
         let mut solver = self.solver.clone();
         if let Some(with) = &self.with_schedule {
@@ -227,30 +229,30 @@ impl TrainConfig {
         solver
     }
 
-    /// The images and what is done to them, with what the schedule brings.
+    /// The data configuration with the settings of the schedule.
     pub fn scheduled_data(&self) -> DataConfig {
         let epochs = self.with_schedule.as_ref().and_then(|with| with.color_noise_epochs);
         DataConfig { color_noise_epochs: epochs.or(self.data.color_noise_epochs), ..self.data.clone() }
     }
 
-    /// Reads a file that [`TrainConfig::to_toml`] wrote, or one like it.
+    /// Reads a file in the format of [`TrainConfig::to_toml`].
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::ConfigFile`] with the line of what cannot be understood.
+    /// [`Error::Io`], or [`Error::ConfigFile`] with the line of the problem.
     pub fn read(path: &Path) -> Result<Self> {
         read_toml(path)
     }
 
-    /// As a file.
+    /// The configuration as TOML.
     ///
     /// # Panics
-    /// On a configuration that [`TrainConfig::validate`] refuses because TOML cannot hold it.
+    /// For a configuration that TOML cannot represent, which [`TrainConfig::validate`] rejects.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("what `validate` accepts has a TOML form")
     }
 
     /// # Errors
-    /// [`Error::Config`] for the first value that makes no sense.
+    /// [`Error::Config`] for the first invalid value.
     pub fn validate(&self) -> Result<()> {
         let wrong =
             |what: &str, found: String, rule: &str| Err(Error::Config { what: what.into(), found, rule: rule.into() });
@@ -266,7 +268,7 @@ impl TrainConfig {
             return wrong("solver.momentum", momentum.to_string(), "it must be from 0 to below 1");
         }
         self.validate_network()?;
-        // TOML knows signed numbers and UTF-8 only.
+        // TOML supports only signed 64-bit integers and UTF-8.
         for (what, value) in [("seed", self.seed), ("checkpoint_steps", self.checkpoint_steps)] {
             if i64::try_from(value).is_err() {
                 return wrong(what, value.to_string(), "it must be at most 9223372036854775807");
@@ -304,7 +306,7 @@ impl TrainConfig {
         self.bias_schedule.iter().try_for_each(|schedule| schedule.validate("bias_schedule"))
     }
 
-    /// The first value in which two valid configurations differ: its name, here, there.
+    /// The first value in which two valid configurations differ: its name, the value in `self`, the value in `other`.
     ///
     /// # Panics
     /// As [`TrainConfig::to_toml`].

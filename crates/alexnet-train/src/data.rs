@@ -1,4 +1,4 @@
-//! The images of a run: found, split, and prepared as the network expects.
+//! The data of a run: finds, splits and preprocesses the images.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use alexnet_model::{ChannelOrder, InputSpec, Mean, Model, PixelRange, Preparatio
 use crate::config::DataConfig;
 use crate::error::{Error, Result};
 
-/// What a network's [`InputSpec`] means to the crate that reads images.
+/// Converts a network's [`InputSpec`] to the preprocessing of `alexnet-data`.
 pub fn preprocess(spec: &InputSpec) -> Preprocess {
     let (source_size, crop_size) = (spec.source_size as u32, spec.size as u32);
     let shorter = |rounding| ResizeRule::ShorterSide { size: source_size, rounding };
@@ -47,34 +47,34 @@ pub fn preprocess(spec: &InputSpec) -> Preprocess {
     }
 }
 
-/// The images of a run, ready to be loaded.
+/// The images of a run, ready for loading.
 #[derive(Debug)]
 pub struct RunData {
-    /// Folder names, in the order of the labels.
+    /// Class names (folder names), in the order of the labels.
     pub classes: Vec<String>,
-    /// Of the training split.
+    /// Samples of the training split.
     pub train: Arc<[Sample]>,
-    /// Of the validation split.
+    /// Samples of the validation split.
     pub val: Arc<[Sample]>,
-    /// From file to network, with the augmentation.
+    /// The pipeline from file to network input, with augmentation.
     pub pipeline: Arc<Pipeline>,
-    /// The epoch from which on there is no color noise, counted from 0, and the pipeline without it.
+    /// The first epoch without color noise, counted from 0, and the pipeline without it.
     noiseless: Option<(u32, Arc<Pipeline>)>,
-    /// Where the network's preprocessing subtracts one.
+    /// The mean image, if the preprocessing subtracts one.
     pub mean_image: Option<Arc<MeanImage>>,
-    /// Files that are neither images nor hidden.
+    /// Number of files that are neither images nor hidden.
     pub ignored_files: usize,
-    /// What became of the cached statistics, where they were needed.
+    /// What happened to the cached statistics, if they were needed.
     pub cache: Option<CacheOutcome>,
 }
 
 impl RunData {
-    /// Opens `config.path`, divides it where it has no validation split, and computes (or finds) its mean image and
-    /// color statistics where the network or the augmentation needs them; `mean_image`, where it is given, stands in for
-    /// the images' own. `progress(done, total)` is called meanwhile.
+    /// Opens `config.path`, splits it if it has no validation split, and computes or loads its mean image and color
+    /// statistics if the network or the augmentation needs them. `mean_image`, if given, replaces that of the data set.
+    /// `progress(done, total)` is called during the computation.
     ///
     /// # Errors
-    /// Those of the data crate, which name the folder and the rule.
+    /// Errors of the data crate, which name the folder and the rule.
     pub fn open(
         config: &DataConfig,
         spec: &InputSpec,
@@ -95,12 +95,13 @@ impl RunData {
         let needs_own = spec.mean.needs_image() && mean_image.is_none();
         if needs_own || config.color_noise > 0.0 {
             let progress: &dyn Fn(usize, usize) = &|done, total| progress(done, total);
-            // Those that came with the set, unless they are of other squares or of images that are now held out.
+            // Use the statistics stored with the data set, unless they are for other preprocessing or include images
+            // that are now held out.
             let own = set.statistics.as_ref().filter(|_| has_val).and_then(|own| own.suit(&preprocess));
             let statistics = match own {
                 Some(own) => own.clone(),
                 None => {
-                    // Beside a single shard, in the folder that it is in.
+                    // For a single shard, use the folder that contains it.
                     let folder = config.path.parent().filter(|_| config.path.is_file());
                     let path = folder.unwrap_or(&config.path);
                     let (statistics, outcome) =
@@ -133,7 +134,7 @@ impl RunData {
         })
     }
 
-    /// How training images come to the network in an epoch, counted from 0.
+    /// The pipeline for training images in an epoch, counted from 0.
     pub fn training_pipeline(&self, epoch: u32) -> &Arc<Pipeline> {
         match &self.noiseless {
             Some((from, pipeline)) if epoch >= *from => pipeline,
@@ -142,15 +143,15 @@ impl RunData {
     }
 }
 
-/// A mean image from the values that files have, `[3, source_size, source_size]`.
+/// A mean image from the values in a file, `[3, source_size, source_size]`.
 pub(crate) fn mean_image(values: Vec<f32>, spec: &InputSpec) -> Arc<MeanImage> {
     Arc::new(MeanImage { size: spec.source_size as u32, values })
 }
 
-/// The pipeline that a saved model asks for, without augmentation.
+/// The preprocessing pipeline of a saved model, without augmentation.
 ///
 /// # Errors
-/// [`Error::NoMeanImage`] where the model's file should have one and has not.
+/// [`Error::NoMeanImage`] if the model requires a mean image, but its file has none.
 pub fn model_pipeline(model: &Model) -> Result<Pipeline> {
     let spec = model.network.spec();
     let mean_image = match &model.mean_image {
@@ -163,15 +164,14 @@ pub fn model_pipeline(model: &Model) -> Result<Pipeline> {
     Ok(Pipeline::new(preprocess(spec.input_spec()), Augment::NONE, mean_image)?)
 }
 
-/// The validation images of a folder: its `val`, with or without a `train` beside it, or all of it where it has no
-/// splits. Whether they are a validation split is the second value: where not, images that a network was trained on may
-/// be among them.
+/// The validation images of a folder: its `val`, with or without a `train` folder, or all images if it has no splits.
+/// The second value is whether they are a validation split; if not, they may include training images of a network.
 ///
 /// # Errors
-/// Those of the data crate, and [`Error::Classes`] where the model's classes are others.
+/// Errors of the data crate, and [`Error::Classes`] if the model has other classes.
 pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<(Split, bool)> {
     let (images, split) = Split::open_validation(path)?;
-    // Shards of other programs, and tables without names, call the classes by their numbers.
+    // Shards of other programs, and tables without class names, use numbers as class names.
     let fits = classes == images.classes || images.is_unnamed() && images.classes.len() <= classes.len();
     if !classes.is_empty() && !fits {
         return Err(Error::Classes { model: classes.to_vec(), data: images.classes });
@@ -179,13 +179,13 @@ pub fn evaluation_images(path: &Path, classes: &[String]) -> Result<(Split, bool
     Ok((images, split))
 }
 
-/// Threads that read images, at the most: each holds a batch in memory, and so many are faster than any network here.
+/// Maximum number of loader threads: each keeps a batch in memory, and this number is faster than any network here.
 const MAX_WORKERS: usize = 16;
 
-/// How a loader of this crate is set up; what differs is given.
+/// The loader configuration of this crate.
 pub(crate) fn loader(config: &DataConfig, batch_size: usize, workers: usize, views: Views) -> DataLoaderConfig {
     let workers = workers.min(MAX_WORKERS);
-    // One batch being used, and one being made by each worker.
+    // One batch in use, and one in preparation by each worker.
     let prefetch = workers + 1;
     DataLoaderConfig {
         workers,
@@ -196,7 +196,7 @@ pub(crate) fn loader(config: &DataConfig, batch_size: usize, workers: usize, vie
     }
 }
 
-/// A data set's name: that of its folder.
+/// The name of a data set: its folder name.
 pub(crate) fn name(path: &Path) -> PathBuf {
     let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     canonical.file_name().map_or_else(|| "data".into(), PathBuf::from)

@@ -17,7 +17,7 @@ pub struct DevicePlan {
 }
 
 impl DevicePlan {
-    /// Layers with device number `n` are on `devices[n]`. The images go to the device of the input layer.
+    /// Layers with device number `n` are on `devices[n]`. Images are transferred to the device of the input layer.
     pub fn of_layers(devices: Vec<Device>) -> Self {
         Self { devices }
     }

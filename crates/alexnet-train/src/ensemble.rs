@@ -1,4 +1,4 @@
-//! Several networks that answer as one.
+//! Ensembles of networks.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Images, add_probabilities, probabilities, walk};
 use crate::metrics::Metrics;
 
-/// The mean of several networks' probabilities for the same images, which are right more often than those of each: how the
-/// paper's 18.2 % of a single network became 16.4 % with five, and 15.3 % with seven.
+/// An ensemble that averages the probabilities of several networks for the same images, which is more accurate than
+/// each network: in the paper, 18.2 % for a single network became 16.4 % with five and 15.3 % with seven.
 ///
-/// Networks are added one after the other, so that one at a time has to be in memory; the sums of the probabilities take
-/// four bytes for each image and class. All count the same: which weights the seven of 2012 had is not known.
+/// Networks are added one after the other, so only one needs to be in memory; the sums of the probabilities take four
+/// bytes per image and class. All networks have equal weight: the weights of the seven networks of 2012 are not known.
 ///
 /// # Source
 /// Krizhevsky et al. 2012, section 6, table 2.
@@ -24,23 +24,22 @@ pub struct Ensemble {
     members: u32,
     /// `[images, classes]`, empty before the first member.
     sums: Vec<f32>,
-    /// For each image, its label and how many members have seen it.
+    /// For each image, its label and the number of members that evaluated it.
     seen: Vec<(u32, u32)>,
 }
 
 impl Ensemble {
-    /// One without members, to be measured on `samples`.
+    /// An empty ensemble, to be evaluated on `samples`.
     pub fn new(samples: Arc<[Sample]>) -> Self {
         Self { members: 0, sums: Vec::new(), seen: vec![(0, 0); samples.len()], samples }
     }
 
-    /// Adds a network, and measures it alone as [`evaluate`](crate::evaluate) does. Its preprocessing may be another than
-    /// that of those before it, its classes may not.
+    /// Adds a network and evaluates it alone like [`evaluate`](crate::evaluate). Its preprocessing may differ from that
+    /// of earlier networks, its classes may not.
     ///
     /// # Errors
-    /// After one, or where `progress` breaks it off, the ensemble is no longer of use. Those of
-    /// [`evaluate`](crate::evaluate); [`Error::Config`] where its classes are more or fewer than those of a network
-    /// before it.
+    /// Errors of [`evaluate`](crate::evaluate); [`Error::Config`] if its number of classes differs from that of an
+    /// earlier network. After an error, or if `progress` breaks, the ensemble must not be used any more.
     pub fn add(
         &mut self,
         network: &Network,
@@ -76,7 +75,7 @@ impl Ensemble {
         Ok(found)
     }
 
-    /// How the networks do together, on the images that all of them have seen. The loss is −ln of the mean probability of an
+    /// Metrics of the ensemble on the images that all members evaluated. The loss is −ln of the mean probability of an
     /// image's label.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::default();
@@ -101,8 +100,8 @@ mod tests {
     use alexnet_model::{Model, build};
     use candle_core::{Device, Tensor};
 
-    /// Two networks of different preprocessing: each alone is what `evaluate` says, and together they are what the plain
-    /// mean over them gives, image by image.
+    /// Two networks with different preprocessing: the result of each equals that of `evaluate`, and the result of the
+    /// ensemble equals the plain mean, image by image.
     #[test]
     fn the_mean_of_two_networks_counts() {
         if alexnet_testing::cpu_only() {
@@ -114,7 +113,7 @@ mod tests {
         let samples: Arc<[Sample]> = Dataset::open(folder.path()).unwrap().val.unwrap().samples.into();
         let member = |arch, seed| {
             let network = Network::new(build(arch, 10).unwrap(), seed, &[Device::Cpu]).unwrap();
-            // Logits of the order of one, so that the networks differ.
+            // Scale the logits to the order of one, so that the networks differ.
             let last = network.parameters().iter().rev().nth(1).unwrap();
             alexnet_kernels::add::scale_into(&last.var.copy().unwrap(), 3.0, last.var.as_tensor()).unwrap();
             let input = network.spec().input_spec();

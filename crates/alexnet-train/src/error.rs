@@ -1,58 +1,58 @@
-//! What can go wrong in a run.
+//! Errors of training and evaluation.
 
 use std::path::PathBuf;
 
-/// Everything this crate reports.
+/// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A value of the configuration that makes no sense.
+    /// An invalid value in the configuration.
     #[error("{what} is {found}, but {rule}")]
     Config {
-        /// Which value, as it is called in the file.
+        /// Name of the value, as in the file.
         what: String,
         /// The value.
         found: String,
         /// The rule.
         rule: String,
     },
-    /// A configuration file that cannot be understood.
+    /// A configuration file that cannot be parsed.
     #[error("{}: {reason}", path.display())]
     ConfigFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with its place.
+        /// Description of the problem, with its position.
         reason: String,
     },
-    /// A run that would be resumed with another configuration than it was started with.
+    /// The run was started with a different configuration than it would be resumed with.
     #[error("{} was started with {what} = {old}, so it cannot be resumed with {new}; start a new run instead", path.display())]
     OtherConfig {
         /// The run directory.
         path: PathBuf,
         /// The first value that differs.
         what: String,
-        /// In the run.
+        /// The value in the run.
         old: String,
-        /// Asked for.
+        /// The requested value.
         new: String,
     },
-    /// A run directory that holds no run.
-    #[error("{} holds no run: there is no {missing} in it", path.display())]
+    /// A folder that is not a run directory.
+    #[error("{} is not a run: there is no {missing} in it", path.display())]
     NoRun {
         /// The folder.
         path: PathBuf,
-        /// The file that is not there.
+        /// The missing file.
         missing: &'static str,
     },
-    /// Neither a model file nor a run that has one.
+    /// Neither a model file nor a run with a model.
     #[error("{}: {reason}", path.display())]
     NoModel {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
-        /// What it is instead.
+        /// Description of the problem.
         reason: &'static str,
     },
-    /// A run directory that holds one already.
+    /// The folder for a new run is not empty.
     #[error("{} exists and is not empty; name another folder, or resume it", path.display())]
     RunExists {
         /// The folder.
@@ -66,57 +66,55 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// A checkpoint that does not fit the run.
+    /// A checkpoint that does not match the run.
     #[error("{}: {reason}", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Description of the problem.
         reason: String,
     },
-    /// A loss or a weight is no longer a number.
+    /// A loss or a weight is no longer finite.
     #[error(
         "{what} became {value} in step {step} (epoch {epoch}) at learning rate {learning_rate}; try a tenth of that \
-         learning rate, or a warm-up, and check the data for labels that are wrong. The weights of the last checkpoint \
-         are as they were"
+         learning rate, or a warm-up, and check the data for wrong labels. The last checkpoint \
+         is unchanged"
     )]
     Diverged {
         /// The step, counted over all epochs.
         step: u64,
         /// The epoch, counted from 1.
         epoch: u32,
-        /// The rate of the weights.
+        /// The learning rate of weights.
         learning_rate: f64,
         /// The loss, the validation loss, or a parameter.
         what: String,
-        /// NaN or an infinity.
+        /// NaN or infinite.
         value: f64,
     },
-    /// A data set without a single image that could be read.
+    /// No image of the data set could be read.
     #[error("{}: none of the {images} {split} images could be read", path.display())]
     NoImages {
         /// The data set.
         path: PathBuf,
-        /// How many there are.
+        /// Number of images.
         images: usize,
-        /// Of which split.
+        /// Name of the split.
         split: &'static str,
     },
-    /// Weights whose classes are not those of the data.
+    /// The classes of the weights differ from those of the data.
     #[error(
         "the weights have {} classes ({}), but the data has {} ({}){}",
         model.len(), head(model), data.len(), head(data), first_difference(model, data)
     )]
     Classes {
-        /// Of the weights.
+        /// Classes of the weights.
         model: Vec<String>,
-        /// Of the data.
+        /// Classes of the data.
         data: Vec<String>,
     },
-    /// Weights whose preprocessing subtracts a mean image that their file lacks.
-    #[error(
-        "{arch} subtracts a mean image, and these weights come without one; a model file that training wrote has it"
-    )]
+    /// The preprocessing subtracts a mean image that the weights file does not contain.
+    #[error("{arch} subtracts a mean image, but these weights have none; use a model file written by training")]
     NoMeanImage {
         /// The architecture.
         arch: String,
@@ -129,18 +127,18 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// Of the data.
+    /// An error of the data crate.
     #[error(transparent)]
     Data(#[from] alexnet_data::Error),
-    /// Of the network.
+    /// An error of the model crate.
     #[error(transparent)]
     Model(#[from] alexnet_model::Error),
-    /// Of a kernel.
+    /// An error of Candle or a kernel.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
-/// The first few names of a list.
+/// The first names of a list.
 fn head(names: &[String]) -> String {
     let mut text = names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > 3 {
@@ -149,16 +147,16 @@ fn head(names: &[String]) -> String {
     text
 }
 
-/// Which class of equally many is another.
+/// Names the first class that differs, if the number of classes is equal.
 fn first_difference(model: &[String], data: &[String]) -> String {
     let mut pairs = model.iter().zip(data).enumerate().filter(|(_, (a, b))| a != b);
     match pairs.next() {
-        Some((class, (a, b))) if model.len() == data.len() => format!("; class {class} is {a} here and {b} there"),
+        Some((class, (a, b))) if model.len() == data.len() => format!("; class {class}: weights {a}, data {b}"),
         _ => String::new(),
     }
 }
 
-/// This crate's results.
+/// Result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -1,4 +1,4 @@
-//! Measuring a network on images it was not trained on.
+//! Evaluation of a network on images it was not trained on.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 
-/// What came out.
+/// Results of an evaluation.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// Loss and accuracies.
@@ -26,24 +26,24 @@ pub struct Evaluation {
     pub bad: Vec<BadSample>,
 }
 
-/// What a network is measured on.
+/// The images for an evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct Images<'a> {
-    /// The images.
+    /// The samples.
     pub samples: &'a Arc<[Sample]>,
-    /// From file to network.
+    /// The pipeline from file to network input.
     pub pipeline: &'a Arc<Pipeline>,
-    /// How they are loaded, and in how many views.
+    /// Loader configuration, including the number of views.
     pub config: DataLoaderConfig,
 }
 
-/// Runs `network` over `images`. With ten views (`config.views`), an image's probabilities are the mean of those of its
-/// views (Krizhevsky et al. 2012, section 4.1), and its loss is −ln of the mean probability of its label.
+/// Evaluates `network` on `images`. With ten views (`config.views`), the probabilities of an image are averaged over
+/// its views (Krizhevsky et al. 2012, section 4.1), and its loss is −ln of the mean probability of its label.
 ///
-/// `progress(images done, in all)` is called after each batch; where it breaks, there is no result.
+/// `progress(images done, total)` is called after each batch; if it breaks, the result is `None`.
 ///
 /// # Errors
-/// Those of loading, under the rule of one per cent; a device that is out of memory.
+/// Errors of loading, including more than one percent of unreadable images; a device that is out of memory.
 pub fn evaluate(
     network: &Network,
     images: Images<'_>,
@@ -53,7 +53,7 @@ pub fn evaluate(
     walk(network, images, tape, progress, &mut |_, _| Ok(()))
 }
 
-/// [`evaluate`], which shows each batch with its logits to `see` as well.
+/// Like [`evaluate`], but also calls `see` with each batch and its logits.
 pub(crate) fn walk(
     network: &Network,
     Images { samples, pipeline, config }: Images<'_>,
@@ -103,15 +103,15 @@ fn add_batch(batch: &Batch, logits: &Tensor, metrics: &mut Metrics) -> Result<()
     Ok(())
 }
 
-/// Adds an image whose loss is −ln of its label's probability.
+/// Adds an image, with −ln of its label's probability as the loss.
 pub(crate) fn add_probabilities(probabilities: &[f32], label: u32, metrics: &mut Metrics) {
     let own = f64::from(probabilities.get(label as usize).copied().unwrap_or(0.0));
-    // As large a loss as a probability can give, rather than an infinity; a NaN stays one.
+    // Clamp the probability to keep the loss finite; a NaN stays NaN.
     let smallest = f64::from(f32::MIN_POSITIVE);
     metrics.add(-(if own < smallest { smallest } else { own }).ln(), probabilities, label);
 }
 
-/// The probabilities of each image, averaged over its `views` neighboring rows of `logits`.
+/// The probabilities of each image, averaged over its `views` consecutive rows of `logits`.
 ///
 /// # Errors
 /// Logits that are not a matrix of `f32`.

@@ -1,7 +1,7 @@
-//! How the images of a batch come to a network: as floats to a processor, as bytes to a GPU.
+//! Transfers the images of a batch to a network: as floats to the CPU, as bytes to a GPU.
 //!
-//! A GPU makes of bytes what the network sees while it reads them, where a processor would need memory for four times as
-//! much and the bus time to carry it.
+//! A GPU converts the bytes to the network's input on the fly; converting on the CPU would take four times the memory
+//! and bus traffic.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use candle_core::{Device, Tensor};
 
 use crate::error::Result;
 
-/// An epoch's batches, on their way to one network.
+/// Feeds the batches of an epoch to a network.
 pub struct Feed {
     loader: DataLoader,
     pixels: Pixels,
@@ -23,14 +23,14 @@ pub struct Feed {
     channels: [usize; 3],
     mean: Option<Tensor>,
     upload: Upload,
-    /// A batch whose bytes are on their way to the GPU, while it works on the one before.
+    /// A batch whose bytes are being copied to the GPU while the GPU processes the previous one.
     ahead: Option<Result<Batch>>,
-    /// The last batch's images.
+    /// The images of the last batch.
     images: Option<Tensor>,
 }
 
 impl Feed {
-    /// The way that suits the network's device and what is done to the images; `config.pixels` is not looked at.
+    /// Chooses bytes or floats by the network's device and the augmentation; `config.pixels` is ignored.
     ///
     /// # Errors
     /// As [`DataLoader::new`]; a device that is out of memory.
@@ -71,16 +71,16 @@ impl Feed {
         })
     }
 
-    /// Whether [`Feed::next`] will not have to wait for a batch to be loaded.
+    /// Whether [`Feed::next`] returns without waiting for a batch to be loaded.
     pub fn is_ready(&mut self) -> bool {
         self.ahead.is_some() || self.loader.is_ready()
     }
 
-    /// The next batch and its images as the network takes them, `[n · views, 3, height, width]`; no images where none of
-    /// the batch can be used. On a GPU they are written anew in the next call.
+    /// The next batch and its images as network input, `[n · views, 3, height, width]`; no images if none of the batch
+    /// could be read. On a GPU, the next call overwrites the images.
     ///
     /// # Errors
-    /// Those of loading; a device that is out of memory.
+    /// Errors of loading; a device that is out of memory.
     pub fn next(&mut self, network: &Network) -> Result<Option<(Batch, Option<Tensor>)>> {
         let batch = match self.ahead.take() {
             Some(batch) => batch?,
@@ -92,15 +92,15 @@ impl Feed {
         self.images(network, batch).map(Some)
     }
 
-    /// Where images go to a GPU as bytes, sends those of the next batch, if they are there: to be called when work on this
-    /// batch is queued. What goes wrong is told by [`Feed::next`].
+    /// If images are transferred as bytes, starts the transfer of the next batch if it is loaded. Call it after queuing
+    /// the work on the current batch. [`Feed::next`] reports errors.
     pub fn look_ahead(&mut self) {
         if self.pixels == Pixels::Bytes && self.ahead.is_none() && self.loader.is_ready() {
             self.ahead = self.loader.next().map(|batch| self.send(batch?));
         }
     }
 
-    /// Sends a batch's bytes, whose memory goes back to the loader.
+    /// Starts the transfer of a batch's bytes and returns their memory to the loader.
     fn send(&mut self, mut batch: Batch) -> Result<Batch> {
         if let BatchImages::Bytes(bytes) = &mut batch.images {
             if !bytes.pixels.is_empty() {
@@ -120,7 +120,7 @@ impl Feed {
         }
         let numbers: Vec<f32> = match &mut batch.images {
             BatchImages::Floats(floats) => {
-                // On a processor this takes the loader's memory as it is.
+                // On the CPU, this takes over the loader's memory without a copy.
                 let images = Tensor::from_vec(std::mem::take(floats), (n, c, h, w), &self.device)?;
                 return Ok((batch, Some(images)));
             }
@@ -144,7 +144,7 @@ impl std::fmt::Debug for Feed {
     }
 }
 
-/// The numbers of a view as the kernel has them.
+/// The parameters of a view in the layout of the kernel.
 fn row(numbers: &ViewNumbers) -> [f32; NUMBERS] {
     let ViewNumbers { scale: [s0, s1, s2], offset: [o0, o1, o2], divisor, mean_at: [x, y], flip, flip_mean } = *numbers;
     let flag = |set| if set { 1.0 } else { 0.0 };
@@ -158,7 +158,8 @@ mod tests {
     use alexnet_kernels::with_host_kernels;
     use alexnet_testing::{assert_same_bits, skip, uniform};
 
-    /// Every kind of mean, of channel order and of view: bytes through the GPU's kernel are the floats of the loader.
+    /// For all kinds of means, channel orders and views, the GPU kernel converts bytes to the same floats as the
+    /// loader.
     #[test]
     fn bytes_become_the_very_floats() {
         let folder = tempfile::tempdir().unwrap();
@@ -189,7 +190,7 @@ mod tests {
             for (name, preprocess, augment, views) in cases {
                 let pipeline = Pipeline::new(preprocess, augment, Some(image(preprocess.source_size))).unwrap();
                 let pipeline = Arc::new(pipeline);
-                // Two batches, of which the bytes of the second are sent while the first is looked at.
+                // Two batches; the bytes of the second are transferred while the first is compared.
                 let [floats, bytes] = [Pixels::Floats, Pixels::Bytes].map(|pixels| {
                     let config = DataLoaderConfig { views, pixels, ..DataLoaderConfig::train(7, 3, 1) };
                     let mut feed = Feed::with(&network, samples.clone(), &pipeline, config).unwrap();

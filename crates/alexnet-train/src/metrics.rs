@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Sums over images; means when asked.
+/// Accumulates sums over images and returns their means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Images summed up.
+    /// Number of images.
     pub images: u64,
     loss: f64,
     top1: f64,
@@ -26,27 +26,27 @@ impl Metrics {
         self.loss / self.images.max(1) as f64
     }
 
-    /// The fraction of images whose label has the largest score, 0–1.
+    /// Top-1 accuracy: the fraction of images whose label has the largest score, from 0 to 1.
     pub fn top1(&self) -> f64 {
         self.top1 / self.images.max(1) as f64
     }
 
-    /// The fraction of images whose label is among the five largest scores, 0–1.
+    /// Top-5 accuracy: the fraction of images whose label is among the five largest scores, from 0 to 1.
     pub fn top5(&self) -> f64 {
         self.top5 / self.images.max(1) as f64
     }
 }
 
-/// Whether `label` is among the `k` largest of `scores`: 1, 0, or, where equal scores compete for the last places, the
-/// fraction of them that finds one (the 2012 code's `kLogregCost` and `multiSoftmaxCPU`). A label whose score is NaN
-/// scores 0.
+/// Whether `label` is among the `k` largest `scores`: 1 or 0, or, if scores are tied for the last places, the fraction
+/// of the tied scores that fit (as in `kLogregCost` and `multiSoftmaxCPU` of the 2012 code). The result is 0 if the
+/// label's score is NaN.
 ///
 /// ```
 /// use alexnet_train::top_k;
 ///
 /// assert_eq!(top_k(&[0.1, 0.7, 0.2], 1, 1), 1.0);
-/// assert_eq!(top_k(&[0.5, 0.5, 0.0], 1, 1), 0.5); // two compete for one place
-/// assert_eq!(top_k(&[0.0; 10], 3, 5), 0.5); // ten compete for five
+/// assert_eq!(top_k(&[0.5, 0.5, 0.0], 1, 1), 0.5); // two tied for one place
+/// assert_eq!(top_k(&[0.0; 10], 3, 5), 0.5); // ten tied for five places
 /// ```
 pub fn top_k(scores: &[f32], label: u32, k: usize) -> f64 {
     let Some(&own) = scores.get(label as usize).filter(|own| !own.is_nan()) else {

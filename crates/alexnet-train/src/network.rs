@@ -1,4 +1,4 @@
-//! The network of a run: a variant by its name, or a list of layers.
+//! The network of a run: the name of a variant or a custom specification.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ impl TrainConfig {
     /// The network for a number of classes.
     ///
     /// # Errors
-    /// An unknown variant; [`Error::Config`] for a `network` of another number of classes.
+    /// An unknown variant; [`Error::Config`] for a `network` with a different number of classes.
     pub fn specification(&self, classes: usize) -> Result<Specification> {
         match &self.network {
             None => Ok(build(&self.arch, classes)?),
@@ -24,7 +24,7 @@ impl TrainConfig {
         }
     }
 
-    /// What the network expects of its input, however many classes there are.
+    /// The preprocessing the network expects, which does not depend on the number of classes.
     ///
     /// # Errors
     /// An unknown variant.
@@ -35,7 +35,7 @@ impl TrainConfig {
         })
     }
 
-    /// Refuses a list of layers that images do not fit.
+    /// Rejects a custom network whose input is not an image of the size in its input_spec.
     pub(crate) fn validate_network(&self) -> Result<()> {
         let Some(network) = &self.network else { return Ok(()) };
         let wrong = |what: &str, found: String, rule: String| Err(Error::Config { what: what.into(), found, rule });
@@ -44,30 +44,30 @@ impl TrainConfig {
         }
         let (found, size) = (network.input_size(), network.input_spec().size);
         if found != [3, size, size] {
-            let rule = format!("images of three channels and of the size in its input_spec, {size}, come in");
+            let rule = format!("it must have three channels and the size in its input_spec, {size}");
             return wrong("the network's input", format!("{found:?}"), rule);
         }
         Ok(())
     }
 }
 
-/// Reads a network's list of layers, as [`write_network`] gives it.
+/// Reads a network specification in the format of [`write_network`].
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::ConfigFile`] for what is no network, with the line where there is one to name.
+/// [`Error::Io`], or [`Error::ConfigFile`] for an invalid network, with the line if known.
 pub fn read_network(path: &Path) -> Result<Specification> {
     read_toml(path)
 }
 
-/// A network's list of layers as TOML, the inverse of [`read_network`].
+/// Converts a network specification to TOML, the inverse of [`read_network`].
 ///
 /// # Errors
-/// [`Error::Config`] for a number that TOML does not have.
+/// [`Error::Config`] for a number that TOML cannot represent.
 pub fn write_network(network: &Specification) -> Result<String> {
     let wrong = |error: toml::ser::Error| Error::Config {
         what: "the network".into(),
         found: network.arch().into(),
-        rule: format!("it has no form in TOML: {error}"),
+        rule: format!("it cannot be written as TOML: {error}"),
     };
     toml::to_string(network).map_err(wrong)
 }
@@ -105,7 +105,7 @@ mod tests {
         let other = TrainConfig { network: Some(small(5)), ..config.clone() };
         assert_eq!(config.difference(&config), None);
         assert_eq!(config.difference(&other).unwrap().0, "network.layers");
-        // What goes by the names of layers goes by those of the list.
+        // Functions that use layer names use those of the custom network.
         let tuned = config.fine_tuning("weights".into()).unwrap().freeze(1).unwrap();
         let of: Vec<&str> = tuned.solver.exceptions.iter().map(|exception| exception.of.as_str()).collect();
         assert_eq!((of, tuned.solver.freeze), (vec!["fc2"], 1));

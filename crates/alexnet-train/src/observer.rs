@@ -1,4 +1,4 @@
-//! Listeners to a run.
+//! Observers of a run.
 
 use crate::config::TrainConfig;
 use crate::data;
@@ -7,7 +7,7 @@ use crate::plot;
 use crate::record::{RunDir, RunLog};
 use crate::trainer::Event;
 
-/// Listens to a run: a log, a plot, a terminal.
+/// Receives the events of a run, for example for a log, a plot or a terminal.
 ///
 /// ```
 /// use alexnet_train::{Event, Observers};
@@ -23,7 +23,7 @@ pub trait Observer: Sync {
     /// Called for each event, in order. An error ends the run.
     ///
     /// # Errors
-    /// The observer's own, such as a full disk.
+    /// Errors of the observer, such as a full disk.
     fn on_event(&self, event: &Event<'_>) -> Result<()>;
 }
 
@@ -34,23 +34,23 @@ impl<F: Fn(&Event<'_>) + Sync> Observer for F {
     }
 }
 
-/// The listeners to a run, called in their order.
+/// The observers of a run, called in order.
 #[derive(Default)]
 pub struct Observers<'a>(Vec<Box<dyn Observer + 'a>>);
 
 impl<'a> Observers<'a> {
-    /// No listeners.
+    /// No observers.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The listeners that write a run's `metrics.jsonl`, `bad-samples.txt` and `plot.svg`.
+    /// The observers that write a run's `metrics.jsonl`, `bad-samples.txt` and `plot.svg`.
     pub fn of_run(run: &RunDir, config: &TrainConfig) -> Self {
         let title = format!("{} on {}", config.arch, data::name(&config.data.path).display());
         Self::none().with(RunLog::new(run)).with(plot::Plot { path: run.plot(), title })
     }
 
-    /// Adds a listener.
+    /// Adds an observer.
     #[must_use]
     pub fn with(mut self, observer: impl Observer + 'a) -> Self {
         self.0.push(Box::new(observer));

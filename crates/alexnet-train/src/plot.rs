@@ -18,7 +18,7 @@ const VAL_TOP5: RGBColor = RGBColor(0x2c, 0xa0, 0x2c);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Points = Vec<(f64, f64)>;
 
-/// Draws the plot again after each epoch.
+/// Redraws the plot after each epoch.
 pub(crate) struct Plot {
     pub(crate) path: PathBuf,
     pub(crate) title: String,
@@ -33,7 +33,7 @@ impl Observer for Plot {
     }
 }
 
-/// Writes the plot; the file appears whole or not at all.
+/// Writes the plot atomically.
 fn write(path: &Path, title: &str, epochs: &[EpochRecord]) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, title, epochs).map_err(|e| Error::Plot { path: path.into(), reason: e.to_string() })?;

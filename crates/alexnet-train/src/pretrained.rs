@@ -1,4 +1,4 @@
-//! Fine-tuning: a run that starts from weights that have been trained before.
+//! Fine-tuning: runs that start from pretrained weights.
 
 use std::path::{Path, PathBuf};
 
@@ -8,41 +8,41 @@ use candle_core::Device;
 use crate::error::Result;
 use crate::record::RunDir;
 
-/// What a run started from.
+/// The pretrained weights of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pretrained {
     /// The file.
     pub path: PathBuf,
-    /// How many classes its network knows.
+    /// Number of classes of its network.
     pub classes: usize,
-    /// What became of the last layer; all others are as they are in the file.
+    /// How the last layer was initialized; all other layers are copied from the file.
     pub last_layer: LastLayer,
 }
 
-/// What becomes of the last layer of weights that a run starts from.
+/// How the last layer of pretrained weights is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LastLayer {
-    /// It is kept: the classes are the same.
+    /// Kept: the classes are the same.
     SameClasses,
-    /// It is kept: there are as many classes, and the file does not say which.
+    /// Kept: the number of classes is the same, and the file has no class names.
     AsManyClasses,
-    /// It, by its name, starts anew: the classes are others.
+    /// Reinitialized, because the classes differ; the value is the layer's name.
     New(String),
 }
 
-/// The model that a run is to start from.
+/// Loads the pretrained model of a run.
 ///
 /// # Errors
-/// [`NoModel`](crate::Error::NoModel); those of [`Model::load`], also where its weights are not those of `arch`.
+/// [`NoModel`](crate::Error::NoModel); errors of [`Model::load`], also if the weights are not for `arch`.
 pub(crate) fn load(weights: &Path, arch: &str, device: &Device) -> Result<(PathBuf, Model)> {
     let path = RunDir::model_file(weights)?;
     let model = Model::load(&path, Some(arch), device)?;
     Ok((path, model))
 }
 
-/// Gives `network`, which knows `classes`, the weights of `model`. The last layer's are kept where the classes are the same,
-/// or, where the model does not name its own, as many.
+/// Copies the weights of `model` to `network`, whose classes are `classes`. The last layer is copied if the classes are
+/// the same, or, if the model has no class names, if their number is the same.
 pub(crate) fn copy(path: PathBuf, model: &Model, network: &Network, classes: &[String]) -> Result<Pretrained> {
     let count = model.network.spec().classes();
     let as_many = count == classes.len() && model.classes.is_empty();
@@ -66,7 +66,7 @@ pub(crate) fn copy(path: PathBuf, model: &Model, network: &Network, classes: &[S
     Ok(Pretrained { path, classes: count, last_layer })
 }
 
-/// What two networks of one name have that differs, the values of the layer `last` aside.
+/// Differences between the parameters of two networks, except for the shapes in layer `last`.
 fn differences(from: &Specification, to: &Specification, last: Option<usize>) -> Vec<String> {
     let (ours, theirs) = (to.parameters(), from.parameters());
     let counts = (ours.len() != theirs.len()).then(|| format!("{} tensors, expected {}", theirs.len(), ours.len()));
@@ -88,7 +88,7 @@ mod tests {
         Model { network, classes: classes.iter().map(ToString::to_string).collect(), mean_image: None }
     }
 
-    /// The sum of each parameter's values, which tells which of two networks it is of.
+    /// The sum of each parameter's values, which identifies the network it comes from.
     fn sums(network: &Network) -> Vec<f32> {
         network.parameters().iter().map(|p| p.var.sum_all().unwrap().to_scalar().unwrap()).collect()
     }

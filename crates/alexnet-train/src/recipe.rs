@@ -1,4 +1,4 @@
-//! Configurations to start from, and what is often changed in them.
+//! Predefined configurations and common changes to them.
 
 use std::path::PathBuf;
 
@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 
 impl TrainConfig {
-    /// What the literature trains `arch` with, on the images in `data`: for torchvision's network its reference recipe,
-    /// for all others that of 2012, with the rates falling on their own as in cuda-convnet2 and in late runs of the 2012 code
-    /// (#170); [`TrainConfig::manual_2012`] is what the hand did before.
+    /// The published recipe for `arch`, for the images in `data`: the reference recipe for torchvision's network, the
+    /// 2012 recipe for all others, with an automatic learning rate schedule as in cuda-convnet2 and in late runs of the
+    /// 2012 code (#170). For the earlier manual schedule, see [`TrainConfig::manual_2012`].
     pub fn recipe(arch: &str, data: PathBuf) -> Self {
         let torchvision = arch == "alexnet-torchvision";
         let solver = SolverConfig {
@@ -36,7 +36,7 @@ impl TrainConfig {
             weights: None,
             seed: 0,
             epochs: 90,
-            // torchvision's is 32 on each of 8 GPUs.
+            // torchvision's recipe uses 32 on each of 8 GPUs.
             batch_size: if torchvision { 256 } else { 128 },
             checkpoint_steps: 1000,
             label_smoothing: 0.0,
@@ -66,16 +66,17 @@ impl TrainConfig {
         }
     }
 
-    /// This recipe as it was lowered by hand in run #145, whose network is the paper's: 91 epochs, the rate of weights a
-    /// tenth from epoch 25, 51 and 79 on, that of biases never; the first layer's weights at a tenth of the others from 67
-    /// on, when the color noise ended, and the layer frozen from 72 on. Exceptions that are there already outrank it.
+    /// This recipe with the manual schedule of run #145, which trained the paper's network: 91 epochs; the learning
+    /// rate of weights is divided by 10 at epochs 25, 51 and 79, that of biases is constant; from epoch 67 on, the
+    /// first layer's weights have a tenth of the rate of the others and there is no color noise; from epoch 72 on, the
+    /// first layer is frozen. Existing exceptions take precedence.
     ///
     /// # Errors
     /// An unknown variant.
     ///
     /// # Source
-    /// The notes in `layers/layer-params-145.cfg` of the 2012 code, which do not say whether a change came before or after the
-    /// epoch that it is noted at, and count from 1: each may be off by one.
+    /// The notes in `layers/layer-params-145.cfg` of the 2012 code. They count from 1 and do not state whether a change
+    /// was made before or after the given epoch, so each epoch may be off by one.
     pub fn manual_2012(self) -> Result<Self> {
         let first = weight_layers(&self)?.into_iter().next().unwrap_or_default();
         let slow = SolverException::new(format!("{first}.weight"), 0.1).from_epoch(NOISY_EPOCHS);
@@ -92,17 +93,17 @@ impl TrainConfig {
         })
     }
 
-    /// This recipe, starting from the weights in `weights`, a model file or a run's folder: the learning rate is a tenth of
-    /// what it is from random weights, but for the last layer, which is to learn other classes, ten times as fast as the
-    /// others. Falling with a cosine over 30 epochs of batches of 32, for a few hundred or thousand images, which is what
-    /// fine-tuning is for.
+    /// This recipe for fine-tuning from the weights in `weights`, a model file or a run directory. The learning rate is
+    /// a tenth of that for random weights; the last layer, which learns new classes, has ten times the rate of the
+    /// others. Cosine schedule over 30 epochs with batches of 32, for data sets of a few hundred or thousand images.
     ///
     /// # Errors
     /// An unknown variant.
     ///
     /// # Source
-    /// The rates: Caffe, `models/finetune_flickr_style`. Likewise run #146-2012-2011 of the 2012 code, whose new layer had 0.01
-    /// until epoch 9 but for its first 300 batches, and most others 0.001 (`layer-params-146-2012-2011.cfg`).
+    /// The rates: Caffe, `models/finetune_flickr_style`. Similarly, in run #146-2012-2011 of the 2012 code, the new
+    /// layer had a rate of 0.01 until epoch 9, except in its first 300 batches, and most others 0.001
+    /// (`layer-params-146-2012-2011.cfg`).
     pub fn fine_tuning(mut self, weights: PathBuf) -> Result<Self> {
         let last = weight_layers(&self)?.pop().unwrap_or_default();
         self.weights = Some(weights);
@@ -114,15 +115,15 @@ impl TrainConfig {
         Ok(self)
     }
 
-    /// This configuration with the first `count` of the layers that have weights left as they start, and no other whole
-    /// layer: of AlexNet's eight, 5 are its convolutions, and 7 all but the last.
+    /// Freezes the first `count` layers that have weights; replaces an earlier count. AlexNet has eight: 5 freezes the
+    /// convolutions, 7 all but the last layer.
     ///
     /// # Errors
-    /// An unknown variant; [`Error::Config`] where no layer would be left to learn.
+    /// An unknown variant; [`Error::Config`] if no layer would be trained.
     pub fn freeze(mut self, count: usize) -> Result<Self> {
         let layers = weight_layers(&self)?;
         if count >= layers.len() {
-            let rule = format!("{} has {} layers with weights, and the last has to learn", self.arch, layers.len());
+            let rule = format!("{} has {} layers with weights, and the last must be trained", self.arch, layers.len());
             return Err(Error::Config { what: "freeze".into(), found: count.to_string(), rule });
         }
         self.solver.freeze = count;
@@ -130,12 +131,12 @@ impl TrainConfig {
     }
 }
 
-/// Epochs with color noise in run #145.
+/// Number of epochs with color noise in run #145.
 const NOISY_EPOCHS: u32 = 67;
 
-/// The layers that have weights, in their order.
+/// Names of the layers with weights, in order.
 fn weight_layers(config: &TrainConfig) -> Result<Vec<String>> {
-    // How many classes there are changes no name.
+    // The number of classes does not affect the names.
     let spec = config.network.clone().map_or_else(|| build(&config.arch, 2), Ok)?;
     let trained = spec.parameters().iter().filter(|parameter| parameter.role.is_trained());
     let mut layers: Vec<usize> = trained.map(|parameter| parameter.layer).collect();
@@ -161,14 +162,14 @@ mod tests {
         let config = plain.clone().manual_2012().unwrap();
         config.validate().unwrap();
         assert_eq!(config.clone().manual_2012().unwrap(), config);
-        // What was set before is still there, and outranks it.
+        // Existing settings remain and take precedence.
         assert_eq!((&config.solver, &config.data), (&plain.solver, &plain.data));
         let mut own = plain.clone();
         own.solver.exceptions = vec![SolverException::new("fc8", 2.0)];
         let own = own.manual_2012().unwrap().scheduled_solver().exceptions;
         let names: Vec<&str> = own.iter().map(|exception| exception.of.as_str()).collect();
         assert_eq!(names, ["conv1.weight", "conv1", "fc8"]);
-        // A layer that is frozen from the start stays so, and neither order nor saying it again makes a difference.
+        // A layer that is frozen from the start stays frozen; order and repetition make no difference.
         let frozen = config.clone().freeze(2).unwrap();
         assert_eq!(plain.freeze(2).unwrap().manual_2012().unwrap(), frozen);
         assert_eq!(frozen.clone().manual_2012().unwrap().freeze(2).unwrap(), frozen);
@@ -178,7 +179,7 @@ mod tests {
         assert!(!solver.learns(0) && !solver.learns(2) && solver.learns(4));
         let mut solver = Solver::new(&config.scheduled_solver(), &network).unwrap();
         let bias = config.bias_schedule.clone().unwrap();
-        // epsw of conv1, of all others, and epsb, as the notes have them.
+        // epsw of conv1 and of all other layers, from the notes.
         let notes = [(0, 0.01, 0.01), (24, 0.01, 0.01), (25, 1e-3, 1e-3), (51, 1e-4, 1e-4), (66, 1e-4, 1e-4)];
         let late = [(67, 1e-5, 1e-4), (71, 1e-5, 1e-4), (72, 0.0, 1e-4), (79, 0.0, 1e-5), (90, 0.0, 1e-5)];
         for (epoch, first, others) in notes.into_iter().chain(late) {

@@ -1,14 +1,14 @@
-//! The run directory: what a run leaves behind.
+//! The run directory: the files of a run.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `config.toml` | the effective configuration; `train --config` runs it again |
+//! | `config.toml` | the effective configuration; `train --config` repeats the run |
 //! | `metrics.jsonl` | one line of JSON per epoch, and one every few steps |
 //! | `plot.svg` | loss and accuracy over the epochs |
 //! | `bad-samples.txt` | files that could not be read, and why |
-//! | `checkpoint.safetensors` | where the run stands: weights, velocities, counters |
+//! | `checkpoint.safetensors` | the state of the run: weights, velocities, counters |
 //! | `model.safetensors` | the best model so far, by validation top-1 |
-//! | `model-last.safetensors` | the model as training left it |
+//! | `model-last.safetensors` | the model at the end of training |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -22,46 +22,46 @@ use crate::error::{Error, Result, io};
 use crate::observer::Observer;
 use crate::trainer::Event;
 
-/// One epoch's results. Accuracies are 0–1.
+/// Results of one epoch. Accuracies are from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: u32,
-    /// Steps taken by its end.
+    /// Steps up to the end of the epoch.
     pub step: u64,
-    /// The rate of weights at its end.
+    /// The learning rate of weights at the end of the epoch.
     pub learning_rate: f64,
-    /// Mean over the epoch, with dropout and augmentation.
+    /// Mean training loss over the epoch, with dropout and augmentation.
     pub train_loss: f64,
-    /// As above.
+    /// Mean training top-1 over the epoch.
     pub train_top1: f64,
-    /// After the epoch, over the validation images.
+    /// Loss on the validation images after the epoch.
     pub val_loss: f64,
-    /// As above.
+    /// Top-1 on the validation images after the epoch.
     pub val_top1: f64,
-    /// As above.
+    /// Top-5 on the validation images after the epoch.
     pub val_top5: f64,
     /// Training images per second, loading included.
     pub images_per_second: f64,
-    /// Since the run began, pauses left out.
+    /// Seconds since the run began, without pauses.
     pub seconds: f64,
-    /// Share of the training time in which the network waited for images, 0–1.
+    /// Share of the training time spent waiting for images, from 0 to 1.
     #[serde(default)]
     pub data_wait: f64,
 }
 
-/// A few steps' results.
+/// Results of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct StepRecord {
     /// Counted from 1.
     pub epoch: u32,
     /// Counted from 1, over all epochs.
     pub step: u64,
-    /// The rate of weights.
+    /// The learning rate of weights.
     pub learning_rate: f64,
-    /// Of this step.
+    /// Training loss of this step.
     pub loss: f64,
-    /// Share of the epoch's training time so far in which the network waited for images, 0–1.
+    /// Share of the epoch's training time so far spent waiting for images, from 0 to 1.
     pub data_wait: f64,
 }
 
@@ -73,7 +73,7 @@ enum Line<'a> {
     Epoch(&'a EpochRecord),
 }
 
-/// The place of a line in the run.
+/// The position of a line in the run.
 #[derive(Deserialize)]
 struct Place {
     kind: Kind,
@@ -95,10 +95,10 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes a new one at `path`, which may be an empty folder or not be there yet, and writes the configuration.
+    /// Creates a run directory at `path`, which must be an empty folder or not exist, and writes the configuration.
     ///
     /// # Errors
-    /// [`Error::Config`]; [`Error::RunExists`] where there is something in it already; [`Error::Io`].
+    /// [`Error::Config`]; [`Error::RunExists`] if it is not empty; [`Error::Io`].
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self> {
         config.validate()?;
         fs::create_dir_all(path).map_err(io(path))?;
@@ -110,17 +110,17 @@ impl RunDir {
         Ok(run)
     }
 
-    /// A free name below `parent`: `name`, or `name-2`, `name-3` and so on.
+    /// An unused path in `parent`: `name`, or `name-2`, `name-3` and so on.
     pub fn free_name(parent: &Path, name: &str) -> PathBuf {
         let names = (1u32..).map(|i| if i == 1 { parent.join(name) } else { parent.join(format!("{name}-{i}")) });
         let mut free = names.filter(|path| !path.exists());
-        free.next().expect("there are more numbers than folders")
+        free.next().expect("there are more numbers than existing folders")
     }
 
-    /// Opens one that was made before, and clears away what an interrupted write left in it.
+    /// Opens an existing run directory and removes the partial files of interrupted writes.
     ///
     /// # Errors
-    /// [`Error::NoRun`] where it holds no run.
+    /// [`Error::NoRun`] if it is not a run directory.
     pub fn open(path: &Path) -> Result<Self> {
         let run = Self { path: path.into() };
         if !run.config().is_file() {
@@ -134,15 +134,15 @@ impl RunDir {
         Ok(run)
     }
 
-    /// The one at `path`, whatever is there.
+    /// The run directory at `path`, without any checks.
     pub fn at(path: &Path) -> Self {
         Self { path: path.into() }
     }
 
-    /// The model file that `path` means: itself, or, where it is a run's folder, that of the best model.
+    /// Resolves `path` to a model file: `path` itself, or the best model if `path` is a run directory.
     ///
     /// # Errors
-    /// [`Error::NoModel`] where there is none.
+    /// [`Error::NoModel`] if there is none.
     pub fn model_file(path: &Path) -> Result<PathBuf> {
         let none = |reason| Err(Error::NoModel { path: path.into(), reason });
         if !path.exists() {
@@ -151,10 +151,10 @@ impl RunDir {
         if !path.is_dir() {
             return Ok(path.into());
         }
-        // A run that was stopped in its first epoch has no model yet.
+        // A run that was stopped in its first epoch has no model.
         match Self::at(path).model() {
             model if model.is_file() => Ok(model),
-            _ => none("there is no model.safetensors in it: it is no run, or its first epoch is not complete"),
+            _ => none("there is no model.safetensors in it: it is not a run, or its first epoch is not complete"),
         }
     }
 
@@ -173,7 +173,7 @@ impl RunDir {
         self.path.join("checkpoint.safetensors")
     }
 
-    /// `model.safetensors`: the best.
+    /// `model.safetensors`: the best model.
     pub fn model(&self) -> PathBuf {
         self.path.join("model.safetensors")
     }
@@ -196,7 +196,7 @@ impl RunDir {
         self.path.join("bad-samples.txt")
     }
 
-    /// Takes away a run that never began: its configuration and an empty log, and the folder where nothing else is in it.
+    /// Removes a run that never started: its configuration and empty log, and the folder if it is then empty.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -210,11 +210,11 @@ impl RunDir {
     }
 }
 
-/// Steps between two lines about single steps in `metrics.jsonl`.
+/// Steps between two step records in `metrics.jsonl`.
 const RECORDED_STEPS: u64 = 10;
 
-/// The observer that writes `metrics.jsonl` and `bad-samples.txt`. When a run is resumed, it removes the lines after the
-/// checkpoint, whose steps will be done again.
+/// The observer that writes `metrics.jsonl` and `bad-samples.txt`. When a run is resumed, it removes the lines after
+/// the checkpoint, whose steps are repeated.
 #[derive(Debug)]
 pub struct RunLog {
     metrics: PathBuf,
@@ -235,17 +235,17 @@ impl Observer for RunLog {
 }
 
 impl RunLog {
-    /// The log in a run's directory.
+    /// The log of a run directory.
     pub fn new(run: &RunDir) -> Self {
         Self { metrics: run.metrics(), bad_samples: run.bad_samples() }
     }
 
-    /// Flushes `metrics.jsonl` to the disk: a checkpoint must not be newer.
+    /// Flushes `metrics.jsonl` to disk: a checkpoint must not be newer than the log.
     fn flush(&self) -> Result<()> {
         append(&self.metrics)?.sync_data().map_err(io(&self.metrics))
     }
 
-    /// Shortens `metrics.jsonl` to the lines about `steps` steps and `epochs` epochs.
+    /// Truncates `metrics.jsonl` to the lines of the first `steps` steps and `epochs` epochs.
     fn rewind(&self, steps: u64, epochs: u32) -> Result<()> {
         let path = &self.metrics;
         let file =
@@ -254,7 +254,7 @@ impl RunLog {
         let done = |line: &[u8]| match serde_json::from_slice(line) {
             Ok(Place { kind: Kind::Step, step, .. }) => step <= steps,
             Ok(Place { kind: Kind::Epoch, epoch, .. }) => epoch <= epochs,
-            // A line that was cut off.
+            // A truncated line.
             Err(_) => false,
         };
         let lines = text.split_inclusive(|&byte| byte == b'\n');
@@ -269,13 +269,13 @@ impl RunLog {
         append(path)?.write_all(text.as_bytes()).map_err(io(path))
     }
 
-    /// Adds to the list of files that could not be read, each once.
+    /// Adds to the list of unreadable files, each once.
     fn add_bad(&self, bad: &[BadSample]) -> Result<()> {
         let path = &self.bad_samples;
         let known = fs::read_to_string(path).unwrap_or_default();
         let mut file = append(path)?;
         for sample in bad {
-            // The reason names the file.
+            // The reason contains the file name.
             let line = sample.reason.replace('\n', " ");
             if !known.lines().any(|known| known == line) {
                 writeln!(file, "{line}").map_err(io(path))?;
@@ -285,7 +285,7 @@ impl RunLog {
     }
 }
 
-/// Writes a file that appears whole or not at all.
+/// Writes a file atomically.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     Ok(alexnet_model::write_atomically(path, |file| file.write_all(text.as_bytes()))?)
 }
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(RunDir::free_name(folder.path(), "run"), folder.path().join("run-2"));
         let message = RunDir::create(&first, &config()).unwrap_err().to_string();
         assert!(message.contains("run exists and is not empty"), "{message}");
-        // Interrupted before its first checkpoint: it begins again.
+        // A run interrupted before its first checkpoint is discarded.
         RunDir::open(&first).unwrap().discard().unwrap();
         assert!(!first.exists());
         let message = RunDir::open(folder.path()).unwrap_err().to_string();
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(read(), [(false, 10), (false, 20), (true, 20), (false, 30)]);
         log.rewind(20, 1).unwrap();
         assert_eq!(read(), [(false, 10), (false, 20), (true, 20)]);
-        // All steps are done, but the epoch is not.
+        // All steps are complete, but the epoch is not.
         log.rewind(20, 0).unwrap();
         assert_eq!(read(), [(false, 10), (false, 20)]);
         log.rewind(0, 0).unwrap();

@@ -1,63 +1,63 @@
-//! How the learning rate changes during training.
+//! Learning rate schedules.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A factor on the base learning rate, as a function of progress.
+/// A factor for the base learning rate, as a function of progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// 1 throughout.
+    /// Always 1.
     Constant,
-    /// Multiplied by `factor` at the start of each of these epochs, counted from 0: after so many are complete.
+    /// Multiplied by `factor` at the start of each of these epochs, counted from 0.
     Steps {
-        /// When.
+        /// The epochs.
         epochs: Vec<u32>,
         /// By what.
         factor: f64,
     },
-    /// Multiplied by `factor` whenever the validation error has not improved for `patience` epochs: what the paper's
+    /// Multiplied by `factor` whenever the validation error has not improved for `patience` epochs, as the paper's
     /// authors did by hand (section 5).
     Plateau {
         /// By what.
         factor: f64,
-        /// Epochs without a new best before that.
+        /// Number of epochs without improvement.
         patience: u32,
-        /// How often at the most.
+        /// Maximum number of drops.
         drops: u32,
     },
-    /// `steps` equal stretches of the training, the rate falling in equal ratios from the base to the base divided by
-    /// `target_factor`: `dexp[base;tgtFactor;numSteps]` of the 2012 code and cuda-convnet2.
+    /// Exponential decay in `steps` equal intervals, from the base rate to the base rate divided by `target_factor`, by
+    /// the same ratio each time: `dexp[base;tgtFactor;numSteps]` of the 2012 code and cuda-convnet2.
     Dexp {
-        /// Base over final rate.
+        /// Ratio of the base rate to the final rate.
         target_factor: f64,
-        /// Stretches; at least 2.
+        /// Number of intervals; at least 2.
         steps: u32,
     },
-    /// Linear from 0 to 1 over `warmup_epochs`, then half a cosine down to `final_factor`.
+    /// Linear warm-up from 0 to 1 over `warmup_epochs`, then cosine decay to `final_factor`.
     Cosine {
         /// Length of the warm-up, in epochs.
         warmup_epochs: f64,
-        /// What is left at the end.
+        /// Factor at the end of training.
         final_factor: f64,
     },
 }
 
-/// How far training has come.
+/// Progress of training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
     /// The epoch, counted from 0.
     pub epoch: u32,
-    /// Epochs of the training.
+    /// Number of epochs.
     pub epochs: u32,
     /// The step within the epoch, counted from 0.
     pub step: usize,
-    /// Steps of an epoch.
+    /// Steps per epoch.
     pub steps: usize,
 }
 
-/// What [`Schedule::Plateau`] remembers. Part of a checkpoint.
+/// State of [`Schedule::Plateau`], part of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
     best: Option<f64>,
@@ -105,7 +105,7 @@ impl Schedule {
                 target_factor.powf(-stretch / f64::from(steps - 1))
             }
             Self::Cosine { warmup_epochs, .. } if done < *warmup_epochs => {
-                // The first step already moves.
+                // The factor of the first step is above 0.
                 (done + 1.0 / steps.max(1) as f64) / (warmup_epochs + 1.0 / steps.max(1) as f64)
             }
             Self::Cosine { warmup_epochs, final_factor } => {
@@ -116,7 +116,7 @@ impl Schedule {
         }
     }
 
-    /// Takes note of an epoch's validation error.
+    /// Updates the plateau state with an epoch's validation error.
     pub fn observe(&self, error: f64, state: &mut Plateau) {
         let Self::Plateau { patience, drops, .. } = *self else { return };
         if state.best.is_none_or(|best| error < best) {
@@ -142,7 +142,7 @@ mod tests {
         assert!((a - b).abs() < 1e-12 * b.abs().max(1e-3), "{a}, expected {b}");
     }
 
-    /// base .01, f 250, N 4 gives .01, .0015874, .00025198, .00004 in four equal stretches.
+    /// base .01, f 250, N 4 gives .01, .0015874, .00025198, .00004 in four equal intervals.
     #[test]
     fn dexp_falls_as_in_2012() {
         let schedule = Schedule::Dexp { target_factor: 250.0, steps: 4 };
@@ -152,7 +152,7 @@ mod tests {
         {
             assert!((rate(epoch, 0) / expected - 1.0).abs() < 1e-4, "epoch {epoch}: {}", rate(epoch, 0));
         }
-        // A quarter of 90 epochs is in the middle of one.
+        // A quarter of 90 epochs ends in the middle of an epoch.
         assert!(rate(22, 4) > rate(22, 5));
         let biases = Schedule::Dexp { target_factor: 10.0, steps: 2 };
         close(0.02 * biases.factor(at(44, 9), &Plateau::default()), 0.02);
@@ -191,7 +191,7 @@ mod tests {
         }
         let expected = [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01, 0.01];
         factors.iter().zip(expected).for_each(|(&a, b)| close(a, b));
-        // Another schedule leaves what a plateau counts as it is.
+        // Other schedules do not change the plateau state.
         Schedule::Constant.observe(0.1, &mut state);
         close(schedule.factor(at(0, 0), &state), 0.01);
         assert_eq!(factors.len(), expected.len());

@@ -1,4 +1,4 @@
-//! The solver: who moves, how far, and with which velocity.
+//! The solver: SGD with momentum and per-parameter rates.
 
 use alexnet_kernels::linear::update_weight;
 use alexnet_kernels::sgd::{SgdParams, update_with_copy};
@@ -8,24 +8,24 @@ use candle_core::Tensor;
 use crate::config::{SolverConfig, SolverException};
 use crate::error::{Error, Result};
 
-/// Velocities of all parameters and the factors on their rates.
+/// SGD with momentum: the velocities of all parameters and the factors for their rates.
 #[derive(Debug)]
 pub struct Solver {
     config: SolverConfig,
-    /// None for a buffer, which is not updated.
+    /// `None` for a buffer, which is not updated.
     velocities: Vec<Option<Tensor>>,
-    /// The layer of each parameter, its own name and its role.
+    /// Layer name, parameter name and role of each parameter.
     names: Vec<(String, String, Role)>,
-    /// Those of the epoch under way.
+    /// The factors of the current epoch.
     factors: Vec<Factors>,
 }
 
-/// What the schedules say for one step.
+/// The schedules' factors for one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// The schedule of weights.
+    /// Factor for weights.
     pub weight: f64,
-    /// The schedule of biases.
+    /// Factor for biases.
     pub bias: f64,
 }
 
@@ -37,11 +37,11 @@ struct Factors {
 }
 
 impl Solver {
-    /// A solver at rest, for the first epoch.
+    /// A solver with zero velocities, for the first epoch.
     ///
     /// # Errors
-    /// [`Error::Config`] for an exception that names no layer and no parameter, and for an epoch in which none would learn;
-    /// a device that is out of memory.
+    /// [`Error::Config`] for an exception that matches no layer or parameter, and for an epoch in which all parameters
+    /// would be frozen; a device that is out of memory.
     pub fn new(config: &SolverConfig, network: &Network) -> Result<Self> {
         let layer_of = |spec: &ParameterSpec| network.spec().layers()[spec.layer].name.clone();
         for exception in &config.exceptions {
@@ -71,13 +71,13 @@ impl Solver {
             if !(0..solver.factors.len()).any(|index| solver.learns(index)) {
                 let (what, found) =
                     (format!("the learning rate of every layer in epoch {}", epoch.saturating_add(1)), "0".into());
-                return Err(Error::Config { what, found, rule: "then nothing is left to learn".into() });
+                return Err(Error::Config { what, found, rule: "at least one layer must be trained".into() });
             }
         }
         Ok(solver)
     }
 
-    /// Goes on to an epoch, counted from 0: other exceptions may count in it.
+    /// Selects the exceptions that apply in an epoch, counted from 0.
     pub fn start_epoch(&mut self, epoch: u32) {
         let config = &self.config;
         let mut layers: Vec<&String> = self.names.iter().map(|(layer, ..)| layer).collect();
@@ -102,17 +102,17 @@ impl Solver {
         self.factors = self.names.iter().map(factors).collect();
     }
 
-    /// The velocities, one per parameter of the network, and none for a buffer.
+    /// The velocities, one per parameter of the network; `None` for a buffer.
     pub fn velocities(&self) -> &[Option<Tensor>] {
         &self.velocities
     }
 
-    /// Whether the `index`-th parameter is updated in this epoch.
+    /// Whether parameter `index` is updated in this epoch.
     pub fn learns(&self, index: usize) -> bool {
         self.factors[index].learning_rate > 0.0
     }
 
-    /// The layers with parameters of which none is updated in this epoch.
+    /// The frozen layers: those with parameters, none of which is updated in this epoch.
     pub fn frozen(&self) -> Vec<&str> {
         let trained = self.names.iter().filter(|(.., role)| role.is_trained());
         let mut layers: Vec<&str> = trained.map(|(layer, ..)| layer.as_str()).collect();
@@ -122,7 +122,7 @@ impl Solver {
         layers.into_iter().filter(|layer| !learns(layer)).collect()
     }
 
-    /// The rate of the `index`-th parameter.
+    /// The learning rate of parameter `index`.
     pub fn learning_rate(&self, index: usize, rates: Rates) -> f64 {
         let Factors { learning_rate, role, .. } = self.factors[index];
         let scheduled = match role {
@@ -133,11 +133,11 @@ impl Solver {
         self.config.learning_rate * learning_rate * scheduled
     }
 
-    /// Updates the `index`-th parameter of `network` from its gradient. A parameter whose rate is 0 is left alone: the
-    /// 2012 code skips it, so that neither decay nor momentum move it. So is a buffer.
+    /// Updates parameter `index` of `network` from its gradient. A parameter with learning rate 0 is not changed: the
+    /// 2012 code skips it, so neither weight decay nor momentum changes it. Buffers are not changed either.
     ///
     /// # Errors
-    /// A gradient of another shape.
+    /// A gradient of the wrong shape.
     pub fn update<'a>(
         &self,
         network: &Network,
@@ -208,7 +208,7 @@ mod tests {
         SolverConfig { rule, ..TrainConfig::recipe("alexnet", "data".into()).solver }
     }
 
-    /// Weight 1, gradient 0.5, rate .01 three times, then .001 three times: what tells the two rules apart.
+    /// Weight 1, gradient 0.5, rate .01 three times, then .001 three times: the two rules give different results.
     #[test]
     fn both_rules_give_the_numbers_of_their_sources() {
         let rates: Vec<Rates> = [1.0, 1.0, 1.0, 0.1, 0.1, 0.1].map(|r| Rates { weight: r, bias: r }).to_vec();
@@ -226,7 +226,7 @@ mod tests {
         for (value, expected) in values.iter().zip([1.0 - 0.005 - 5e-6, 0.99, 1.0 - 0.005 - 5e-6, 0.99]) {
             assert!((value - expected).abs() < 1e-7, "{values:?}");
         }
-        // Their own schedule.
+        // Biases with a separate schedule.
         let values = run(&config(Rule::Alexnet2012), &[Rates { weight: 1.0, bias: 0.1 }]);
         assert!((values[1] - 0.999).abs() < 1e-7, "{values:?}");
     }
@@ -245,7 +245,7 @@ mod tests {
 
         let frozen = SolverConfig { freeze: 1, exceptions: vec![exception("a", 3.0)], ..config.clone() };
         let values = run(&frozen, &[rates, rates]);
-        assert_eq!((&values[..2], &values[2..]), (&[1.0, 1.0][..], &alone[2..]), "whatever else is said of it");
+        assert_eq!((&values[..2], &values[2..]), (&[1.0, 1.0][..], &alone[2..]), "freeze outranks exceptions");
         let message = Solver::new(&SolverConfig { freeze: 2, ..frozen }, &network()).unwrap_err().to_string();
         assert!(message.contains("every layer in epoch 1 is 0"), "{message}");
 
@@ -254,7 +254,7 @@ mod tests {
         assert!(message.contains("\"c\"") && message.contains("a.weight, a.bias"), "{message}");
     }
 
-    /// As if the first weight were one.
+    /// The test marks the first weight as a buffer.
     #[test]
     fn buffers_are_left_alone() {
         let network = network();
@@ -270,7 +270,7 @@ mod tests {
         }
         let values = values(&network);
         assert!(values[0] == 1.0 && values[1] < 1.0, "{values:?}");
-        // A layer of buffers alone has nothing that could be frozen.
+        // A layer with buffers only does not count as frozen.
         solver.names[1].2 = Role::Buffer;
         solver.start_epoch(0);
         assert!(solver.frozen().is_empty());
@@ -290,10 +290,10 @@ mod tests {
             solver.start_epoch(epoch);
             assert_eq!(rates(&solver), expected, "epoch {epoch}");
             assert_eq!([0, 1, 2, 3].map(|index| solver.learns(index)), expected.map(|rate| rate > 0.0));
-            // Of b the bias still learns.
+            // The bias of b is still trained.
             assert_eq!(solver.frozen(), if epoch == 3 { &["a"][..] } else { &[] });
         }
-        // A run that goes on comes to a later epoch at once.
+        // A resumed run may start at any epoch.
         solver.start_epoch(1);
         assert_eq!(rates(&solver), [1., 2., 0., 2.]);
         config.exceptions.push(from("b", 0.0, 9));

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Forward, Gradients, LayerOps};
 use crate::shape::Shape;
 
-/// The sum of inputs of one shape: the paths of a residual block, or the several convolutions that the 2012 files let one
-/// layer sum up.
+/// The sum of inputs of the same shape: the branches of a residual block, or several convolutions summed by one layer,
+/// as in the 2012 files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Add;
 

@@ -8,16 +8,16 @@ use crate::role::Role;
 use crate::shape::Shape;
 use crate::tape::Mode;
 
-/// Batch normalization of each channel. Training normalizes by the statistics of the batch and updates the running ones;
-/// testing normalizes by the running ones. After a convolution without activation, [`Inference`](crate::Inference) folds it
-/// into the convolution.
+/// Batch normalization of each channel. Training mode normalizes with the batch statistics and updates the running
+/// statistics; test mode normalizes with the running statistics. [`Inference`](crate::Inference) folds it into a
+/// preceding convolution without activation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm2d {
     /// Added to the variance before the square root.
     #[serde(default = "eps")]
     pub eps: f32,
-    /// The share of the batch in the new running statistics, as in PyTorch.
+    /// Momentum of the running statistics: the weight of the batch statistics, as in PyTorch.
     #[serde(default = "momentum")]
     pub momentum: f32,
     /// Initial value of every weight γ.
@@ -37,7 +37,7 @@ fn weight() -> Init {
     Init::Constant(1.0)
 }
 
-/// PyTorch's numbers: eps 1e-5, momentum 0.1, weights that start at 1.
+/// PyTorch's defaults: eps 1e-5, momentum 0.1, initial weights 1.
 impl Default for BatchNorm2d {
     fn default() -> Self {
         Self { eps: eps(), momentum: momentum(), weight: weight() }
@@ -50,7 +50,7 @@ impl BatchNorm2d {
     }
 }
 
-/// The parameters in the order in which [`LayerOps::parameters`] lists them.
+/// The parameters in the order of [`LayerOps::parameters`].
 pub(crate) fn state<'a>(parameters: &[&'a Tensor]) -> BatchNorm2dState<'a> {
     BatchNorm2dState {
         weight: parameters[0],
@@ -66,7 +66,7 @@ impl LayerOps for BatchNorm2d {
     }
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
-        // Written so that a NaN fails.
+        // The condition also rejects NaN.
         if !((0.0..=1.0).contains(&self.momentum) && self.eps > 0.0 && self.eps.is_finite()) {
             let (momentum, eps) = (self.momentum, self.eps);
             return Err(format!(
@@ -91,7 +91,7 @@ impl LayerOps for BatchNorm2d {
         true
     }
 
-    /// The statistics that normalized the batch: mean and 1 / standard deviation.
+    /// The statistics used to normalize the batch: mean and 1 / standard deviation.
     fn saved(&self, y: &[usize]) -> Vec<(Vec<usize>, DType)> {
         let channels = y[y.len() - 1];
         vec![(vec![channels], DType::F32); 2]

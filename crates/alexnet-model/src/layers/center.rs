@@ -8,8 +8,8 @@ use crate::role::Role;
 use crate::shape::Shape;
 use crate::tape::Mode;
 
-/// A kind with buffers, for tests: `x + shift` in training, which moves the running mean by a tenth towards the batch's, and
-/// `x + shift − mean` in testing.
+/// A layer kind with buffers, for tests: `x + shift` in training mode, which updates the running mean with weight 0.1
+/// for the batch mean, and `x + shift − mean` in test mode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Center;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Forward, Gradients, LayerOps};
 use crate::shape::Shape;
 
-/// The inputs one after the other: channels of maps of one size, or features.
+/// Concatenates the inputs: channels of feature maps of the same size, or features of vectors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Concat;
 

@@ -9,7 +9,7 @@ use crate::shape::Shape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContrastNorm(#[serde(with = "Numbers")] pub ContrastNormParams);
 
-/// [`ContrastNormParams`] as TOML and JSON have them.
+/// The TOML and JSON form of [`ContrastNormParams`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ContrastNormParams", deny_unknown_fields)]
 struct Numbers {

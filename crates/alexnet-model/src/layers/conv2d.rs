@@ -6,68 +6,69 @@ use super::{Backward, Forward, Gradients, LayerOps, LayerParameter, one_map, siz
 use crate::init::Init;
 use crate::shape::{Shape, elements};
 
-/// A convolution: its numbers and initial values.
+/// A convolution: its parameters and initial values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv2d {
-    /// Channels of the result (`filters` in the 2012 files).
+    /// Number of output channels (`filters` in the 2012 files).
     pub out_channels: usize,
     /// Height and width of the kernel (`filterSize`).
     pub kernel_size: [usize; 2],
-    /// Pixels between neighboring windows.
+    /// Stride in pixels.
     #[serde(default = "super::one")]
     pub stride: usize,
-    /// Zeros around the image.
+    /// Zero padding.
     #[serde(default, with = "Sides")]
     pub padding: Padding,
-    /// Groups of channels that do not see each other, such as the towers of 2012.
+    /// Number of channel groups, which are convolved independently, such as the two towers of 2012.
     #[serde(default = "super::one")]
     pub groups: usize,
     /// Initial weights.
     pub weight: Init,
-    /// Initial biases; none means no bias.
+    /// Initial biases; `None` for a layer without bias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<Init>,
 }
 
 impl Conv2d {
-    /// A square kernel at stride 1 without padding or groups, with initial weights from N(0, `std`²) and this bias.
+    /// A square kernel with stride 1, without padding or groups, with initial weights from N(0, `std`²) and this
+    /// initial bias.
     pub fn new(out_channels: usize, kernel_size: usize, std: f32, bias: f32) -> Self {
         let Conv2dParams { stride, padding, groups } = Conv2dParams::default();
         let (weight, bias) = (Init::Normal { std }, Some(Init::Constant(bias)));
         Self { out_channels, kernel_size: [kernel_size; 2], stride, padding, groups, weight, bias }
     }
 
-    /// The same at this stride.
+    /// Sets the stride.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self
     }
 
-    /// The same with so many zeros on each side.
+    /// Sets the zero padding of all sides.
     pub fn padding(mut self, padding: usize) -> Self {
         self.padding = Padding::symmetric(padding);
         self
     }
 
-    /// The same in groups.
+    /// Sets the number of groups.
     pub fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
         self
     }
 
-    /// The same with PyTorch's default initial values.
+    /// Sets PyTorch's default initialization.
     pub fn pytorch_init(mut self) -> Self {
         (self.weight, self.bias) = (Init::FanInUniform, Some(Init::FanInUniform));
         self
     }
 
-    /// Stride, padding and groups, as the operation takes them.
+    /// Stride, padding and groups as kernel parameters.
     pub fn params(&self) -> Conv2dParams {
         Conv2dParams { stride: self.stride, padding: self.padding, groups: self.groups }
     }
 
-    /// The shape of the result for the layer kind with this name.
+    /// The output shape; `kind` is the name of the layer kind for messages.
     pub(super) fn map_shape(&self, kind: &str, inputs: &[Shape]) -> std::result::Result<Shape, String> {
         let ([c, h, w], groups) = (one_map(kind, inputs)?, self.groups);
         let ([kh, kw], Padding { top, bottom, left, right }) = (self.kernel_size, self.padding);
@@ -93,7 +94,7 @@ impl Conv2d {
     }
 }
 
-/// Padding as TOML and JSON have it: one number for all sides, or one for each.
+/// The TOML and JSON form of padding: one number for all sides, or one per side.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields, expecting = "padding is one number, or top, bottom, left and right")]
 enum Sides {

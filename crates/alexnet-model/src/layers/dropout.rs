@@ -7,18 +7,18 @@ use super::{Backward, Forward, Gradients, LayerOps};
 use crate::shape::{Shape, elements};
 use crate::tape::Mode;
 
-/// Dropout in training, its expectation in testing.
+/// Dropout in training mode, its expectation in test mode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
     /// The probability that a value is dropped.
     pub probability: f32,
-    /// When what is kept is scaled.
+    /// Whether kept values are scaled in training or test mode.
     #[serde(with = "Scaling")]
     pub scaling: DropoutScaling,
 }
 
-/// [`DropoutScaling`] as TOML and JSON have it.
+/// The TOML and JSON form of [`DropoutScaling`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "DropoutScaling", rename_all = "snake_case")]
 enum Scaling {
@@ -28,7 +28,7 @@ enum Scaling {
 }
 
 impl Dropout {
-    /// The operation's numbers; in testing, only the factor matters.
+    /// The parameters of the operation; in test mode, only the factor is used.
     fn params(&self, mode: Mode, layer: usize, x: &Tensor) -> DropoutParams {
         let (seed, step, first_image) = match mode {
             Mode::Train { seed, step, first_image } => (seed, step, first_image),
@@ -73,7 +73,7 @@ impl LayerOps for Dropout {
         let params = self.params(pass.mode, pass.layer, x);
         match (pass.mode, x.rank()) {
             (Mode::Test, _) => x * f64::from(params.test_factor()),
-            // The mask follows memory order, which inside a network is channels last.
+            // The mask is drawn in memory order, which is channels last inside a network.
             (_, 4) => dropout::dropout(&x.permute((0, 2, 3, 1))?, &params)?.permute((0, 3, 1, 2)),
             _ => dropout::dropout(x, &params),
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Forward, Gradients, LayerOps, one_map};
 use crate::shape::{Shape, elements};
 
-/// A map as a vector, in the order channel, row, column.
+/// Flattens a feature map to a vector, in the order channel, row, column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flatten;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Forward, Gradients, LayerOps, one_map};
 use crate::shape::Shape;
 
-/// The mean of each channel over all pixels: a vector, ready for a fully connected layer.
+/// The mean of each channel over all pixels, as a vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GlobalAvgPool2d;
 

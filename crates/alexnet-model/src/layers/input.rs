@@ -29,7 +29,7 @@ impl LayerOps for Input {
     fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()> {
         let images = &pass.inputs[0];
         match MemoryFormat::of(images) {
-            // They may be of the activations' type already.
+            // The images may already have the type of the activations.
             MemoryFormat::ChannelsLast => add::scale_into(&images.permute((0, 2, 3, 1))?, 1.0, y),
             MemoryFormat::ChannelsFirst => channels_last_into(&images.to_dtype(DType::F32)?.contiguous()?, y),
         }

@@ -6,26 +6,26 @@ use super::{Backward, Forward, Gradients, LayerOps, LayerParameter, weight_and_b
 use crate::init::Init;
 use crate::shape::Shape;
 
-/// A fully connected layer: its numbers and initial values.
+/// A fully connected layer: its parameters and initial values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
-    /// Features of the result.
+    /// Number of output features.
     pub out_features: usize,
     /// Initial weights.
     pub weight: Init,
-    /// Initial biases; none means no bias.
+    /// Initial biases; `None` for a layer without bias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<Init>,
 }
 
 impl Linear {
-    /// Initial weights from N(0, `std`²) and this bias.
+    /// A layer with initial weights from N(0, `std`²) and this initial bias.
     pub fn new(out_features: usize, std: f32, bias: f32) -> Self {
         Self { out_features, weight: Init::Normal { std }, bias: Some(Init::Constant(bias)) }
     }
 
-    /// The same with PyTorch's default initial values.
+    /// Sets PyTorch's default initialization.
     pub fn pytorch_init(self) -> Self {
         Self { weight: Init::FanInUniform, bias: Some(Init::FanInUniform), ..self }
     }
@@ -62,7 +62,7 @@ impl LayerOps for Linear {
         true
     }
 
-    /// On the CPU, too: a single image waits for these weights more than half its time.
+    /// Also on the CPU: reading these weights takes more than half the time of a single image.
     fn takes_bf16(&self, parameter: usize, _: bool) -> bool {
         parameter == 0
     }

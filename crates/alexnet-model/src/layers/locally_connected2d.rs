@@ -6,8 +6,8 @@ use super::{Backward, Conv2d, Forward, Gradients, LayerOps, LayerParameter};
 use crate::role::Role;
 use crate::shape::{Shape, elements};
 
-/// A convolution that does not share its weights between positions (`local` in the 2012 files). It has the numbers of a
-/// [`Conv2d`], and a kernel and a bias of its own for each pixel of its result.
+/// A convolution with unshared weights (`local` in the 2012 files). It has the parameters of a [`Conv2d`], but a
+/// separate kernel and bias for each output pixel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LocallyConnected2d(pub Conv2d);
 

@@ -9,7 +9,7 @@ use crate::shape::Shape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lrn(#[serde(with = "Numbers")] pub LrnParams);
 
-/// [`LrnParams`] as TOML and JSON have them.
+/// The TOML and JSON form of [`LrnParams`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "LrnParams", deny_unknown_fields)]
 struct Numbers {

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Forward, Gradients, LayerOps, one_map, sizes};
 use crate::shape::Shape;
 
-/// Response normalization within each channel.
+/// Local response normalization within each channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LrnWithinChannel(#[serde(with = "Numbers")] pub LrnWithinChannelParams);
 
-/// [`LrnWithinChannelParams`] as TOML and JSON have them.
+/// The TOML and JSON form of [`LrnWithinChannelParams`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "LrnWithinChannelParams", deny_unknown_fields)]
 struct Numbers {

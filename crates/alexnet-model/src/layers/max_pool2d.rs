@@ -18,7 +18,7 @@ impl LayerOps for MaxPool2d {
         pooled(self.name(), &self.0, one_map(self.name(), inputs)?)
     }
 
-    /// Where the maxima were.
+    /// The positions of the maxima.
     fn saved(&self, y: &[usize]) -> Vec<(Vec<usize>, DType)> {
         vec![(y.to_vec(), max_pool2d::index_dtype(&self.0))]
     }

@@ -1,8 +1,8 @@
-//! The kinds of layers, one file each: its numbers and initial values, the shape it gives, its parameters, its cost, and its
-//! way forward, backward and through Candle's autograd.
+//! The layer kinds, one file each: hyperparameters and initial values, output shape, parameters, cost, forward,
+//! backward and the function for Candle's autograd.
 //!
-//! `ARCHITECTURE.md` lists the steps for adding one. What is the same for all kinds, such as buffers, devices, activations
-//! and the sums where paths meet, is in `network/`.
+//! `ARCHITECTURE.md` lists the steps for adding a kind. Code that all kinds share, such as buffers, devices,
+//! activations and the accumulation of gradients, is in `network/`.
 
 mod add;
 mod avg_pool2d;
@@ -27,7 +27,7 @@ pub use avg_pool2d::AvgPool2d;
 pub use batch_norm2d::BatchNorm2d;
 pub(crate) use batch_norm2d::state as batch_norm_state;
 #[cfg(test)]
-#[allow(unreachable_pub)] // A public enum has it.
+#[allow(unreachable_pub)] // Used in a public enum.
 pub use center::Center;
 pub use concat::Concat;
 pub use contrast_norm::ContrastNorm;
@@ -52,10 +52,10 @@ use crate::role::Role;
 use crate::shape::{Shape, elements};
 use crate::tape::Mode;
 
-/// Makes, of the list of kinds, the enum that holds any of them.
+/// Generates the enum of all kinds from their list.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $(#[cfg($only:meta)])? $(#[serde(alias = $old:literal)])? $kind:ident,)*) => {
-        /// What a layer computes. As TOML or JSON, its [name](LayerKind::name) is the value of `kind`.
+        /// The operation of a layer. In TOML or JSON, the value of `kind` is its [name](LayerKind::name).
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "snake_case")]
         #[non_exhaustive]
@@ -80,13 +80,13 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The images; the first layer of every network.
+    /// The input images; the first layer of every network.
     Input,
     /// A convolution.
     Conv2d,
-    /// A convolution with a kernel of its own at each position.
+    /// A convolution with unshared weights.
     LocallyConnected2d,
-    /// A fully connected layer; a map of several pixels must be flattened first.
+    /// A fully connected layer; a feature map must be flattened first.
     Linear,
     /// The maximum of each window.
     MaxPool2d,
@@ -98,52 +98,53 @@ kinds! {
     BatchNorm2d,
     /// Local response normalization across channels.
     Lrn,
-    /// Response normalization within each channel.
+    /// Local response normalization within each channel.
     #[serde(alias = "lrn_same_map")]
     LrnWithinChannel,
     /// Contrast normalization within each channel.
     ContrastNorm,
-    /// A map as a vector.
+    /// Flattens a feature map to a vector.
     Flatten,
-    /// Dropout in training, its expectation in testing.
+    /// Dropout in training mode, its expectation in test mode.
     Dropout,
-    /// The inputs one after the other.
+    /// Concatenates the inputs.
     Concat,
     /// The sum of the inputs.
     Add,
-    /// Subtracts the mean of the batches it has seen.
+    /// Subtracts the running mean of the batches.
     #[cfg(test)]
     Center,
 }
 
 impl LayerKind {
-    /// Its name, as the 2012 literature and PyTorch have it.
+    /// The name of the kind, as in the 2012 literature and PyTorch.
     pub fn name(&self) -> &'static str {
         self.ops().name()
     }
 }
 
-/// What a kind of layer is. Tensors are as they lie inside a network: maps channels last, `[n, h, w, c]`, on one device.
+/// The interface of a layer kind. Tensors have the layout used inside a network: feature maps are channels last,
+/// `[n, h, w, c]`; all tensors are on one device.
 pub(crate) trait LayerOps {
     /// See [`LayerKind::name`].
     fn name(&self) -> &'static str;
 
-    /// Whether it reads several layers; most kinds read one.
+    /// Whether it accepts several inputs; most kinds accept one.
     fn reads_many(&self) -> bool {
         false
     }
 
-    /// The shape that it gives to these inputs, or the rule that the inputs or its own numbers break. Its numbers may come
-    /// from any file: limit them with [`sizes`] before computing with them.
+    /// The output shape for these inputs, or the rule violated by the inputs or hyperparameters. Hyperparameters may
+    /// come from untrusted files: check them with [`sizes`] before computing with them.
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String>;
 
-    /// Its parameters for inputs that [`LayerOps::shape`] accepts, in the order in which all other functions get them. Kinds
-    /// that read several layers have none.
+    /// The parameters for inputs that [`LayerOps::shape`] accepts, in the order used by all other functions. Kinds with
+    /// several inputs have no parameters.
     fn parameters(&self, _inputs: &[Shape]) -> Vec<LayerParameter> {
         Vec::new()
     }
 
-    /// Multiply-adds for one image of these inputs, whose result is `y`; biases not counted.
+    /// Multiply-adds for one image with these inputs and output shape `y`, without biases.
     fn macs(&self, _inputs: &[Shape], _y: Shape) -> usize {
         0
     }
@@ -153,27 +154,27 @@ pub(crate) trait LayerOps {
         false
     }
 
-    /// Shapes and types of the tensors that forward in training fills for backward, where the result has the shape `y`.
+    /// Shapes and types of the tensors that forward saves for backward in training mode, for a result of shape `y`.
     fn saved(&self, _y: &[usize]) -> Vec<(Vec<usize>, DType)> {
         Vec::new()
     }
 
-    /// Whether forward applies a ReLU itself where [`Forward::relu`] says so.
+    /// Whether forward can apply a fused ReLU if [`Forward::relu`] is set.
     fn fuses_relu(&self) -> bool {
         false
     }
 
-    /// Whether the parameter with this number may be `bf16` in mixed precision, on a GPU or on the CPU.
+    /// Whether the parameter with this index may be `bf16` in mixed precision, on a GPU or on the CPU.
     fn takes_bf16(&self, _parameter: usize, _on_gpu: bool) -> bool {
         false
     }
 
-    /// The parameter whose gradient is the product `grad_yᵀ·x`.
+    /// Index of the parameter whose gradient is the product `grad_yᵀ·x`.
     fn product(&self) -> Option<usize> {
         None
     }
 
-    /// What many passes over the same parameters make of them once.
+    /// Transforms the weight once for many passes with the same parameters.
     fn prepare(&self, _parameters: &[&Tensor]) -> Option<PreparedWeight> {
         None
     }
@@ -181,57 +182,57 @@ pub(crate) trait LayerOps {
     /// Writes the result into `y`.
     fn forward(&self, pass: &Forward<'_>, y: &Tensor) -> Result<()>;
 
-    /// Writes those gradients of one input and of all parameters that are wanted. Kinds that read several layers are called
-    /// once for each.
+    /// Writes the requested gradients of one input and of the parameters. For kinds with several inputs, it is called
+    /// once per input.
     fn backward(&self, pass: &Backward<'_>, grads: &Gradients<'_>) -> Result<()>;
 
-    /// The same as [`LayerOps::forward`] for Candle's autograd, whose maps are `[n, c, h, w]`, channels last in memory.
+    /// [`LayerOps::forward`] for Candle's autograd, where feature maps are `[n, c, h, w]`, channels last in memory.
     fn autograd(&self, pass: &Forward<'_>) -> Result<Tensor>;
 }
 
-/// A parameter as its kind of layer lists it.
+/// A parameter as listed by its layer kind.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerParameter {
-    /// After the layer's name and a dot.
+    /// The short name, which follows the layer's name and a dot.
     pub(crate) name: &'static str,
     pub(crate) role: Role,
     pub(crate) shape: Vec<usize>,
-    /// Inputs that one output sees.
+    /// Number of inputs per output.
     pub(crate) fan_in: usize,
     pub(crate) init: Init,
 }
 
-/// What a layer computes from.
+/// The arguments of a layer's forward pass.
 #[derive(Debug)]
 pub(crate) struct Forward<'a> {
-    /// Those that it reads; for the input layer, the images.
+    /// The inputs; for the input layer, the images.
     pub(crate) inputs: Vec<Tensor>,
-    /// The values of its parameters, in the order of [`LayerOps::parameters`]. In training, buffers may be written.
+    /// The parameter values, in the order of [`LayerOps::parameters`]. In training mode, buffers may be written.
     pub(crate) parameters: Vec<&'a Tensor>,
     pub(crate) prepared: Option<&'a PreparedWeight>,
-    /// Whether a ReLU is to be applied.
+    /// Whether to apply a ReLU.
     pub(crate) relu: bool,
-    /// Tensors for [`LayerOps::saved`]; empty where backward does not reach the layer.
+    /// Tensors for [`LayerOps::saved`]; empty if backward does not process the layer.
     pub(crate) saved: &'a [Tensor],
     pub(crate) mode: Mode,
     /// Index of the layer.
     pub(crate) layer: usize,
 }
 
-/// What a layer's gradients are computed from.
+/// The arguments of a layer's backward pass.
 #[derive(Debug)]
 pub(crate) struct Backward<'a> {
-    /// Of the result, before the activation.
+    /// Gradient of the result before the activation.
     pub(crate) grad_y: &'a Tensor,
-    /// Which input's gradient is wanted.
+    /// Index of the input whose gradient is computed.
     pub(crate) input: usize,
-    /// That input, where [`LayerOps::keeps_inputs`].
+    /// That input, if [`LayerOps::keeps_inputs`] returns true.
     pub(crate) x: Option<&'a Tensor>,
     /// Shapes of all inputs.
     pub(crate) shapes: &'a [Shape],
-    /// The values of its parameters.
+    /// The parameter values.
     pub(crate) parameters: &'a [&'a Tensor],
-    /// What forward saved.
+    /// The tensors saved by forward.
     pub(crate) saved: &'a [Tensor],
     pub(crate) mode: Mode,
     /// Index of the layer.
@@ -239,13 +240,13 @@ pub(crate) struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// The input whose gradient is wanted.
+    /// The input whose gradient is computed.
     fn x(&self) -> &Tensor {
-        self.x.expect("forward in training keeps what a kind that says so reads again")
+        self.x.expect("forward in training mode keeps the inputs of kinds with `keeps_inputs`")
     }
 }
 
-/// Where a layer's gradients go; none where none is wanted.
+/// Output buffers for the gradients; `None` skips the computation.
 #[derive(Debug)]
 pub(crate) struct Gradients<'a> {
     pub(crate) x: Option<&'a Tensor>,
@@ -257,17 +258,17 @@ impl Gradients<'_> {
         self.parameters.get(index)?.as_ref()
     }
 
-    /// Writes the gradient of the input, if it is wanted.
+    /// Writes the gradient of the input if it is requested.
     fn write_x(&self, write: impl FnOnce(&Tensor) -> Result<()>) -> Result<()> {
         self.x.map_or(Ok(()), write)
     }
 }
 
-/// The most that a size, a stride or a padding may be. Sums and products of two of them, or of one and the values of a
+/// The maximum size, stride or padding. Sums and products of two of them, or of one and the number of values of a
 /// layer, do not overflow.
 const MAX_SIZE: usize = 1 << 20;
 
-/// Sizes within their limits, or the rule that one of them breaks.
+/// Checks that all sizes are within the limits, or returns the violated rule.
 fn sizes<const N: usize>(sizes: [(&str, usize); N], least: usize) -> std::result::Result<(), String> {
     match sizes.into_iter().find(|(_, size)| !(least..=MAX_SIZE).contains(size)) {
         Some((name, size)) => Err(format!("{name} must be from {least} to {MAX_SIZE}, but is {size}")),
@@ -275,7 +276,7 @@ fn sizes<const N: usize>(sizes: [(&str, usize); N], least: usize) -> std::result
     }
 }
 
-/// The one map that a kind reads.
+/// The dimensions of the only input, which must be a feature map.
 fn one_map(name: &str, inputs: &[Shape]) -> std::result::Result<[usize; 3], String> {
     match inputs {
         [Shape::Map(dims)] => Ok(*dims),
@@ -283,7 +284,7 @@ fn one_map(name: &str, inputs: &[Shape]) -> std::result::Result<[usize; 3], Stri
     }
 }
 
-/// A weight of this shape, whose first dimension is the outputs, and the bias beside it, if there is one.
+/// A weight of this shape, whose first dimension is the number of outputs, and the bias if there is one.
 fn weight_and_bias(shape: Vec<usize>, weight: Init, bias: Option<Init>) -> Vec<LayerParameter> {
     let (outputs, fan_in) = (shape[0], elements(&shape[1..]));
     let mut parameters = vec![LayerParameter { name: "weight", role: Role::Weight, shape, fan_in, init: weight }];
@@ -292,19 +293,19 @@ fn weight_and_bias(shape: Vec<usize>, weight: Init, bias: Option<Init>) -> Vec<L
     parameters
 }
 
-/// The stride and the groups of a layer that names none.
+/// The default stride and number of groups.
 fn one() -> usize {
     1
 }
 
-/// What a pooling gives to a map.
+/// The output shape of a pooling layer.
 fn pooled(op: &'static str, params: &Pool2dParams, [c, h, w]: [usize; 3]) -> std::result::Result<Shape, String> {
     sizes([("kernel_size", params.kernel_size), ("stride", params.stride)], 1)?;
     let [oh, ow] = params.output_size(op, [h, w]).map_err(|e| e.to_string())?;
     Ok(Shape::Map([c, oh, ow]))
 }
 
-/// [`Pool2dParams`] as TOML and JSON have them.
+/// The TOML and JSON form of [`Pool2dParams`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Pool2dParams", deny_unknown_fields)]
 struct Windows {

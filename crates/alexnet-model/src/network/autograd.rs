@@ -1,4 +1,4 @@
-//! The other way through a network: Candle's autograd.
+//! The network as a Candle module, with Candle's autograd.
 
 use std::sync::atomic::Ordering;
 
@@ -13,18 +13,19 @@ use crate::tape::Mode;
 
 impl ModuleT for Network {
     /// The logits of a batch of images `[n, channels, height, width]`, tracked by Candle's autograd: `loss.backward()`
-    /// gives the gradients of [`Network::vars`] and, where it is tracked, of `x`. Each call with `train` is a step of its
-    /// own for dropout.
+    /// returns the gradients of [`Network::vars`] and, if `x` is tracked, of `x`. Each call with `train` counts as a
+    /// new step for dropout.
     ///
-    /// Candle holds all activations until the loss is dropped; [`Network::forward`] and [`Network::backward`] need less.
+    /// Candle keeps all activations until the loss is dropped; [`Network::forward`] and [`Network::backward`] need less
+    /// memory.
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         Ok(self.tracked(x, train, &self.main_plan())?.swap_remove(0))
     }
 }
 
 impl Network {
-    /// As `forward_t`, all [outputs](crate::Specification::outputs), the main one first. The weights of their losses are the
-    /// caller's to apply.
+    /// Like `forward_t`, but returns all [outputs](crate::Specification::outputs), the main one first. The caller
+    /// applies the loss weights.
     ///
     /// # Errors
     /// As [`Network::forward`].
@@ -46,7 +47,7 @@ impl Network {
                 [] => vec![x.to_device(device)?],
                 inputs => inputs.iter().map(|&input| value(&values, input).to_device(device)).collect::<Result<_>>()?,
             };
-            // Gradients go to the variables, not to their copies.
+            // Use the variables, not their bf16 copies, so that autograd computes their gradients.
             let parameters = &self.parameters[self.of_layer[layer].clone()];
             let parameters = parameters.iter().map(|parameter| parameter.var.as_tensor()).collect();
             let pass = Forward { inputs, parameters, prepared: None, relu: false, saved: &[], mode, layer };
@@ -61,5 +62,5 @@ impl Network {
 }
 
 fn value(values: &[Option<Tensor>], layer: usize) -> &Tensor {
-    values[layer].as_ref().expect("a plan runs every layer that another one reads or that is wanted, in order")
+    values[layer].as_ref().expect("a plan runs all inputs and outputs, in order")
 }

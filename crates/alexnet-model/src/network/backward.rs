@@ -1,4 +1,4 @@
-//! Backward: walks the list in reverse.
+//! The backward pass: processes the layers in reverse order.
 
 use alexnet_kernels::{activation, add};
 use candle_core::{DType, Tensor};
@@ -12,20 +12,20 @@ use crate::shape::Shape;
 use crate::specification::Output;
 use crate::tape::{Mode, Tape, crossing};
 
-/// Who is handed each parameter's gradient.
+/// The callback that receives each parameter's gradient.
 struct Receiver<'a> {
     take: &'a mut dyn FnMut(usize, Gradient<'_>) -> Result<()>,
-    /// Whether products will do.
+    /// Whether it accepts [`Gradient::Product`].
     products: bool,
 }
 
-/// A parameter's gradient.
+/// The gradient of a parameter.
 #[derive(Clone, Copy, Debug)]
 pub enum Gradient<'a> {
     /// Its values.
     Values(&'a Tensor),
-    /// What it is the product of, `grad_yᵀ·x`: the weight of a fully connected layer, which
-    /// [`alexnet_kernels::linear::update_weight`] updates without writing the gradient to memory.
+    /// The factors of the gradient `grad_yᵀ·x` of a fully connected layer's weight.
+    /// [`alexnet_kernels::linear::update_weight`] updates the weight from them without writing the gradient to memory.
     Product {
         /// The layer's input, `[n, in_features]`.
         x: &'a Tensor,
@@ -41,16 +41,17 @@ impl<'a> From<&'a Tensor> for Gradient<'a> {
 }
 
 impl Network {
-    /// The gradients of all parameters that are [trained](Network::train_only), given that of the logits, `[n, classes]`, which
-    /// [`Network::forward`] gave. [`Network::backward_outputs`] takes those of several outputs.
+    /// Computes the gradients of all [trained](Network::train_only) parameters from the gradient of the logits,
+    /// `[n, classes]`, returned by [`Network::forward`]. For several outputs, use [`Network::backward_outputs`].
     ///
-    /// `on_gradient(index, gradient)` is called once per such parameter, in reverse order of the layers, as soon as its
-    /// gradient is complete and nothing later in the pass reads the parameter: it may be updated there and then. The
-    /// gradient's buffer is used again after the call. What `tape` kept is released on the way.
+    /// `on_gradient(index, gradient)` is called once per trained parameter, in reverse order of the layers, as soon as
+    /// the gradient is complete and nothing later in the pass reads the parameter, so the callback may update the
+    /// parameter. The gradient's buffer is reused after the call. The tensors kept by `tape` are released during the
+    /// pass.
     ///
     /// # Errors
-    /// [`Error::NothingToBackpropagate`] without a forward pass in training mode on the tape; [`Error::InferenceOnly`] in
-    /// `bf16` on the CPU; [`Error::Gradients`] where forward gave several outputs; whatever `on_gradient` returns.
+    /// [`Error::NothingToBackpropagate`] without a forward pass in training mode on the tape; [`Error::InferenceOnly`]
+    /// in `bf16` on the CPU; [`Error::Gradients`] if forward returned several outputs; errors of `on_gradient`.
     pub fn backward(
         &self,
         tape: &mut Tape,
@@ -60,8 +61,8 @@ impl Network {
         self.backward_outputs(tape, &[grad_logits], on_gradient)
     }
 
-    /// As [`Network::backward`], for as many outputs as forward gave: `grad_outputs` are the gradients of their losses, which are
-    /// multiplied by the outputs' [weights](crate::Output::loss_weight).
+    /// Like [`Network::backward`], for several outputs: `grad_outputs` are the gradients of their losses, one per
+    /// output of forward. They are multiplied by the [loss weights](crate::Output::loss_weight) of the outputs.
     ///
     /// # Errors
     /// As [`Network::backward`].
@@ -73,14 +74,14 @@ impl Network {
     ) -> Result<()> {
         let mut take = |index, gradient: Gradient<'_>| match gradient {
             Gradient::Values(values) => on_gradient(index, values),
-            Gradient::Product { .. } => unreachable!("only `backward_factored` asks for products"),
+            Gradient::Product { .. } => unreachable!("only `backward_factored` accepts products"),
         };
         let mut receiver = Receiver { take: &mut take, products: false };
         self.gpu_math.scope(|| self.walk_back(tape, grad_outputs, &mut receiver))
     }
 
-    /// As [`Network::backward_outputs`]. On the CPU, the gradient of a fully connected layer's weight is handed out as a
-    /// [`Gradient::Product`], which takes no memory.
+    /// Like [`Network::backward_outputs`], but on the CPU the gradient of a fully connected layer's weight is passed as
+    /// a [`Gradient::Product`], which takes no memory.
     ///
     /// # Errors
     /// As [`Network::backward`].
@@ -115,7 +116,7 @@ impl Network {
         }
         for layer in (0..layers).rev() {
             if let Some(grad_y) = grads[layer].take() {
-                // It comes to a layer where nothing is trained only where that is an output.
+                // A layer that needs no gradient gets here only if it is an output.
                 if self.has_gradient[layer] {
                     match (self.spec.layers()[layer].activation, tape.saved[layer].last(), &tape.values[layer]) {
                         (Some(kind), Some(argument), _) if kind.needs_input() => {
@@ -170,7 +171,7 @@ impl Network {
                 layer,
             };
             ops.backward(&pass, &Gradients { x: grad_x.as_ref(), parameters: &grads_of_parameters })?;
-            // Nothing reads the parameters any more.
+            // From here on, nothing in this pass reads the parameters.
             for (index, gradient) in self.of_layer[layer].clone().zip(grads_of_parameters) {
                 match (gradient, &x) {
                     (Some(gradient), _) => {
@@ -188,7 +189,7 @@ impl Network {
         Ok(())
     }
 
-    /// A buffer for the gradient that `layer` sends to `input`; none where nothing there is trained.
+    /// A buffer for the gradient of `input` computed by `layer`; `None` if no parameter up to `input` is trained.
     fn grad_buffer(&self, layer: usize, input: usize, tape: &mut Tape) -> Result<Option<Tensor>> {
         if !self.has_gradient[input] {
             return Ok(None);
@@ -197,7 +198,7 @@ impl Network {
         tape.take(&self.spec.shapes()[input].batch(n), self.activations(layer), self.device_of(layer)).map(Some)
     }
 
-    /// Adds `grad_x` to what other readers of `input` have sent it.
+    /// Adds `grad_x` to the gradients of `input` from other layers.
     fn accumulate(
         &self,
         input: usize,
@@ -208,7 +209,7 @@ impl Network {
         let Some(mut grad_x) = grad_x else { return Ok(()) };
         let device = self.device_of(input);
         if !grad_x.device().same_device(device) {
-            // Each pool keeps its own buffers.
+            // Copy into a buffer of the device's pool, so that each buffer returns to the pool it came from.
             let (own, copy) = (tape.take(grad_x.dims(), grad_x.dtype(), device)?, crossing(&grad_x, device)?);
             add::scale_into(&copy, 1.0, &own)?;
             tape.give(std::mem::replace(&mut grad_x, own));

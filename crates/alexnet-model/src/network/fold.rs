@@ -1,4 +1,4 @@
-//! Batch normalizations that follow convolutions, folded into them for inference.
+//! Folds batch normalizations into the preceding convolutions for inference.
 
 use std::collections::HashMap;
 
@@ -14,8 +14,8 @@ use crate::layers::{LayerKind, batch_norm_state};
 use crate::specification::Specification;
 
 impl Network {
-    /// A network for inference that shares the tensors of this one. Convolutions have taken over the batch normalizations that
-    /// follow them, and outputs for training alone are left out.
+    /// A network for inference that shares the tensors of this one. Batch normalizations are folded into the preceding
+    /// convolutions, and auxiliary outputs are omitted.
     pub(super) fn folded(&self) -> Result<Network> {
         let convolution_of = self.foldable();
         let spec = self.folded_spec(&convolution_of)?;
@@ -23,7 +23,7 @@ impl Network {
         let value = |_, parameter: &crate::ParameterSpec, _: &_| {
             let own = || self.parameter(&parameter.name).map(|shared| shared.var.as_tensor().clone());
             let value = folded.remove(&parameter.name).or_else(own);
-            Ok(value.expect("folding adds a bias to a convolution, which is among the folded parameters, and no other"))
+            Ok(value.expect("folding adds only convolution biases, which are among the folded parameters"))
         };
         let mut network = Self::with(spec, 0, &self.devices, value)?;
         (network.precision, network.gpu_math) = (self.precision, self.gpu_math);
@@ -40,7 +40,7 @@ impl Network {
         Ok(network)
     }
 
-    /// For each layer that is a batch normalization to be folded, its convolution: one on the same device, without activation,
+    /// Maps each batch normalization that can be folded to its convolution: one on the same device, without activation,
     /// whose result no other layer reads and the network does not return.
     fn foldable(&self) -> HashMap<usize, usize> {
         let layers = self.spec.layers();
@@ -59,7 +59,8 @@ impl Network {
         layers.iter().enumerate().filter_map(convolution).collect()
     }
 
-    /// The list without these batch normalizations. A convolution keeps its name, and gets the activation that followed.
+    /// The list of layers without these batch normalizations. Each convolution keeps its name and takes the activation
+    /// of the batch normalization.
     fn folded_spec(&self, convolution_of: &HashMap<usize, usize>) -> Result<Specification> {
         let layers = self.spec.layers();
         let name = |layer: &usize| layers[*convolution_of.get(layer).unwrap_or(layer)].name.clone();
@@ -77,7 +78,7 @@ impl Network {
         Specification::new(self.spec.arch(), self.spec.input_spec().clone(), list)
     }
 
-    /// The weights and biases of those convolutions, by name.
+    /// The folded weights and biases of these convolutions, by name.
     fn folded_parameters(&self, convolution_of: &HashMap<usize, usize>) -> Result<HashMap<String, Tensor>> {
         let mut folded = HashMap::new();
         for (&normalization, &convolution) in convolution_of {

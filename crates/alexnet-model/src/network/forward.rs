@@ -1,4 +1,4 @@
-//! Forward: walks the list and keeps what backward needs.
+//! The forward pass: runs the layers in order and keeps the tensors that backward needs.
 
 use alexnet_kernels::activation::{self, Activation};
 use alexnet_kernels::add;
@@ -14,11 +14,12 @@ use crate::shape::Shape;
 use crate::tape::{Mode, Tape};
 
 impl Network {
-    /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`: in any memory format, as `f32` or,
-    /// channels last, of the type of its [activations](super::Precision::activations).
+    /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`. Images may be `f32` in any
+    /// memory format, or channels last in the type of the [activations](super::Precision::activations).
     ///
-    /// In [`Mode::Train`], `tape` keeps what [`Network::backward`] needs. In [`Mode::Test`] it only lends buffers. Of a network
-    /// with several outputs, this is the main one, and what it does not need is not computed.
+    /// In [`Mode::Train`], `tape` keeps the tensors that [`Network::backward`] needs. In [`Mode::Test`] it only
+    /// provides buffers. If the network has several outputs, this computes the main one only and skips layers it does
+    /// not need.
     ///
     /// # Errors
     /// Images of another size; a device that is out of memory.
@@ -26,7 +27,7 @@ impl Network {
         Ok(self.walk(x, mode, tape, &[], &self.main_plan())?.swap_remove(0))
     }
 
-    /// As [`Network::forward`], all [outputs](crate::Specification::outputs), the main one first.
+    /// Like [`Network::forward`], but returns all [outputs](crate::Specification::outputs), the main one first.
     ///
     /// # Errors
     /// As [`Network::forward`].
@@ -34,8 +35,8 @@ impl Network {
         self.walk(x, mode, tape, &[], &self.whole_plan())
     }
 
-    /// The results that `plan` says, `[n, h, w, c]` or `[n, features]`, with the weights that are `prepared`, one place per
-    /// layer or none at all.
+    /// Computes the outputs of `plan`, `[n, h, w, c]` or `[n, features]`. `prepared` has one entry per layer, or is
+    /// empty.
     pub(super) fn walk(
         &self,
         x: &Tensor,
@@ -61,7 +62,7 @@ impl Network {
         for layer in (0..layers).filter(|&layer| plan.runs[layer]) {
             let (dims, dtype) = (self.spec.shapes()[layer].batch(n), self.activations(layer));
             let y = if plan.outputs.contains(&layer) {
-                // Never a pooled buffer: it is handed out.
+                // Never a pooled buffer: it is returned to the caller.
                 Tensor::zeros(dims, dtype, self.device_of(layer)).map_err(Into::into)
             } else {
                 tape.take(&dims, dtype, self.device_of(layer))
@@ -79,7 +80,7 @@ impl Network {
         }
         let output = |&layer: &usize| {
             let value = tape.values[layer].as_ref();
-            full(value.expect("the loop has stored every output, and gives none back"))
+            full(value.expect("the loop stores every output and releases none"))
         };
         plan.outputs.iter().map(output).collect()
     }
@@ -90,8 +91,8 @@ impl Network {
         plan.last_reader[layer] > reader || kept || plan.outputs.contains(&layer)
     }
 
-    /// Shapes and types of the tensors that forward fills for backward beside the result, whose shape is `y`: those of the
-    /// layer's kind, and the argument of an activation that needs it.
+    /// Shapes and types of the tensors that forward saves for backward in addition to the result of shape `y`: those of
+    /// the layer's kind, then the input of the activation if the activation's gradient needs it.
     pub(super) fn saved_by(&self, layer: usize, y: &[usize], mode: Mode) -> Vec<(Vec<usize>, DType)> {
         if mode == Mode::Test || !self.has_gradient[layer] {
             return Vec::new();
@@ -122,7 +123,7 @@ impl Network {
         };
         let saved = self.saved_by(layer, y.dims(), mode).into_iter();
         let saved = saved.map(|(dims, dtype)| tape.take(&dims, dtype, device)).collect::<Result<Vec<_>>>()?;
-        // An activation that needs its argument in backward has it as the last of these.
+        // If the activation's gradient needs its input, that input is the last saved tensor.
         let argument = saved.last().filter(|_| entry.activation.is_some_and(Activation::needs_input));
         let own = &saved[..saved.len() - usize::from(argument.is_some())];
         let relu = entry.activation == Some(Activation::Relu) && ops.fuses_relu();
@@ -138,10 +139,10 @@ impl Network {
         Ok(())
     }
 
-    /// The results of the layers with these names in testing: `[n, channels, height, width]` or `[n, features]`.
+    /// The results of the named layers in test mode: `[n, channels, height, width]` or `[n, features]`.
     ///
     /// # Errors
-    /// As [`Network::forward`], or a name that no layer has.
+    /// As [`Network::forward`], or an unknown layer name.
     pub fn features(&self, x: &Tensor, layers: &[&str]) -> Result<Vec<Tensor>> {
         let find = |name: &&str| {
             let found = self.spec.layers().iter().position(|layer| layer.name == **name);
@@ -157,7 +158,7 @@ impl Network {
     }
 }
 
-/// In `f32`, which is what leaves a network.
+/// Converts to `f32`, the type of all network outputs.
 fn full(value: &Tensor) -> Result<Tensor> {
     if value.dtype() == DType::F32 {
         return Ok(value.clone());

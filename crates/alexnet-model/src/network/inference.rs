@@ -1,4 +1,4 @@
-//! Many forward passes with fixed weights.
+//! Inference with fixed weights.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,29 +11,31 @@ use crate::error::Result;
 use crate::specification::Specification;
 use crate::tape::{Mode, Tape};
 
-/// A network for inference: as [`Network::forward`] in [`Mode::Test`], but the convolutions transform their weights once, and
-/// [batch normalizations](crate::BatchNorm2d) are folded into the convolutions before them. A single image takes about a fifth
-/// less time, a large batch the same.
+/// A network for inference. Like [`Network::forward`] in [`Mode::Test`], but convolution weights are transformed once,
+/// and [batch normalizations](crate::BatchNorm2d) are folded into the preceding convolutions. A single image takes
+/// about a fifth less time, a large batch the same.
 ///
-/// It shares the tensors of the network that it was made from, and several threads may call it at once: each pass in flight has
-/// buffers of its own, which later passes reuse.
+/// It shares the tensors of the original network. Several threads may call it at once: each concurrent pass has
+/// separate buffers, which later passes reuse.
 ///
-/// It needs the memory of the convolutions' weights once more, and up to five times that for batches.
+/// The transformed weights take as much memory as the weights of the convolutions again, and up to five times that for
+/// batches.
 ///
-/// On the CPU most of a single image's time is the reading of the fully connected layers' weights;
-/// [`Network::set_precision`] with [`Precision::Bf16`](super::Precision::Bf16) halves it, with a copy of half their size.
+/// On the CPU, most of the time for a single image is spent reading the weights of the fully connected layers;
+/// [`Network::set_precision`] with [`Precision::Bf16`](super::Precision::Bf16) halves that time, with a copy of half
+/// the size.
 #[derive(Debug)]
 pub struct Inference {
     network: Network,
     plan: Plan,
     /// One per layer.
     weights: Vec<Option<PreparedWeight>>,
-    /// Those that no pass is using.
+    /// Tapes that no pass is using.
     tapes: Mutex<Vec<Tape>>,
 }
 
 impl Network {
-    /// Prepares many passes. Changes of parameters after the first pass are not all seen.
+    /// Prepares the network for inference. Not all later changes of parameters take effect.
     ///
     /// # Errors
     /// A device that is out of memory.
@@ -46,8 +48,8 @@ impl Network {
 }
 
 impl Inference {
-    /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`: the same bits as [`Network::forward`]
-    /// gives, or, with batch normalizations that were folded, the same up to rounding.
+    /// The logits, `[n, classes]`, of a batch of images `[n, channels, height, width]`: bit-identical to
+    /// [`Network::forward`], or equal up to rounding if batch normalizations were folded.
     ///
     /// # Errors
     /// As [`Network::forward`].
@@ -58,12 +60,12 @@ impl Inference {
         Ok(logits)
     }
 
-    /// The list of layers that it runs, without the batch normalizations that were folded.
+    /// The layers that run, without the folded batch normalizations.
     pub fn spec(&self) -> &Specification {
         self.network.spec()
     }
 
-    /// The device of the images.
+    /// The device for the images.
     pub fn input_device(&self) -> &candle_core::Device {
         self.network.input_device()
     }

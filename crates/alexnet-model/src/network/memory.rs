@@ -1,4 +1,4 @@
-//! How much memory a pass takes, worked out without running it.
+//! Computes the memory of a pass without running it.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,11 @@ use crate::error::{Error, Result};
 use crate::specification::ParameterSpec;
 use crate::tape::{Mode, Tape};
 
-/// Memory that is used beside a tape at the most: 256 MiB of rows of a convolution, or 1 GiB for cuDNN, and some.
+/// Upper bound of memory used outside a tape: 256 MiB for im2col rows of a convolution, or 1 GiB for cuDNN's workspace,
+/// plus a margin.
 const BESIDE: usize = 5 << 28;
 
-/// What a [`Tape`] does, as counts.
+/// A model of a [`Tape`] that counts buffers.
 #[derive(Default)]
 struct Pool {
     free: HashMap<(usize, DType), usize>,
@@ -33,9 +34,10 @@ impl Pool {
 }
 
 impl Network {
-    /// Bytes of the buffers that a pass over `batch` images takes from its tape: in testing the activations of the main output,
-    /// in training those of all outputs, their gradients and those of parameters. Parameters themselves, the solver's velocities
-    /// and what libraries work in come on top. For networks on one device.
+    /// Bytes of the buffers that a pass over `batch` images takes from its tape: in test mode the activations for the
+    /// main output; in training mode the activations for all outputs, their gradients and the gradients of parameters.
+    /// Not included: the parameters, the solver's velocities and the workspaces of libraries. For networks on one
+    /// device.
     pub fn pass_memory(&self, batch: usize, mode: Mode) -> usize {
         let (mut pool, dtype, layers) = (Pool::default(), self.activations(0), self.spec.layers().len());
         let plan = if mode == Mode::Test { self.main_plan() } else { self.whole_plan() };
@@ -49,7 +51,7 @@ impl Network {
         };
         let mut stored = vec![false; layers];
         for layer in (0..layers).filter(|&layer| plan.runs[layer]) {
-            // Outputs are not the tape's.
+            // Outputs are not pooled.
             if !plan.outputs.contains(&layer) {
                 pool.take(count(layer), dtype);
                 stored[layer] = true;
@@ -75,7 +77,7 @@ impl Network {
                     self.trained_of(layer).map(|index| &self.parameters[index].spec).collect();
                 for &input in self.spec.inputs(layer).iter().filter(|&&input| self.has_gradient[input]) {
                     pool.take(count(input), dtype);
-                    // A second gradient is added to the first.
+                    // A second gradient is added to the first, and its buffer is released.
                     if std::mem::replace(&mut has_grad[input], true) {
                         pool.give(count(input), dtype);
                     }
@@ -92,7 +94,8 @@ impl Network {
         pool.bytes
     }
 
-    /// If `error` is that of a device without memory, one that says where, how much was wanted, and what would fit.
+    /// Converts an out-of-memory error into one with the layer, the required memory and the batch size that would fit;
+    /// returns other errors unchanged.
     pub(super) fn explain(&self, error: Error, layer: usize, tape: &Tape, mode: Mode) -> Error {
         let text = error.to_string();
         if !text.contains("OUT_OF_MEMORY") && !text.contains("ALLOC_FAILED") {
@@ -104,7 +107,7 @@ impl Network {
             _ => None,
         };
         let wanted = self.pass_memory(batch, mode);
-        // Less what does not grow with the batch: the kernels' scratch and what cuDNN works in.
+        // Subtract memory that does not grow with the batch: scratch memory of kernels and cuDNN's workspace.
         let room = free.map(|free| (tape.bytes() + free).saturating_sub(BESIDE));
         let fits = room.map(|room| room as f64 * 0.95 / wanted.max(1) as f64 * batch as f64);
         Error::OutOfMemory {
@@ -112,7 +115,7 @@ impl Network {
             batch,
             wanted_mib: wanted >> 20,
             precision: self.precision,
-            fits: fits.map_or(String::new(), |fits| format!("; about {} would fit", fits as usize)),
+            fits: fits.map_or(String::new(), |fits| format!("; about {} images would fit", fits as usize)),
         }
     }
 
@@ -123,7 +126,7 @@ impl Network {
     }
 }
 
-/// Whatever went wrong in a layer, explained.
+/// Adds details to an out-of-memory error of a layer.
 pub(super) fn explained<T>(network: &Network, result: Result<T>, layer: usize, tape: &Tape, mode: Mode) -> Result<T> {
     result.map_err(|error| network.explain(error, layer, tape, mode))
 }

@@ -1,4 +1,4 @@
-//! A network: the list of layers with its numbers, forward and backward.
+//! A network: its layers, parameter values, forward and backward passes.
 
 mod autograd;
 mod backward;
@@ -23,23 +23,23 @@ use crate::specification::{ParameterSpec, Specification};
 pub use backward::Gradient;
 pub use inference::Inference;
 
-/// A parameter, or a buffer, and its values.
+/// A parameter or buffer with its values.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    /// Name, shape, role.
+    /// Name, shape and role.
     pub spec: ParameterSpec,
-    /// The values. Whoever updates them in place updates the network.
+    /// The values. In-place updates take effect in the network.
     pub var: Var,
-    /// In mixed precision, the copy that the network computes with. Whoever updates the values updates it too
+    /// In mixed precision, the bfloat16 copy used in computations. After changing the values, update the copy as well
     /// ([`alexnet_kernels::sgd::update_with_copy`], [`Network::refresh_copies`]).
     pub copy: Option<Tensor>,
 }
 
-/// A network that computes.
+/// A network with parameter values.
 ///
-/// Two ways lead through it. [`Network::forward`] and [`Network::backward`] walk the list of layers themselves: they
-/// keep only what backward needs, reuse their buffers from step to step, and hand out each parameter's gradient as soon
-/// as it is there. As a [`candle_nn::ModuleT`] the same network takes part in Candle's autograd like any other module.
+/// There are two ways to run it. [`Network::forward`] and [`Network::backward`] process the layers directly: they keep
+/// only tensors that backward needs, reuse buffers from step to step, and pass on each parameter's gradient as soon as
+/// it is complete. As a [`candle_nn::ModuleT`], the same network works with Candle's autograd like any other module.
 /// Both use the same kernels.
 #[derive(Debug)]
 pub struct Network {
@@ -48,25 +48,26 @@ pub struct Network {
     devices: Vec<Device>,
     precision: Precision,
     gpu_math: GpuMath,
-    /// The parameters of each layer.
+    /// The parameter indices of each layer.
     of_layer: Vec<Range<usize>>,
     /// Whether backward needs the layer's result.
     kept: Vec<bool>,
-    /// Whether a gradient must reach the layer's result: it or a layer before it has parameters that are trained.
+    /// Whether the gradient of the layer's result is needed: the layer or one of its predecessors has trained
+    /// parameters.
     has_gradient: Vec<bool>,
     /// Whether each parameter is trained.
     trained: Vec<bool>,
-    /// Seed and count of the training passes as a `ModuleT`, which is told of no step.
+    /// Seed and step counter for training passes as a `ModuleT`, whose interface has no step.
     module_seed: u64,
     module_step: AtomicU32,
 }
 
 impl Network {
-    /// A network with initial values drawn from `seed`. `devices` are those that the layers' device numbers mean;
-    /// all published variants use one.
+    /// A network with initial values drawn from `seed`. The layers' device numbers are indices into `devices`; all
+    /// published variants use one device.
     ///
     /// # Errors
-    /// A layer on a device that was not given; a GPU that was opened twice; a device that is out of memory.
+    /// A layer with a device number beyond `devices`; a GPU that was opened twice; a device that is out of memory.
     pub fn new(spec: Specification, seed: u64, devices: &[Device]) -> Result<Self> {
         let values = |index: usize, parameter: &ParameterSpec, device: &Device| {
             let values = parameter.init.values(parameter.elements(), parameter.fan_in, seed, index as u32);
@@ -83,7 +84,7 @@ impl Network {
         mut value: impl FnMut(usize, &ParameterSpec, &Device) -> Result<Tensor>,
     ) -> Result<Self> {
         if let Some(layer) = spec.layers().iter().find(|layer| layer.device >= devices.len()) {
-            let rule = format!("it lives on device {}, but {} were given", layer.device, devices.len());
+            let rule = format!("it is on device {}, but {} were given", layer.device, devices.len());
             return Err(Error::Layer { layer: layer.name.clone(), rule });
         }
         let twice = |first: &usize, second: &usize| {
@@ -120,12 +121,14 @@ impl Network {
         Ok(network)
     }
 
-    /// Trains only those parameters for which `trained(index, parameter)` says so; all but buffers, to begin with.
-    /// [`Network::backward`] hands out the gradients of no others, and ends where nothing before is trained, which spares the
-    /// time and the memory that the gradients would have taken. The gradients it does hand out are the same. As a
-    /// [`candle_nn::ModuleT`], the network leaves what is trained to Candle's optimizer.
+    /// Trains only the parameters for which `trained(index, parameter)` returns true, and freezes the others. By
+    /// default, all parameters except buffers are trained. [`Network::backward`] computes gradients of trained
+    /// parameters only and stops where no earlier layer is trained, which saves time and memory. The remaining
+    /// gradients do not change. As a [`candle_nn::ModuleT`], this has no effect: Candle's optimizer selects the trained
+    /// variables.
     ///
-    /// To be called between steps: what a tape holds from a forward pass is not what backward then needs.
+    /// Call it between steps, not between forward and backward: the tape of an earlier forward pass may lack tensors
+    /// that backward then needs.
     pub fn train_only(&mut self, trained: impl Fn(usize, &ParameterSpec) -> bool) {
         let parameters = self.parameters.iter().enumerate();
         let trained = |(index, parameter): (usize, &Parameter)| {
@@ -147,7 +150,7 @@ impl Network {
         }
     }
 
-    /// Those of a layer's parameters that are trained.
+    /// Indices of a layer's trained parameters.
     fn trained_of(&self, layer: usize) -> impl Iterator<Item = usize> {
         self.of_layer[layer].clone().filter(|&index| self.trained[index])
     }
@@ -167,18 +170,18 @@ impl Network {
         self.parameters.iter().find(|parameter| parameter.spec.name == name)
     }
 
-    /// All parameters as Candle variables, for its optimizers; buffers are not theirs.
+    /// All parameters, without buffers, as Candle variables for Candle's optimizers.
     pub fn vars(&self) -> Vec<Var> {
         let trained = self.parameters.iter().filter(|parameter| parameter.spec.role.is_trained());
         trained.map(|parameter| parameter.var.clone()).collect()
     }
 
-    /// Where the images go.
+    /// The device for the images.
     pub fn input_device(&self) -> &Device {
         self.device_of(0)
     }
 
-    /// Whether all layers may compute in `bf16` throughout.
+    /// Whether all layers are on devices with full `bf16` support.
     fn takes_bf16(&self) -> bool {
         (0..self.spec.layers().len()).all(|layer| takes_bf16(self.device_of(layer)))
     }
@@ -192,25 +195,25 @@ impl Network {
         &self.devices[self.spec.layers()[layer].device]
     }
 
-    /// What the network computes with.
+    /// The precision of the network.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Computes with another precision from now on, except as a [`candle_nn::ModuleT`], which is `f32`.
+    /// Sets the precision. As a [`candle_nn::ModuleT`], the network always computes in `f32`.
     ///
     /// # Errors
-    /// A device that is out of memory; [`Precision::Bf16`] for layers of which some are on the CPU and some are not.
+    /// A device that is out of memory; [`Precision::Bf16`] if some layers are on the CPU and others are not.
     pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
         let takes_bf16 = self.takes_bf16();
         let other = |layer: &usize| alexnet_kernels::takes_bf16(self.device_of(*layer)) != takes_bf16;
         let mut layers = 0..self.spec.layers().len();
         if let Some(layer) = layers.find(|layer| precision == Precision::Bf16 && other(layer)) {
             let rule =
-                "in bf16 all layers live on GPUs or all on the CPU, but this one lives on a GPU and others do not";
+                "bf16 requires all layers on GPUs or all on the CPU, but this one is on a GPU and others are not";
             return Err(Error::Layer { layer: self.spec.layers()[layer].name.clone(), rule: rule.into() });
         }
-        // The network stays as it is if one of them cannot be made.
+        // If a copy cannot be allocated, the network stays unchanged.
         let copy = |(index, parameter): (usize, &Parameter)| {
             let layer = parameter.spec.layer;
             let kind = &self.spec.layers()[layer].kind;
@@ -228,20 +231,20 @@ impl Network {
         Ok(())
     }
 
-    /// The freedom that GPUs have in this network's products and convolutions.
+    /// The numerical options for matrix products and convolutions on GPUs.
     pub fn gpu_math(&self) -> GpuMath {
         self.gpu_math
     }
 
-    /// Sets the freedom that GPUs have in this network's products and convolutions.
+    /// Sets the numerical options for matrix products and convolutions on GPUs.
     pub fn set_gpu_math(&mut self, gpu_math: GpuMath) {
         self.gpu_math = gpu_math;
     }
 
-    /// Brings the copies of [`Precision::Bf16`] up to date with the parameters' values.
+    /// Updates the copies of [`Precision::Bf16`] from the parameter values.
     ///
     /// # Errors
-    /// The device's.
+    /// Errors of the device.
     pub fn refresh_copies(&self) -> Result<()> {
         for parameter in &self.parameters {
             if let Some(copy) = &parameter.copy {
@@ -251,13 +254,13 @@ impl Network {
         Ok(())
     }
 
-    /// The parameters that a layer computes with.
+    /// The parameter tensors of a layer, as used in computations.
     fn values_of(&self, layer: usize) -> Vec<&Tensor> {
         let parameters = self.parameters[self.of_layer[layer].clone()].iter();
         parameters.map(|parameter| parameter.copy.as_ref().unwrap_or(parameter.var.as_tensor())).collect()
     }
 
-    /// The number of images in `x`, or what is wrong with its shape.
+    /// The number of images in `x`; an error if its shape is wrong.
     fn batch_of(&self, x: &Tensor) -> Result<usize> {
         let expected = self.spec.input_size();
         match x.dims() {

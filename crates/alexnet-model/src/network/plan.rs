@@ -1,20 +1,20 @@
-//! Which layers a pass runs.
+//! The layers that a pass runs.
 
 use super::Network;
 
-/// What a pass gives, and what it runs for it.
+/// The outputs of a pass and the layers it runs.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The layers whose results are wanted.
+    /// The layers whose results are returned.
     pub(super) outputs: Vec<usize>,
-    /// Whether each layer is needed for them.
+    /// Whether each layer is needed for the outputs.
     pub(super) runs: Vec<bool>,
     /// The last layer that runs and reads each layer's result.
     pub(super) last_reader: Vec<usize>,
 }
 
 impl Network {
-    /// Runs what the results of `outputs` need, and no more.
+    /// A plan with only the layers that `outputs` need.
     pub(super) fn plan(&self, outputs: Vec<usize>) -> Plan {
         let layers = self.spec.layers().len();
         let (mut runs, mut last_reader) = (vec![false; layers], (0..layers).collect::<Vec<_>>());
@@ -30,12 +30,12 @@ impl Network {
         Plan { outputs, runs, last_reader }
     }
 
-    /// For the main output alone.
+    /// The plan for the main output only.
     pub(super) fn main_plan(&self) -> Plan {
         self.plan(vec![self.spec.layers().len() - 1])
     }
 
-    /// For all outputs.
+    /// The plan for all outputs.
     pub(super) fn whole_plan(&self) -> Plan {
         self.plan(self.spec.outputs().iter().map(|output| output.layer).collect())
     }

@@ -31,7 +31,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).and_then(|t| t.flatten_all()).and_then(|t| t.to_vec1()).unwrap()
 }
 
-/// Losses' mean, logits and all gradients through the network's own backward.
+/// Mean loss, logits and all gradients, computed by the network's own backward pass.
 fn run(network: &Network, x: &Tensor, labels: &[u32], tape: &mut Tape) -> (f32, Tensor, Vec<Vec<f32>>) {
     let logits = network.forward(x, TRAIN, tape).unwrap();
     let (losses, grad_logits) = (tensor(&vec![0.0; labels.len()], &[labels.len()]), logits.zeros_like().unwrap());
@@ -56,8 +56,8 @@ mod frozen;
 mod outputs;
 mod pytorch;
 
-/// A network with everything in it: branches, a residual sum, concatenations of maps and of vectors, activations other than
-/// ReLU, a layer read by three others.
+/// A network with all features: branches, a residual sum, concatenations of feature maps and of vectors, activations
+/// other than ReLU, a layer with three readers.
 fn branched(dropout: f32, scaling: DropoutScaling) -> Specification {
     let conv = |out, kernel, padding| Conv2d::new(out, kernel, 0.3, 0.1).padding(padding);
     let dropout = Dropout { probability: dropout, scaling };
@@ -94,7 +94,7 @@ fn branches_sums_and_concatenations_agree_with_candles_autograd() {
         let x = tensor(&uniform("branched", 0, 3 * 3 * 72), &[3, 3, 9, 8]);
         let labels = Tensor::new(&[0u32, 3, 1], &Device::Cpu).unwrap();
         let mut tape = Tape::new();
-        // The module's first training pass is step 0 of the network's seed.
+        // The first training pass of the module is step 0 with the network's seed.
         let logits = network.forward(&x, Mode::train(5, 0), &mut tape).unwrap();
         let module = network.forward_t(&x, true).unwrap();
         assert_close("logits", &values(&logits), &values(&module), 1e-6);
@@ -118,8 +118,8 @@ fn branches_sums_and_concatenations_agree_with_candles_autograd() {
     }
 }
 
-/// Steps in bfloat16, its copies updated by the solver, beside the same in `f32`: eight bits of a weight are enough
-/// for the same losses within a few percent.
+/// Compares training steps in bfloat16, with copies updated by the solver, to steps in `f32`: with eight bits per
+/// weight, the losses agree within a few percent.
 #[test]
 fn training_in_bf16_stays_close() {
     const STEPS: u32 = 30;
@@ -166,13 +166,13 @@ fn training_in_bf16_stays_close() {
     match alexnet_kernels::cuda_device(0) {
         Ok(device) => {
             let on_gpu = compare(&device);
-            assert_close("a GPU beside the CPU", &on_gpu, &losses(&Device::Cpu, Precision::F32), 1e-3);
+            assert_close("a GPU and the CPU", &on_gpu, &losses(&Device::Cpu, Precision::F32), 1e-3);
         }
         Err(error) => skip("cuda", &error.to_string()),
     }
 }
 
-/// They would not wait for each other.
+/// The two handles would not synchronize with each other.
 #[test]
 fn a_gpu_that_was_opened_twice_is_refused() {
     let open = || alexnet_kernels::cuda_device(0);
@@ -187,7 +187,7 @@ fn a_gpu_that_was_opened_twice_is_refused() {
     }
 }
 
-/// Where one ends and the other begins, activations would change their type.
+/// Activations would change their type between the devices.
 #[test]
 fn layers_on_the_processor_and_on_a_gpu_are_refused_in_bf16() {
     let device = match alexnet_kernels::cuda_device(0) {
@@ -202,7 +202,7 @@ fn layers_on_the_processor_and_on_a_gpu_are_refused_in_bf16() {
     let message = network.set_precision(Precision::Bf16).unwrap_err().to_string();
     assert!(message.contains(&name) && message.contains("all on the CPU"), "{message}");
     assert_eq!(network.precision(), Precision::F32);
-    // A device without layers does not count.
+    // A device without layers is ignored.
     let mut network = Network::new(branched(0.0, DropoutScaling::AtTest), 1, &[device, Device::Cpu]).unwrap();
     network.set_precision(Precision::Bf16).unwrap();
     assert!(network.parameters().iter().any(|parameter| parameter.copy.is_some()));
@@ -210,7 +210,7 @@ fn layers_on_the_processor_and_on_a_gpu_are_refused_in_bf16() {
 
 #[test]
 fn gradients_agree_with_finite_differences() {
-    // Without kinks, which a step may cross: a mean for the maximum, tanh for ReLU.
+    // Use smooth layers, since a step may cross a kink: average instead of maximum, tanh instead of ReLU.
     let mut layers = branched(0.0, DropoutScaling::AtTest).layers().to_vec();
     for layer in &mut layers {
         layer.activation = layer.activation.map(|kind| if kind == Relu { Tanh } else { kind });
@@ -260,7 +260,7 @@ fn a_used_tape_gives_the_same_results_as_a_new_one() {
     }
 }
 
-/// What is worked out is what the tape makes, for every variant and way of running.
+/// The computed memory equals the memory allocated by the tape, for every variant and mode.
 #[test]
 fn memory_is_what_was_worked_out() {
     if alexnet_testing::cpu_only() {
@@ -300,7 +300,7 @@ fn a_device_without_memory_says_what_was_wanted() {
 fn prepared_weights_give_the_same_results() {
     let network = Network::new(crate::build("alexnet", 10).unwrap(), 7, CPU).unwrap();
     let inference = network.inference().unwrap();
-    // One image and several go different ways; each way is gone for the first time and again.
+    // One image and several images use different code paths; each path runs twice.
     for n in [1, 2, 1, 2] {
         let x = tensor(&uniform("prepared", n as u32, n * 3 * 224 * 224), &[n, 3, 224, 224]);
         let expected = network.forward(&x, Mode::Test, &mut Tape::new()).unwrap();

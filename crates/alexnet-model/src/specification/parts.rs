@@ -1,4 +1,4 @@
-//! A specification as files have it: what serde makes of it, and what is made of that again.
+//! The serialized form of a specification.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::input_spec::InputSpec;
 use crate::layer::Layer;
 
-/// All that a specification is made of, before it is checked.
+/// The parts of a specification before validation.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parts {
     pub(crate) arch: String,
-    /// Those after the main one.
+    /// The outputs after the main one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) outputs: Vec<FurtherOutput>,
     pub(crate) input_spec: InputSpec,
@@ -49,7 +49,7 @@ impl From<Specification> for Parts {
     }
 }
 
-/// A list of layers that ends, with an error, before it takes much memory.
+/// Deserializes a list of layers; fails beyond the limit, before the list takes much memory.
 pub(crate) fn few_layers<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Layer>, D::Error> {
     struct Layers;
 

@@ -26,7 +26,7 @@ fn heads() -> Vec<Layer> {
     ]
 }
 
-/// Whatever a list may hold comes back, to the bit.
+/// All possible contents of a list are restored exactly.
 #[test]
 fn lists_travel_as_toml_and_json() {
     let heads = Specification::new("heads", InputSpec::TORCHVISION, heads()).unwrap();
@@ -110,10 +110,10 @@ fn what_a_list_may_not_say_is_named() {
         (
             "source_size = 8",
             "source_size = 7",
-            "size is from 1 to source_size, and that to 16384, but they are 8 and 7",
+            "size must be from 1 to source_size, and source_size at most 16384, but they are 8 and 7",
         ),
         ("size = 8\nsource", "size = 0\nsource", "but they are 0 and 8"),
-        ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "std is above 0"),
+        ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "std must be above 0"),
         ("mean = { channels = [0.5, 0.5, 0.5] }", "mean = { channels = [nan, 0.5, 0.5] }", "the mean is [NaN"),
     ] {
         assert!(WRITTEN.contains(old), "{old}");
@@ -122,7 +122,7 @@ fn what_a_list_may_not_say_is_named() {
     }
 }
 
-/// Numbers beyond the limits, each refused by a sentence and without the memory that they stand for.
+/// Values beyond the limits are rejected with a message, without allocating the memory they imply.
 #[test]
 fn hostile_numbers_are_refused() {
     let most = usize::MAX.to_string();
@@ -166,7 +166,7 @@ fn hostile_numbers_are_refused() {
         let message = from_toml(&WRITTEN.replacen(old, &new, 1)).unwrap_err();
         assert!(message.contains(said), "{new}: {message}");
     }
-    // Larger than TOML can say.
+    // Larger than TOML can represent.
     let json = serde_json::to_string(&from_toml(WRITTEN).unwrap()).unwrap();
     for (old, said) in [("\"stride\":2", "stride must be"), ("\"out_channels\":4", "out_channels must be")] {
         let key = old.split(':').next().unwrap();
@@ -177,7 +177,7 @@ fn hostile_numbers_are_refused() {
 
 #[test]
 fn hostile_lists_are_refused() {
-    // Ten times as many layers as there may be, and it stops at the first that is too many.
+    // Ten times the maximum number of layers: parsing stops at the first one beyond the limit.
     let layer = r#"{"name":"a","kind":"flatten"},"#;
     let json = serde_json::to_string(&from_toml(WRITTEN).unwrap()).unwrap();
     let many = json.replacen("\"layers\":[", &format!("\"layers\":[{}", layer.repeat(100_000)), 1);
@@ -185,18 +185,18 @@ fn hostile_lists_are_refused() {
     let many = vec![Layer::new("data", Input { channels: 1, size: [1, 1] }); 10_001];
     let message = Specification::new("many", InputSpec::TORCHVISION, many).unwrap_err().to_string();
     assert!(message.contains("at most 10000 layers"), "{message}");
-    // Each reads the one before twice: the channels double with each layer.
+    // Each layer reads the previous one twice, so the number of channels doubles with each layer.
     let mut layers = vec![Layer::new("l0", Input { channels: 1 << 20, size: [1, 1] })];
     for i in 1..64 {
         let before = format!("l{}", i - 1);
         layers.push(Layer::new(format!("l{i}"), Concat).reads([&before, &before]));
     }
     let message = Specification::new("doubling", InputSpec::TORCHVISION, layers).unwrap_err().to_string();
-    assert!(message.contains("layer \"l12\": a layer gives at most 2147483648 values"), "{message}");
-    // Deeper than any reader follows.
+    assert!(message.contains("layer \"l12\": a layer outputs at most 2147483648 values"), "{message}");
+    // Nested deeper than the parsers allow.
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(from_json(&json.replacen("\"bias\":", &format!("\"bias\":{deep},\"x\":"), 1)).is_err());
-    // As many layers as there may be are taken, and in no time.
+    // The maximum number of layers is accepted, without a delay.
     let mut layers = vec![Layer::new("data", Input { channels: 1, size: [1, 1] }), Layer::new("flat", Flatten)];
     layers.extend((2..10_000).map(|i| Layer::new(format!("fc{i}"), Linear::new(1, 0.1, 0.0))));
     let spec = Specification::new("deep", InputSpec::TORCHVISION, layers).unwrap();

@@ -1,12 +1,13 @@
-//! The network whose runs made the paper's tables.
+//! The network behind the paper's tables.
 //!
-//! A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet classification with deep convolutional neural networks*, NIPS 2012,
-//! as its authors ran it: `layers/layers-145.cfg` and `layer-params-145.cfg` in computerhistory/AlexNet-Source-Code. The
-//! notes in those files carry the numbers of the paper's Table 2 (40.7 / 18.2 %).
+//! A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet classification with deep convolutional neural networks*, NIPS
+//! 2012, as run by its authors: `layers/layers-145.cfg` and `layer-params-145.cfg` in
+//! computerhistory/AlexNet-Source-Code. The notes in those files contain the numbers of the paper's Table 2 (40.7 /
+//! 18.2 %).
 //!
-//! Where the paper's text differs: the first normalization comes before the ReLU, which stands behind the pooling; a
-//! second normalization, within each map, follows that of the second stage; the normalizations divide α by 5; conv3 to
-//! conv5 start with σ = 0.03. The two towers are groups here, and no normalization crosses from one to the other.
+//! Differences from the paper's text: the first normalization comes before the ReLU, which follows the pooling; the
+//! normalization of the second stage is followed by another one within each channel; the normalizations divide α by 5;
+//! conv3 to conv5 are initialized with σ = 0.03. The two towers are groups here, and no normalization spans both.
 
 use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::activation::Activation::Relu;
@@ -29,7 +30,7 @@ pub fn alexnet(classes: usize) -> Result<Specification> {
     Specification::new("alexnet", InputSpec::ALEXNET_2012, stages(classes, None))
 }
 
-/// Its layers, with or without another one over the last pooling.
+/// The layers, optionally with another layer after the last pooling.
 pub(super) fn stages(classes: usize, sixth: Option<Layer>) -> Vec<Layer> {
     let lrn = || Lrn(LrnParams::ALEXNET_2012.with_groups(2));
     let pool = || MaxPool2d(Pool2dParams::new(3, 2).with_ceil());
@@ -60,7 +61,7 @@ pub(super) fn stages(classes: usize, sixth: Option<Layer>) -> Vec<Layer> {
     layers
 }
 
-/// 11×11 at stride 4 over 224×224, which reaches 3 pixels beyond the right and lower edge and reads zeros there.
+/// 11×11 with stride 4 on 224×224 inputs, zero-padded by 3 pixels at the right and bottom edges.
 pub(super) fn conv1() -> Conv2d {
     let mut conv = Conv2d::new(96, 11, 0.01, 0.0).stride(4);
     conv.padding = Padding::symmetric(0).with_extra(3);

@@ -1,8 +1,8 @@
 //! Caffe's `bvlc_alexnet`.
 //!
-//! `models/bvlc_alexnet/train_val.prototxt` in BVLC/caffe (E. Shelhamer). Against the paper: 227×227 inputs in BGR, one
-//! tower whose normalizations run over all channels with k = 1, fc6 and fc7 from N(0, 0.005²), biases of 0.1 where the
-//! paper has 1, dropout scaled in training.
+//! `models/bvlc_alexnet/train_val.prototxt` in BVLC/caffe (E. Shelhamer). Differences from the paper: 227×227 inputs in
+//! BGR, one tower whose normalizations span all channels with k = 1, fc6 and fc7 from N(0, 0.005²), biases of 0.1 where
+//! the paper has 1, dropout scaled in training mode.
 
 use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::activation::Activation::Relu;
@@ -36,7 +36,8 @@ pub(super) fn pool() -> MaxPool2d {
     MaxPool2d(Pool2dParams::new(3, 2).with_ceil())
 }
 
-/// What Caffe's two networks share; they differ in what follows the ReLU of the first two stages, and in a bias.
+/// The layers of both Caffe networks; they differ in the layers after the ReLU of the first two stages and in one
+/// initial bias.
 pub(super) fn stages(after_relu: impl Fn(usize) -> Vec<Layer>, bias: f32, classes: usize) -> Vec<Layer> {
     let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::Inverted };
     let conv = |name, conv| Layer::new(name, conv).with(Relu);

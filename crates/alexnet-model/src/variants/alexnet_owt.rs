@@ -1,8 +1,8 @@
 //! One tower, with normalization.
 //!
 //! `layers/layers-imagenet-1gpu.cfg` in akrizhevsky/cuda-convnet2, the network of A. Krizhevsky, *One weird trick for
-//! parallelizing convolutional neural networks*, 2014: widths 64-192-384-256-256 without groups, the first normalization
-//! before the ReLU as in 2012, fc8's biases at −7, dropout in the form that scales at testing (`dropout2`).
+//! parallelizing convolutional neural networks*, 2014: widths 64-192-384-256-256 without groups, the first
+//! normalization before the ReLU as in 2012, initial biases of −7 in fc8, dropout scaled in test mode (`dropout2`).
 
 use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::activation::Activation::Relu;

@@ -1,10 +1,10 @@
 //! The text of the paper, taken literally.
 //!
-//! A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet classification with deep convolutional neural networks*, NIPS 2012,
-//! sections 3 to 5: ReLU after every layer, then normalization with α = 10⁻⁴ multiplying the sum itself, then pooling;
-//! all weights from N(0, 0.01²); biases 1 in conv2, conv4, conv5 and the fully connected hidden layers. The text does
-//! not say how 224 becomes 55; the extra zeros are those of the authors' code. Normalizations stay within a tower, as
-//! the towers' GPUs "communicate only in certain layers", and these are not among them.
+//! A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet classification with deep convolutional neural networks*, NIPS
+//! 2012, sections 3 to 5: ReLU after every layer, then normalization with α = 10⁻⁴ multiplying the sum itself, then
+//! pooling; all weights from N(0, 0.01²); biases 1 in conv2, conv4, conv5 and the fully connected hidden layers. The
+//! text does not explain how 224 becomes 55; the extra zero padding is that of the authors' code. Normalizations stay
+//! within a tower, as the towers' GPUs "communicate only in certain layers", and these are not among them.
 
 use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::activation::Activation::Relu;

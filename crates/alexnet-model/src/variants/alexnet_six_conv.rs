@@ -1,10 +1,11 @@
-//! The network with a sixth convolution, of which two are among the seven behind 15.3 %.
+//! The network with a sixth convolution; two such networks are among the seven behind the paper's 15.3 %.
 //!
-//! A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet classification with deep convolutional neural networks*, NIPS 2012,
-//! section 6: "1 CNN*" of table 2 has "an extra sixth convolutional layer over the last pooling layer", was trained on all of
-//! ImageNet of fall 2011, and fine-tuned for the contest. As its authors ran it: `layers/layers-146-2012-2011.cfg` and
-//! `layer-params-146-2012-2011.cfg` in computerhistory/AlexNet-Source-Code. The notes in the latter carry the table's numbers
-//! (39.0 / 16.6 %). It is config #145, with 3×3 kernels over both towers between pool5 and fc6.
+//! A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet classification with deep convolutional neural networks*, NIPS
+//! 2012, section 6: "1 CNN*" of table 2 has "an extra sixth convolutional layer over the last pooling layer", was
+//! trained on the whole ImageNet of fall 2011, and fine-tuned for the contest. As run by its authors:
+//! `layers/layers-146-2012-2011.cfg` and `layer-params-146-2012-2011.cfg` in computerhistory/AlexNet-Source-Code. The
+//! notes in the latter contain the table's numbers (39.0 / 16.6 %). It is config #145, with 3×3 kernels over both
+//! towers between pool5 and fc6.
 
 use alexnet_kernels::activation::Activation::Relu;
 

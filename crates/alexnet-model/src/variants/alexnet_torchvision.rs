@@ -1,9 +1,9 @@
 //! torchvision's `alexnet`.
 //!
-//! `torchvision/models/alexnet.py`, after *One weird trick*: one tower without normalization, symmetric padding in conv1,
-//! dropout before fc6 and fc7 rather than after them, PyTorch's default initial values. Layers are named as torchvision
-//! names them, so that its weights load as they are and PyTorch loads ours. Its adaptive average pooling to 6×6 is the
-//! identity at the input size of 224 and left out.
+//! `torchvision/models/alexnet.py`, after *One weird trick*: one tower without normalization, symmetric padding in
+//! conv1, dropout before fc6 and fc7 instead of after them, PyTorch's default initialization. Layers have torchvision's
+//! names, so its weights load without conversion and PyTorch loads ours. Its adaptive average pooling to 6×6 is the
+//! identity for inputs of 224 pixels and is omitted.
 
 use alexnet_kernels::Pool2dParams;
 use alexnet_kernels::activation::Activation::Relu;

@@ -1,7 +1,7 @@
 //! Caffe's `bvlc_reference_caffenet`.
 //!
-//! `models/bvlc_reference_caffenet/train_val.prototxt` in BVLC/caffe (J. Donahue): as `bvlc_alexnet`, but the first two
-//! stages pool before they normalize, and the biases start at 1.
+//! `models/bvlc_reference_caffenet/train_val.prototxt` in BVLC/caffe (J. Donahue): like `bvlc_alexnet`, but the first
+//! two stages pool before normalization, and the initial biases are 1.
 
 use super::alexnet_caffe::{lrn, pool, stages};
 use crate::error::Result;

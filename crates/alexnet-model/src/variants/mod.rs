@@ -1,6 +1,6 @@
-//! The published networks, one file each: where it comes from, and its layers.
+//! The published networks, one file each, with source and layers.
 //!
-//! Names and shapes of a variant's parameters are a public contract.
+//! Names and shapes of a variant's parameters are part of the public API.
 
 mod alexnet;
 mod alexnet_caffe;
@@ -23,28 +23,24 @@ pub use caffenet::caffenet;
 use crate::error::{Error, Result};
 use crate::specification::Specification;
 
-/// A variant: its name, one line about it, and its layers for a number of classes.
+/// A variant: its name, a one-line description, and its layers for a number of classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    /// What `--arch` takes.
+    /// Name, as used by `--arch`.
     pub name: &'static str,
-    /// What it is.
+    /// One-line description.
     pub about: &'static str,
-    /// Its layers.
+    /// Builds the specification for a number of classes.
     pub build: fn(usize) -> Result<Specification>,
 }
 
 /// All variants.
 pub const VARIANTS: [Variant; 7] = [
-    Variant {
-        name: "alexnet",
-        about: "the network whose runs made the paper's tables (2012, config #145)",
-        build: alexnet,
-    },
+    Variant { name: "alexnet", about: "the network behind the paper's tables (2012, config #145)", build: alexnet },
     Variant { name: "alexnet-paper", about: "the text of the paper taken literally", build: alexnet_paper },
     Variant {
         name: "alexnet-six-conv",
-        about: "alexnet with a sixth convolution: two of the paper's seven (config #146)",
+        about: "alexnet with a sixth convolution, as in two of the paper's seven networks (config #146)",
         build: alexnet_six_conv,
     },
     Variant { name: "alexnet-caffe", about: "Caffe's bvlc_alexnet", build: alexnet_caffe },
@@ -57,7 +53,7 @@ pub const VARIANTS: [Variant; 7] = [
     },
 ];
 
-/// More than anyone has, and few enough for every count of parameters to be a number.
+/// More than needed in practice, and small enough that parameter counts do not overflow.
 const MAX_CLASSES: usize = 100_000_000;
 
 /// The variant called `name`, for `classes` classes.
@@ -69,7 +65,7 @@ const MAX_CLASSES: usize = 100_000_000;
 /// ```
 ///
 /// # Errors
-/// [`Error::UnknownArch`], which lists the names there are; [`Error::Classes`].
+/// [`Error::UnknownArch`], which lists the known names; [`Error::Classes`].
 pub fn build(name: &str, classes: usize) -> Result<Specification> {
     if !(1..=MAX_CLASSES).contains(&classes) {
         return Err(Error::Classes { classes, most: MAX_CLASSES });

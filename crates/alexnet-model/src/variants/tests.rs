@@ -40,12 +40,12 @@ fn totals_are_those_of_the_sources() {
         let spec = build(arch, 1000).unwrap();
         assert_eq!((spec.arch(), spec.classes()), (arch, 1000));
         assert_eq!((spec.parameter_count(), spec.macs()), (parameters, macs), "{arch}");
-        // fc8 alone depends on the classes: 4096 weights and a bias each.
+        // Only fc8 depends on the number of classes: 4096 weights and a bias per class.
         assert_eq!(build(arch, 10).unwrap().parameter_count(), parameters - 990 * 4097, "{arch}");
     }
 }
 
-/// 55, 27, 13, 6: the sizes every AlexNet has, however its first layer reaches 55.
+/// 55, 27, 13, 6: the map sizes of every AlexNet, however the first layer gets to 55.
 #[test]
 fn maps_have_the_papers_sizes() {
     for variant in VARIANTS {

@@ -1,4 +1,4 @@
-//! Files of weights, whatever their format: names, shapes, types, values.
+//! Weights files of all formats: names, shapes, types, values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -13,25 +13,25 @@ use safetensors::SafeTensors;
 
 use crate::error::{Error, Result};
 
-/// An open file of weights.
+/// An open weights file.
 pub(super) struct WeightsFile {
     metadata: HashMap<String, String>,
-    /// Shape and type of each, the type as safetensors calls it.
+    /// Shape and type of each tensor; the type has its safetensors name.
     tensors: BTreeMap<String, (Vec<usize>, String)>,
     content: Content,
 }
 
 enum Content {
-    /// The whole file, which has been seen to be sound.
+    /// The whole file, already validated.
     Safetensors(Vec<u8>),
-    /// With the name that each tensor has in the file.
+    /// The reader, and for each tensor its name in the file.
     Pytorch(PthTensors, HashMap<String, String>),
 }
 
-/// What a zip archive begins with, which is what `torch.save` writes since PyTorch 1.6.
+/// Magic bytes of a zip archive, the `torch.save` format since PyTorch 1.6.
 const ZIP: &[u8] = b"PK\x03\x04";
-/// What it began with before: a pickle of a number of ten bytes. A safetensors file may have the first two of these as the
-/// length of its header, but not all four.
+/// Magic bytes of the older format: a pickle of a ten-byte number. A safetensors file may start with the first two of
+/// these as its header length, but not with all four.
 const PICKLE: &[u8] = b"\x80\x02\x8a\x0a";
 
 impl WeightsFile {
@@ -41,19 +41,20 @@ impl WeightsFile {
         let mut start = Vec::new();
         File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(io)?;
         if start == ZIP {
-            return Self::pytorch(path).map_err(|e| wrong(format!("this is no state_dict that torch.save wrote: {e}")));
+            return Self::pytorch(path)
+                .map_err(|e| wrong(format!("this is not a state_dict written by torch.save: {e}")));
         }
         if start == PICKLE {
-            let reason = "this is what torch.save wrote before PyTorch 1.6; load it there and save it again";
+            let reason = "this is the torch.save format from before PyTorch 1.6; load it in PyTorch and save it again";
             return Err(wrong(reason.into()));
         }
         let bytes = std::fs::read(path).map_err(io)?;
         let file = SafeTensors::deserialize(&bytes)
-            .map_err(|e| wrong(format!("this is not a safetensors file of weights, nor one of torch.save: {e}")))?;
+            .map_err(|e| wrong(format!("this is not a safetensors file or a torch.save file: {e}")))?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong(e.to_string()))?;
         let metadata = metadata.metadata().clone().unwrap_or_default();
         if metadata.get("format").is_some_and(|format| format.starts_with("alexnet-checkpoint")) {
-            return Err(wrong("this is what a run goes on from; its model is model.safetensors beside it".into()));
+            return Err(wrong("this is a training checkpoint; use model.safetensors in the same folder".into()));
         }
         let tensors =
             file.iter().map(|(name, view)| (name.into(), (view.shape().to_vec(), format!("{:?}", view.dtype()))));
@@ -61,16 +62,16 @@ impl WeightsFile {
     }
 
     fn pytorch(path: &Path) -> std::result::Result<Self, String> {
-        // What training scripts wrap it in, among numbers and other tensors; or nothing.
+        // Keys under which training scripts store the state_dict, next to other values; or no key.
         let keys = [Some("state_dict"), Some("model"), None];
-        let mut found = Err("it holds no tensors; save model.state_dict(), not the model".to_owned());
+        let mut found = Err("it has no tensors; save model.state_dict(), not the model".to_owned());
         for key in keys {
             match caught(|| PthTensors::new(path, key)) {
                 Ok(file) if !file.tensor_infos().is_empty() => {
                     found = Ok(file);
                     break;
                 }
-                // That there is no such key is nothing a person should read who did not ask for it.
+                // Do not report a missing key that the user did not specify.
                 Err(error) if key.is_none() => return Err(error),
                 _ => {}
             }
@@ -97,7 +98,7 @@ impl WeightsFile {
         self.tensors.get(name)
     }
 
-    /// The values.
+    /// Loads the values.
     pub(super) fn read(&self, name: &str, device: &Device) -> std::result::Result<Tensor, String> {
         match &self.content {
             Content::Safetensors(bytes) => {
@@ -110,7 +111,7 @@ impl WeightsFile {
                     return Err("there is no such tensor".into());
                 };
                 if !tensor.layout.is_contiguous() && !tensor.layout.is_fortran_contiguous() {
-                    return Err("its values do not lie in order; call contiguous() on it before saving".into());
+                    return Err("it is not contiguous; call contiguous() on it before saving".into());
                 }
                 caught(|| file.get(&tensor.name)?.expect("it is in the list").to_device(device))
             }
@@ -124,17 +125,18 @@ impl std::fmt::Debug for WeightsFile {
     }
 }
 
-/// A tensor's name in the network: without what `DataParallel`, around all or a part of it, and `torch.compile` put in.
+/// A tensor's name in the network, without the components added by `DataParallel` (around all or part of the network)
+/// and `torch.compile`.
 fn plain(name: &str) -> String {
     name.split('.').filter(|part| !["module", "_orig_mod"].contains(part)).collect::<Vec<_>>().join(".")
 }
 
-/// What Candle's reader of pickles says. It was not made for files that nobody has checked: it takes arguments apart
-/// without counting them. (A panic's message still goes where the program's panic hook sends it.)
+/// Calls Candle's pickle reader and converts panics to errors. The reader is not robust against malformed files: it
+/// unpacks arguments without checking their number. (The panic message still goes to the program's panic hook.)
 fn caught<T>(read: impl FnOnce() -> CandleResult<T>) -> std::result::Result<T, String> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(read) => read.map_err(|e| e.to_string()),
-        Err(_) => Err("its content makes no sense".into()),
+        Err(_) => Err("its content is malformed".into()),
     }
 }
 
@@ -147,8 +149,8 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
     }
 
-    /// The files of `xtask/golden/pth.py`: a `state_dict`, and one inside a checkpoint, of a network of which a part was on
-    /// several GPUs.
+    /// The files of `xtask/golden/pth.py`: a `state_dict`, and one inside a checkpoint, of a network partly wrapped in
+    /// `DataParallel`.
     #[test]
     fn what_pytorch_saved_is_read() {
         let ramp: Vec<f32> = (0..24).map(|i| i as f32 / 8.0 - 1.0).collect();
@@ -182,18 +184,18 @@ mod tests {
         let message = || WeightsFile::open(&path).err().unwrap().to_string();
         std::fs::copy(golden("empty.pth"), &path).unwrap();
         assert!(
-            message().ends_with("file.pth: this is no state_dict that torch.save wrote: it holds no tensors; save model.state_dict(), not the model"),
+            message().ends_with("file.pth: this is not a state_dict written by torch.save: it has no tensors; save model.state_dict(), not the model"),
             "{}",
             message()
         );
-        // Its values in the order of another layout.
+        // A non-contiguous tensor.
         let file = WeightsFile::open(&golden("weights.pth")).unwrap();
         let message = file.read("channels_last", &Device::Cpu).unwrap_err();
         assert!(message.contains("call contiguous()"), "{message}");
         let message = || WeightsFile::open(&path).err().unwrap().to_string();
         std::fs::write(&path, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
         assert!(message().contains("before PyTorch 1.6"), "{}", message());
-        // Cut short anywhere, it is refused.
+        // Truncated files are rejected.
         let whole = std::fs::read(golden("weights.pth")).unwrap();
         for length in (4..whole.len()).step_by(7) {
             std::fs::write(&path, &whole[..length]).unwrap();
@@ -201,7 +203,7 @@ mod tests {
         }
     }
 
-    /// A header of 640 bytes makes a file begin as pickles do.
+    /// A header of 640 bytes gives a file the same first bytes as a pickle.
     #[test]
     fn a_header_may_be_of_any_length() {
         let folder = tempfile::tempdir().unwrap();
@@ -218,7 +220,7 @@ mod tests {
         panic!("no header of 640 bytes");
     }
 
-    /// Whatever byte is wrong, there is an error or a file, and no panic.
+    /// Changing any byte leads to an error or a readable file, never a panic.
     #[test]
     fn damaged_files_of_pytorch_are_no_panic() {
         if alexnet_testing::cpu_only() {

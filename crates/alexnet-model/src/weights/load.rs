@@ -1,4 +1,4 @@
-//! Reading a model: from the project's own files, and from the bare weights of PyTorch's users.
+//! Reads models from the project's own files and from bare PyTorch weights.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::network::Network;
 use crate::specification::{Parts, Specification, few_layers};
 use crate::variants;
 
-/// A file of weights that is known to hold a whole network, of which there are no tensors yet.
+/// An open file that was checked to contain a complete network; its tensors are not loaded yet.
 #[derive(Debug)]
 pub struct ModelFile {
     path: PathBuf,
@@ -25,17 +25,18 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Opens what [`Model::save`] wrote, of a variant or any other network, or the bare weights of a variant, such as torchvision's `state_dict`, saved with
-    /// safetensors or with `torch.save`: then `arch` must say which variant they are, and the classes stay unnamed. Which
-    /// of the two formats a file has is seen by its first bytes.
+    /// Opens a file written by [`Model::save`], of a variant or any other network, or the bare weights of a variant,
+    /// such as torchvision's `state_dict`, saved with safetensors or `torch.save`. For bare weights, `arch` must name
+    /// the variant, and the class names stay empty. The format is detected from the first bytes of the file.
     ///
-    /// Of what `torch.save` writes, a dictionary of tensors is read, or one below its key `state_dict` or `model`, whether
-    /// or not the network was inside a `DataParallel` or compiled. No code in it is run; but a file that was made to do
-    /// harm can make its reader take all memory, so open those of strangers as safetensors.
+    /// A `torch.save` file must contain a dictionary of tensors, or one under the key `state_dict` or `model`; the
+    /// network may have been wrapped in `DataParallel` or compiled. No code in the file is executed, but a malicious
+    /// file can make the reader use all memory, so use safetensors for untrusted files.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::File`] for a file that is not readable or of neither format, [`Error::Weights`] naming
-    /// every tensor that is missing, unexpected or misshapen, also where `arch` differs from what the file says.
+    /// [`Error::Io`] or [`Error::File`] for a file that is unreadable or in neither format; [`Error::Weights`], which
+    /// lists all tensors that are missing, unexpected or of the wrong shape, also if `arch` differs from the
+    /// architecture in the file.
     pub fn open(path: &Path, arch: Option<&str>) -> Result<Self> {
         let file = WeightsFile::open(path)?;
         if let (Some(wanted), Some(said)) = (arch, file.metadata("arch"))
@@ -47,10 +48,10 @@ impl ModelFile {
         Self::check(path, file, arch)
     }
 
-    /// As [`ModelFile::open`], with an `arch` for files that do not say their own.
+    /// Like [`ModelFile::open`], but `arch` is used only if the file does not name its architecture.
     ///
     /// # Errors
-    /// As [`ModelFile::open`], but for an `arch` that differs.
+    /// As [`ModelFile::open`], except that a different `arch` is not an error.
     pub fn open_any(path: &Path, arch: Option<&str>) -> Result<Self> {
         Self::check(path, WeightsFile::open(path)?, arch)
     }
@@ -91,10 +92,10 @@ impl ModelFile {
         Ok(Self { path: path.to_owned(), spec, classes, file })
     }
 
-    /// The variant that the file's weights are of, where it says so.
+    /// The architecture named in the file, if any.
     ///
     /// # Errors
-    /// As [`ModelFile::open`] for a file that is not readable or of neither format.
+    /// As [`ModelFile::open`] for a file that is unreadable or in neither format.
     pub fn arch(path: &Path) -> Result<Option<String>> {
         Ok(WeightsFile::open(path)?.metadata("arch").map(str::to_owned))
     }
@@ -104,7 +105,7 @@ impl ModelFile {
         &self.spec
     }
 
-    /// The name of each class, in the order of the logits; empty where the file does not say.
+    /// The class names, in the order of the logits; empty if the file has none.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -124,7 +125,7 @@ impl ModelFile {
             Some(_) => Some(read(MEAN_IMAGE, &Device::Cpu)?.flatten_all()?.to_vec1()?),
             None => None,
         };
-        // Whatever devices its layers were on.
+        // Put all layers on `device`, regardless of their device numbers.
         let devices = spec.layers().iter().map(|layer| layer.device).max().map_or(1, |last| last + 1);
         let network = Network::with(spec, 0, &vec![device.clone(); devices], |_, parameter, device| {
             read(&parameter.name, device)
@@ -134,7 +135,7 @@ impl ModelFile {
 }
 
 impl Model {
-    /// [`ModelFile::open`] and [`ModelFile::load`].
+    /// Calls [`ModelFile::open`], then [`ModelFile::load`].
     ///
     /// # Errors
     /// Theirs.
@@ -147,13 +148,13 @@ impl Model {
 #[derive(Deserialize)]
 struct Layers(#[serde(deserialize_with = "few_layers")] Vec<Layer>);
 
-/// What the metadata says under `key`, as JSON.
+/// Parses the metadata entry `key` as JSON.
 fn metadata<T: DeserializeOwned>(file: &WeightsFile, key: &str) -> std::result::Result<Option<T>, String> {
     let value = file.metadata(key).map(serde_json::from_str).transpose();
     value.map_err(|e| format!("metadata {key:?}: {e}"))
 }
 
-/// The variant with as many classes as the file's last layer has biases.
+/// The variant, with the number of classes taken from the bias of the file's last layer.
 fn spec_for(path: &Path, arch: &str, classes: &[String], file: &WeightsFile) -> Result<Specification> {
     let any = variants::build(arch, classes.len().max(1))?;
     let last = any.parameters().iter().rev().find(|p| p.shape.len() == 1).map(|p| p.name.clone()).unwrap_or_default();
@@ -168,7 +169,7 @@ fn spec_for(path: &Path, arch: &str, classes: &[String], file: &WeightsFile) -> 
     }
 }
 
-/// Holds the file's tensors against the variant's.
+/// Checks the tensors of the file against the specification.
 fn check(path: &Path, spec: &Specification, file: &WeightsFile) -> Result<()> {
     let mut problems = Vec::new();
     let side = spec.input_spec().source_size;
@@ -183,7 +184,8 @@ fn check(path: &Path, spec: &Specification, file: &WeightsFile) -> Result<()> {
             Some((_, dtype)) if !["F32", "F16", "BF16"].contains(&dtype.as_str()) => {
                 problems.push(format!("{name} is {dtype}, expected F32, F16 or BF16"));
             }
-            // Bare weights of a variant that subtracts a mean image can be loaded; who needs the image will say so.
+            // Bare weights of a variant that subtracts a mean image can be loaded; code that needs the image reports an
+            // error.
             None if *name != MEAN_IMAGE => problems.push(format!("{name} is missing")),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! A network's weights, in and out.
+//! Loads and saves models.
 
 mod file;
 mod load;
@@ -13,14 +13,13 @@ use crate::specification::MEAN_IMAGE;
 pub use load::ModelFile;
 pub use write::{write_atomically, write_safetensors};
 
-/// A network with what it takes to use it: the names of its classes and, where its preprocessing has one, the mean image
-/// of the set it was trained on.
+/// A network with its class names and, if its preprocessing uses one, the mean image of the training set.
 #[derive(Debug)]
 pub struct Model {
     /// The network.
     pub network: Network,
-    /// The name of each class, in the order of the logits; empty where the file did not say.
+    /// The class names, in the order of the logits; empty if the file has none.
     pub classes: Vec<String>,
-    /// `[3, source_size, source_size]`, red, green, blue, in units of the input's pixel range.
+    /// The mean image, `[3, source_size, source_size]`, red, green, blue, in units of the input's pixel range.
     pub mean_image: Option<Vec<f32>>,
 }

@@ -1,6 +1,6 @@
 //! The project's own format: safetensors, with the architecture, its layers, the classes and the preprocessing in the metadata.
 //!
-//! Tensors have the names and shapes of PyTorch's `state_dict`; the mean image, where there is one, is `input.mean`.
+//! Tensors have the names and shapes of PyTorch's `state_dict`; the mean image, if there is one, is `input.mean`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::specification::Parts;
 const FORMAT: &str = "alexnet-model 1";
 
 impl Model {
-    /// Writes all parameters, the mean image and the metadata to `path`, as `f32`. The file appears whole or not at all.
+    /// Writes all parameters, the mean image and the metadata to `path`, as `f32`. The write is atomic.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let spec = self.network.spec();
         let mut tensors: Vec<(String, Tensor)> = self

@@ -12,7 +12,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().and_then(|t| t.to_vec1()).unwrap()
 }
 
-/// torchvision's network with one class: fc8 small, the rest as large as it is.
+/// A model with few classes, so that fc8 is small.
 fn model(arch: &str, classes: usize) -> Model {
     let spec = build(arch, classes).unwrap();
     let side = spec.input_spec().source_size;
@@ -38,7 +38,7 @@ fn what_is_saved_is_loaded() {
     }
 }
 
-/// The names and shapes are those of torchvision's `state_dict`, and no others, so that `load_state_dict` takes the file.
+/// Names and shapes are exactly those of torchvision's `state_dict`, so `load_state_dict` accepts the file.
 #[test]
 fn torchvisions_names_are_torchvisions() {
     let folder = tempfile::tempdir().unwrap();
@@ -129,7 +129,7 @@ fn a_failed_write_leaves_the_old_file() {
     let spec = Specification::new("small", InputSpec::TORCHVISION, layers).unwrap();
     let model =
         Model { network: Network::new(spec, 0, &[Device::Cpu]).unwrap(), classes: Vec::new(), mean_image: None };
-    // A folder where the partial file should go.
+    // A folder blocks the path of the partial file.
     std::fs::create_dir(folder.path().join("model.safetensors.partial")).unwrap();
     let message = model.save(&path).unwrap_err().to_string();
     assert!(message.contains("model.safetensors"), "{message}");
@@ -141,14 +141,14 @@ fn a_failed_write_leaves_the_old_file() {
     assert!(missing.contains("no such folder"), "{missing}");
 }
 
-/// The head of a file, as the first version wrote it: its length, the names, shapes and places of its tensors, and the
-/// metadata. The values are drawn again.
+/// The header of a file written by the first version: its length, the names, shapes and offsets of the tensors, and the
+/// metadata. The values are regenerated.
 fn written_first(arch: &str) -> Vec<u8> {
     let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     std::fs::read(golden.join(format!("model-1-{arch}.header"))).unwrap()
 }
 
-/// Files that say their variant, and no layers, stay what they were.
+/// Files with the name of a variant but without layers still load.
 #[test]
 fn files_of_the_first_version_load() {
     let folder = tempfile::tempdir().unwrap();
@@ -170,7 +170,8 @@ fn files_of_the_first_version_load() {
             assert_eq!(a.spec, b.spec);
             assert_same_bits(&a.spec.name, &values(&b.var), &values(&a.var));
         }
-        // That the values drawn again are those of the first version; of alexnet they depend on the platform's logarithm.
+        // Check that the regenerated values are those of the first version; those of alexnet depend on the platform's
+        // logarithm.
         if arch == "alexnet-torchvision" {
             let digests = ["features.0.weight", "features.3.bias", "classifier.6.weight"].map(|name| {
                 let bits = values(&loaded.network.parameter(name).unwrap().var);
@@ -181,7 +182,7 @@ fn files_of_the_first_version_load() {
     }
 }
 
-/// A network that is no variant, on two devices and with two outputs, and what it takes to have it again.
+/// Saves and loads a custom network with two devices and two outputs.
 #[test]
 fn any_network_travels() {
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +213,7 @@ fn any_network_travels() {
     assert_eq!(ModelFile::arch(&path).unwrap().as_deref(), Some("mine"));
 }
 
-/// Metadata that makes no sense, in a file whose tensors do.
+/// Invalid metadata in a file with valid tensors.
 #[test]
 fn metadata_that_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -239,7 +240,7 @@ fn metadata_that_makes_no_sense_is_refused() {
         ("layers", "flatten", "fly", "metadata \"layers\": unknown variant `fly`"),
         ("layers", "]", "", "metadata \"layers\""),
         ("input_spec", "{", "", "metadata \"input_spec\""),
-        ("input_spec", "\"source_size\":256", "\"source_size\":1000000", "input_spec: size is from 1"),
+        ("input_spec", "\"source_size\":256", "\"source_size\":1000000", "input_spec: size must be from 1"),
     ] {
         let mut changed = metadata.clone();
         let value = changed.get_mut(key).unwrap();

@@ -1,4 +1,4 @@
-//! Writing files: whole or not at all, and the same bytes for the same content.
+//! Writes files atomically and deterministically.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 
-/// Values turned into bytes at a time.
+/// Number of values converted to bytes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Lets `write` fill a file beside `path`, flushes it to the disk and gives it its name: whoever opens `path`, whatever
-/// happens meanwhile, finds the old file or the new one, whole. The file beside it is called `{path}.partial`.
+/// Lets `write` fill the file `{path}.partial`, flushes it to disk and renames it to `path`. `path` always is either
+/// the complete old file or the complete new one, even after a crash.
 ///
 /// # Errors
-/// [`Error::Io`] with whatever `write` or the file system reports; `path` is then what it was.
+/// [`Error::Io`] with the error of `write` or the file system; `path` is then unchanged.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
@@ -28,11 +28,11 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
         fs::rename(&partial, path)
     });
     if let Err(source) = written {
-        // It may never have been made; the error worth reporting is the first.
+        // The partial file may not exist; report the first error.
         let _ = fs::remove_file(&partial);
         return Err(Error::Io { path: path.to_owned(), source });
     }
-    // The new name, too, is to survive a power cut. Not every file system can flush a folder.
+    // Flush the folder so that the rename survives a power failure. Not every file system supports this.
     if let Some(folder) = path.parent()
         && let Ok(folder) = File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
     {
@@ -41,14 +41,14 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
     Ok(())
 }
 
-/// Writes `f32` tensors and metadata as safetensors, whole or not at all.
+/// Writes `f32` tensors and metadata as safetensors, atomically.
 ///
-/// The safetensors crate's own writer keeps the metadata in a `HashMap`, so that the same model would give other bytes
-/// each time, and goes by a temporary file of its own, which a kill leaves behind. The format is eight bytes with the
-/// length of a JSON header, the header, and the values.
+/// The writer of the safetensors crate keeps the metadata in a `HashMap`, so the same model would produce different
+/// bytes each time, and it uses its own temporary file, which is left behind if the process is killed. The format is
+/// eight bytes with the length of a JSON header, the header, and the values.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be written; [`Error::Candle`] for a tensor that is not `f32`.
+/// [`Error::Io`] if the file cannot be written; [`Error::Candle`] for a tensor that is not `f32`.
 pub fn write_safetensors(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[(String, Tensor)]) -> Result<()> {
     let mut header = Map::new();
     header.insert("__metadata__".into(), json!(metadata));
@@ -59,7 +59,7 @@ pub fn write_safetensors(path: &Path, metadata: &BTreeMap<String, String>, tenso
         header.insert(name.clone(), json!({ "dtype": "F32", "shape": tensor.dims(), "data_offsets": [start, end] }));
     }
     let mut header = Value::Object(header).to_string();
-    // The values begin at a multiple of eight.
+    // Align the values to eight bytes.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
     let mut failed = Ok(());
     write_atomically(path, |file| {

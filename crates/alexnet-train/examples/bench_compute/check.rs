@@ -1,10 +1,10 @@
-//! Whether the products of the network are as near to the processor's peak as they were: a check for every change.
+//! Checks that the matrix products of the network still reach the expected fraction of the CPU's peak.
 //!
-//! A time would say how busy the machine is. Each round measures the peak, then every layer, on one thread, and the best of
-//! all rounds is taken on either side. No kernel is faster than it is, so a round too many proves nothing wrong, and
-//! rounds go on until all bounds hold: a neighbor that takes the caches, which the peak does not need, only makes the check
-//! longer. AVX2 is forced, so that a machine with wider vectors is held to the same bounds; AVX-512, where it is there, must
-//! not be slower than AVX2.
+//! Absolute times would depend on the load of the machine. Each round measures the peak, then every layer, on one
+//! thread; the check compares the best values over all rounds. Noise never makes a kernel faster, so extra rounds
+//! cannot hide a slow kernel, and rounds are repeated until all bounds hold: other processes that use the caches, which
+//! the peak does not depend on, only prolong the check. AVX2 is forced, so the same bounds apply to machines with wider
+//! vectors; AVX-512, if available, must not be slower than AVX2.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,12 +18,14 @@ use crate::{Result, Target, layers};
 const CPU: Target =
     Target { device: Device::Cpu, precision: Precision::F32, math: GpuMath { tf32: false, nondeterministic: false } };
 
-/// Rounds after which a kernel is slow: one second each on a quiet machine, up to seven beside work on all cores.
+/// Number of rounds after which a kernel counts as slow. A round takes one second on an idle machine, up to seven if
+/// all cores are busy.
 const ROUNDS: usize = 90;
 const BATCH: usize = 8;
-/// Multiply-adds per second, as if done directly, over the peak: forward, gradient of the input, of the weights. About six
-/// tenths of what was measured on a quiet Zen 3, so that other caches and memories pass. Conv1 and conv2 cannot reach
-/// theirs without Winograd's algorithm, the 3×3 layers nearly can; which way they go is the kernels' test.
+/// Minimum ratio of the multiply-add rate, counted as for direct convolution, to the peak: forward, gradient of the
+/// input, gradient of the weights. About 0.6 of the values measured on an idle Zen 3, to allow for other caches and
+/// memories. Conv1 and conv2 cannot reach the bounds without Winograd's algorithm, the 3×3 layers nearly can; the tests
+/// of the kernels check which algorithm is used.
 const LEAST: [(&str, [f64; 3]); 6] = [
     ("conv1", [0.85, 0.0, 0.85]),
     ("conv2", [1.5, 1.5, 1.2]),
@@ -32,14 +34,14 @@ const LEAST: [(&str, [f64; 3]); 6] = [
     ("conv5", [0.8, 0.8, 0.6]),
     ("fc6", [0.2, 0.1, 0.12]),
 ];
-/// Speed with AVX-512 over that with AVX2, at the least: both are equally fast where memory sets the pace or where the
-/// processor takes two passes for its wider vectors.
+/// Minimum speed of AVX-512 relative to AVX2: both are equally fast if memory is the bottleneck or if the CPU splits
+/// wide vectors into two passes.
 const LEAST_WIDER: f64 = 0.85;
 const OF: [&str; 3] = ["forward", "grad_x", "grad_weight"];
 
 pub fn run() -> Result<()> {
     CpuIsa::Avx2.force(rounds).unwrap_or_else(|| {
-        println!("SKIPPED: this processor has no {}", CpuIsa::Avx2);
+        println!("SKIPPED: this CPU has no {}", CpuIsa::Avx2);
         let required = std::env::var("ALEXNET_REQUIRE").unwrap_or_default();
         if required.split(',').any(|name| name == CpuIsa::Avx2.to_string()) {
             return Err(format!("ALEXNET_REQUIRE names {}", CpuIsa::Avx2).into());
@@ -48,7 +50,7 @@ pub fn run() -> Result<()> {
     })
 }
 
-/// The most GFLOP/s of each layer and direction so far.
+/// The best GFLOP/s of each layer and direction so far.
 type Best = BTreeMap<(String, &'static str), f64>;
 
 fn rounds() -> Result<()> {

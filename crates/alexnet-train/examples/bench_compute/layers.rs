@@ -1,4 +1,4 @@
-//! Single layers, through the functions that the network calls.
+//! Benchmarks of single layers, with the functions that the network calls.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub fn run(target: &Target, arch: &str, batch: usize, time: Duration) -> Result<
     Ok(())
 }
 
-/// One object per layer; `statistic` makes one time of several.
+/// One JSON object per layer; `statistic` reduces several times to one.
 pub fn measure_all(
     target: &Target,
     arch: &str,
@@ -36,7 +36,7 @@ pub fn measure_all(
             continue;
         };
         let (macs, ms) = (spec.layer_macs(index), |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3));
-        // The product behind each of the three is as large as the other two.
+        // All three directions have the same number of multiply-adds.
         let gflops = |seconds: Option<f64>| seconds.map(|s| 2.0 * (macs * batch) as f64 / s / 1e9).filter(|_| macs > 0);
         all.push(serde_json::json!({
             "arch": arch, "batch": batch, "layer": layer.name, "kind": layer.kind.name(), "macs": macs,
@@ -47,7 +47,7 @@ pub fn measure_all(
     Ok(all)
 }
 
-/// A batch as it lies inside the network: channels last.
+/// A random batch in the network's memory layout: channels last.
 fn random(target: &Target, shape: Shape, n: usize) -> Result<Tensor> {
     let values = match shape {
         Shape::Map([c, h, w]) => Tensor::randn(0f32, 1., (n, h, w, c), &target.device)?,
@@ -56,7 +56,7 @@ fn random(target: &Target, shape: Shape, n: usize) -> Result<Tensor> {
     Ok(values.to_dtype(target.dtype())?)
 }
 
-/// Seconds of forward, of the gradient of the input and of that of the weight.
+/// Seconds for forward, the gradient of the input and the gradient of the weight.
 fn measure(
     target: &Target,
     kind: &LayerKind,
@@ -75,13 +75,13 @@ fn measure(
             let weight = conv_weight(target, conv, x.dims()[3])?;
             let params = conv.params();
             let bias = Tensor::zeros(conv.out_channels, DType::F32, &target.device)?;
-            // Gradients of parameters are f32 in any case.
+            // Gradients of parameters are always f32.
             let grad_weight = Tensor::zeros(weight.shape(), DType::F32, &target.device)?;
             let grad_bias = bias.zeros_like()?;
             let forward = time_of(&mut || conv2d::forward_into(x, &weight, Some(&bias), &params, true, y))?;
             let back = |grads| time_of(&mut || conv2d::backward_into(x, &weight, &grad_y, &params, grads));
             let of_weight = Conv2dGrads { weight: Some(&grad_weight), bias: Some(&grad_bias), ..Default::default() };
-            // The images' own gradient is never wanted.
+            // The gradient of the images is never needed.
             let of_x = Conv2dGrads { x: Some(&grad_x), ..Default::default() };
             [forward, if first { None } else { back(of_x)? }, back(of_weight)?]
         }
@@ -89,7 +89,7 @@ fn measure(
             let weight = Tensor::randn(0f32, 0.01, (layer.out_features, x.dims()[1]), &target.device)?;
             let weight = weight.to_dtype(target.dtype())?;
             let bias = Tensor::zeros(layer.out_features, DType::F32, &target.device)?;
-            // Gradients of parameters are f32 in any case.
+            // Gradients of parameters are always f32.
             let grad_weight = Tensor::zeros(weight.shape(), DType::F32, &target.device)?;
             let grad_bias = bias.zeros_like()?;
             let forward = time_of(&mut || linear::forward_into(x, &weight, Some(&bias), true, y))?;

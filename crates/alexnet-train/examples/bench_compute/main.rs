@@ -1,19 +1,19 @@
-//! Measures this machine, a network's layers and the whole of it; `cargo xtask bench cpu` runs it and PyTorch in turn, and
-//! so does the script of `cargo xtask gpu-kit` on a GPU.
+//! Benchmarks this machine, the layers of a network, and whole networks. `cargo xtask bench cpu` interleaves it with
+//! PyTorch, as does the script of `cargo xtask gpu-kit` on a GPU.
 //!
 //! ```text
-//! bench_compute check                           are the layers as near to the peak as they should be?
-//! bench_compute peak                            what the processor can do
+//! bench_compute check                           checks that the layers are close enough to the peak
+//! bench_compute peak                            peak GFLOP/s of the CPU
 //! bench_compute layers ARCH BATCH SECONDS       each layer, forward and backward
 //! bench_compute train  ARCH BATCH SECONDS       steps of training: forward, loss, backward, update
-//! bench_compute feed   ARCH BATCH SECONDS       the same from images in memory, loaded and augmented
+//! bench_compute feed   ARCH BATCH SECONDS       training steps including loading and augmentation of images in memory
 //! bench_compute infer  ARCH BATCH SECONDS       forward passes
 //! ```
-//! One line of JSON for each result. `RAYON_NUM_THREADS` sets the threads, `ALEXNET_ISA` (`portable`, `avx2`, `avx512`) the
-//! instruction set, `ALEXNET_PRECISION` (`f32`, `bf16`, on a GPU also `tf32`) what to compute with, `ALEXNET_GPU` the number
-//! of a GPU to compute on instead, and then `ALEXNET_CUDNN=0` without cuDNN.
+//! Prints one line of JSON per result. `RAYON_NUM_THREADS` sets the number of threads, `ALEXNET_ISA` (`portable`,
+//! `avx2`, `avx512`) the instruction set, `ALEXNET_PRECISION` (`f32`, `bf16`, on a GPU also `tf32`) the precision.
+//! `ALEXNET_GPU` selects a GPU by number instead of the CPU; `ALEXNET_CUDNN=0` then disables cuDNN.
 
-#![allow(unreachable_pub)] // A program has no outside.
+#![allow(unreachable_pub)] // A program has no public API.
 
 mod check;
 mod layers;
@@ -27,7 +27,7 @@ use candle_core::{DType, Device};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What is measured.
+/// Device and precision of the benchmark.
 struct Target {
     device: Device,
     precision: Precision,
@@ -60,8 +60,8 @@ impl Target {
         self.precision.activations(&self.device)
     }
 
-    /// Seconds of each run of `work`, after two to warm up, for `time` or three runs, whichever is longer. On a GPU, work
-    /// is queued for 20 ms at a time before it is waited for, and the seconds are those of its share.
+    /// Seconds of each run of `work`, after two warm-up runs, for `time` or three runs, whichever is longer. On a GPU,
+    /// about 20 ms of work are queued before each synchronization, and each value is the mean over these runs.
     fn seconds(&self, time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
         let mut several = |runs: u32| -> Result<f64> {
             let start = Instant::now();
@@ -83,7 +83,7 @@ impl Target {
 }
 
 fn main() -> Result<()> {
-    // As the sentence it is, and not as its variant's name.
+    // Print the error message instead of its debug form.
     with_instruction_set().map_err(|error| error.to_string().into())
 }
 
@@ -92,7 +92,7 @@ fn with_instruction_set() -> Result<()> {
         return measure();
     };
     let isa = CpuIsa::available().into_iter().find(|isa| isa.to_string() == wanted);
-    let isa = isa.ok_or_else(|| format!("ALEXNET_ISA is {wanted}, this processor has {:?}", CpuIsa::available()))?;
+    let isa = isa.ok_or_else(|| format!("ALEXNET_ISA is {wanted}, but this CPU has {:?}", CpuIsa::available()))?;
     isa.force(measure).ok_or("it is one of those available")?
 }
 
@@ -116,7 +116,7 @@ fn measure() -> Result<()> {
                 "train" => network::train(&target, arch, batch, time),
                 "feed" => network::feed(&target, arch, batch, time),
                 "infer" => network::infer(&target, arch, batch, time),
-                _ => Err(format!("{what} is none of layers, train, feed, infer").into()),
+                _ => Err(format!("the benchmark must be layers, train, feed or infer, but is {what}").into()),
             }
         }
         _ => Err("arguments: check, peak, or layers|train|feed|infer ARCH BATCH SECONDS".into()),

@@ -1,4 +1,4 @@
-//! Whole networks.
+//! Benchmarks of whole networks.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ fn images(target: &Target, network: &Network, batch: usize) -> Result<Tensor> {
     Ok(Tensor::randn(0f32, 50., (batch, c, h, w), &target.device)?)
 }
 
-/// A network that is being trained.
+/// A network in training.
 struct Training {
     network: Network,
     solver: Solver,
@@ -42,9 +42,9 @@ impl Training {
         Ok(Self { network, solver, tape: Tape::new(), step: 0 })
     }
 
-    /// One step; the losses and the logits.
+    /// Runs one step; returns the losses and the logits.
     fn step(&mut self, images: &Tensor, labels: &Tensor) -> Result<[Tensor; 2]> {
-        // Small, so that the weights of random labels stay numbers.
+        // Small rates, so that the weights stay finite with random labels.
         let rates = Rates { weight: 1e-6, bias: 1e-6 };
         let Self { network, solver, tape, step } = self;
         let logits = network.forward(images, Mode::train(0, *step), tape)?;
@@ -66,8 +66,8 @@ pub fn train(target: &Target, arch: &str, batch: usize, time: Duration) -> Resul
     report(target, "train", arch, batch, all)
 }
 
-/// The same from images in memory, a thousand of 256 pixels in raw shards that the system keeps there: cropped, mirrored
-/// and so on by the recipe, as in a run.
+/// Training steps including data loading: a thousand images of 256 pixels in raw shards, which the system keeps in
+/// memory, cropped, flipped and otherwise augmented by the recipe as in a run.
 pub fn feed(target: &Target, arch: &str, batch: usize, time: Duration) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let folder = tempfile::tempdir()?;
@@ -80,14 +80,14 @@ pub fn feed(target: &Target, arch: &str, batch: usize, time: Duration) -> Result
     let mut training = Training::new(target, arch)?;
     let config = TrainConfig::recipe(arch, prepared);
     let data = RunData::open(&config.data, training.network.spec().input_spec(), None, workers, &|_, _| {})?;
-    // As long an epoch as that of a large data set, so that its start does not count.
+    // An epoch as long as that of a large data set, so that startup time is negligible.
     let samples: Vec<_> = data.train.iter().cycle().take(data.train.len().max(1 << 20)).cloned().collect();
     let loader = DataLoaderConfig { workers, prefetch: workers + 1, ..DataLoaderConfig::train(batch, 0, 0) };
     let mut feed = Feed::new(&training.network, samples.into(), &data.pipeline, loader)?;
     let (mut download, mut before) = (Download::default(), None);
     let (mut start, mut all) = (Instant::now(), Vec::new());
     let begun = start;
-    // Half of them to warm up.
+    // The first half of the steps is warm-up.
     while all.len() < 6 || begun.elapsed() < time * 2 {
         let Some((batch, Some(images))) = feed.next(&training.network)? else { break };
         let labels = Tensor::from_slice(&batch.labels, batch.labels.len(), &target.device)?;
@@ -100,7 +100,7 @@ pub fn feed(target: &Target, arch: &str, batch: usize, time: Duration) -> Result
         all.push(start.elapsed().as_secs_f64());
         start = Instant::now();
     }
-    // A step is as long as the next one is kept waiting, so all together tell what one takes.
+    // Single times overlap between steps, so report the mean over all measured steps.
     let measured = &all[all.len() / 2..];
     let mean = measured.iter().sum::<f64>() / measured.len() as f64;
     report(target, "feed", arch, batch, vec![mean; measured.len()])
@@ -128,7 +128,7 @@ fn report(target: &Target, work: &str, arch: &str, batch: usize, all: Vec<f64>) 
     Ok(())
 }
 
-/// The most memory this process has held so far, in MiB, where the system tells.
+/// Peak memory of this process in MiB, if the system reports it.
 fn peak_memory() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -136,9 +136,9 @@ fn peak_memory() -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// Pages this process has touched for the first time, where the system tells.
+/// Number of minor page faults of this process, if the system reports it.
 fn page_faults() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // After the name, which stands in brackets, the first field is the third; minor faults are the tenth.
+    // The first field after the name in parentheses is field 3; minor faults are field 10.
     stat.rsplit_once(')')?.1.split_whitespace().nth(7)?.parse().ok()
 }

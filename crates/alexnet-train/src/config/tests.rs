@@ -20,7 +20,7 @@ fn files_say_what_was_written() {
     }
 }
 
-/// Files of runs from before keys were spelled as they are now.
+/// Files with the old British spelling of keys.
 #[test]
 fn old_keys_are_read() {
     let mut config = TrainConfig::recipe("alexnet", "data".into());

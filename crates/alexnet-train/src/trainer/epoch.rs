@@ -1,7 +1,7 @@
-//! One epoch: steps in two halves, what is queued and what is read when it is done.
+//! One epoch. Each step has two halves: work is queued, and results are read when it is complete.
 //!
-//! A GPU's next step is queued before the last is looked at, so that it does not wait for that. A processor has done a step
-//! when it is queued.
+//! On a GPU, the next step is queued before the results of the last one are read, so the GPU does not wait. On the CPU,
+//! a step is complete when the queuing function returns.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -18,33 +18,33 @@ use crate::feed::Feed;
 use crate::observer::Observers;
 use crate::record::StepRecord;
 
-/// A step that is queued, and on a GPU perhaps not done.
+/// A queued step, which on a GPU may not be complete.
 struct Queued {
     losses: Arriving,
     logits: Arriving,
     labels: Vec<u32>,
-    /// Its number, from 1 on, over all epochs, and that of its batch within the epoch.
+    /// Number of the step over all epochs, and of the batch within the epoch, both counted from 1.
     step: u64,
     batch: usize,
     learning_rate: f64,
 }
 
-/// What the steps of an epoch hand on.
+/// State shared by the steps of an epoch.
 struct Steps<'a> {
     tape: &'a mut Tape,
     download: Download,
-    /// The last step, if it has not been looked at.
+    /// The last step, if its results have not been read.
     before: Option<Queued>,
     observers: &'a Observers<'a>,
 }
 
 impl Trainer {
-    /// The rest of the epoch under way. False where it was asked to stop.
+    /// Trains the rest of the current epoch. Returns false if stopped.
     pub(super) fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<bool> {
         self.start_epoch();
         let mut steps = Steps { tape, download: Download::default(), before: None, observers };
         let ended = self.batches(&mut steps, stop);
-        // However it ended, what the last step gave comes first.
+        // Report the last step first, also after an error.
         self.finish(&mut steps)?;
         ended
     }
@@ -57,7 +57,7 @@ impl Trainer {
         loop {
             let waits = !feed.is_ready();
             if waits {
-                // A GPU may still be busy, which is no waiting.
+                // The GPU may still be busy; that time does not count as waiting for data.
                 self.finish(steps)?;
             }
             let asked = Instant::now();
@@ -93,16 +93,16 @@ impl Trainer {
         }
     }
 
-    /// Queues forward, loss, backward, and the update of each parameter as soon as its gradient is there.
+    /// Queues forward, loss, backward, and the update of each parameter as soon as its gradient is complete.
     fn queue(&mut self, batch: &Batch, images: &Tensor, steps: &mut Steps<'_>) -> Result<Queued> {
         let (network, n) = (&self.model.network, batch.labels.len());
         let rates = self.rates();
         let learning_rate = self.config.solver.learning_rate * rates.weight;
-        // Where labels are mixed or smoothed, the loss needs a weight for each class.
+        // With mixed or smoothed labels, the loss needs a weight for each class.
         let plain = batch.own_share.is_none() && self.config.label_smoothing == 0.0;
         let classes = self.model.classes.len();
-        // Before forward is queued. A GPU takes up to 64 KB at once, which labels are; weights for each class are more, and
-        // wait for the step before.
+        // Upload before forward is queued. Uploads of up to 64 KB, such as labels, do not wait for the GPU; class
+        // weights are larger and wait for the previous step.
         let device = network.input_device();
         let labels = match plain {
             true => Tensor::from_slice(&batch.labels, n, device)?,
@@ -125,7 +125,7 @@ impl Trainer {
                 Ok(solver.update(network, index, gradient, rates)?)
             })?,
             Some(Hook(hook)) => {
-                // An error of the hook is not the network's.
+                // Keep the error of the hook separate from errors of the network.
                 let mut failed = None;
                 network.backward_outputs(steps.tape, &grads, |index, gradient| {
                     if failed.is_none() {
@@ -141,7 +141,7 @@ impl Trainer {
                 }
             }
         }
-        // The loss that is told is the main output's.
+        // The reported loss is that of the main output.
         let (losses, logits) = (steps.download.start(&losses[0])?, steps.download.start(&outputs[0])?);
         self.state.step += 1;
         self.state.learning_rate = learning_rate;
@@ -149,7 +149,7 @@ impl Trainer {
         Ok(Queued { losses, logits, labels, step, batch, learning_rate })
     }
 
-    /// Waits for the last step, unless it has been looked at, counts what it gave, and tells it.
+    /// Waits for the last step unless its results have been read, adds its results to the metrics, and reports it.
     fn finish(&mut self, steps: &mut Steps<'_>) -> Result<()> {
         let Some(Queued { losses, logits, labels, step, batch, learning_rate }) = steps.before.take() else {
             return Ok(());

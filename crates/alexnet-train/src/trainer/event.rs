@@ -1,4 +1,4 @@
-//! The events of a run.
+//! Events of a run.
 
 use std::path::PathBuf;
 
@@ -9,53 +9,53 @@ use crate::data::RunData;
 use crate::pretrained::Pretrained;
 use crate::record::{EpochRecord, StepRecord};
 
-/// An event of a run, for [observers](crate::Observer).
+/// An event of a run, reported to [observers](crate::Observer).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The training images are being read once, for their mean and colors.
+    /// Progress of reading the training images for their mean and color statistics.
     Statistics {
         /// Images read.
         done: usize,
         /// In all.
         total: usize,
     },
-    /// The data is ready, and training begins or goes on.
+    /// The data is ready, and training starts or resumes.
     Started {
-        /// The images.
+        /// The data of the run.
         data: &'a RunData,
-        /// Where it goes on from.
+        /// The state that training starts or resumes from.
         state: &'a State,
-        /// Steps of an epoch.
+        /// Steps per epoch.
         steps: usize,
-        /// The weights it starts from, where it starts now and not from random ones.
+        /// The pretrained weights, if the run starts now and uses them.
         pretrained: Option<&'a Pretrained>,
-        /// The layers of which nothing is trained in the epoch that it starts in.
+        /// The layers that are frozen in the current epoch.
         frozen: &'a [&'a str],
     },
-    /// A step is done.
+    /// A step is complete.
     Step {
-        /// The step.
+        /// Results of the step.
         record: &'a StepRecord,
-        /// Complete steps of the epoch, and steps of an epoch.
+        /// Complete steps of the epoch, and steps per epoch.
         done: [usize; 2],
-        /// Images of this step.
+        /// Number of images in this step.
         images: usize,
     },
-    /// Files could not be read and were left out.
+    /// Files that could not be read and were skipped.
     BadSamples(&'a [BadSample]),
-    /// Some of the validation images have been seen.
+    /// Progress of validation.
     Validating {
-        /// So many.
+        /// Images evaluated.
         done: usize,
         /// In all.
         total: usize,
     },
-    /// An epoch is done.
+    /// An epoch is complete.
     Epoch {
         /// Its results.
         record: &'a EpochRecord,
-        /// Whether it is the best so far.
+        /// Whether it is the best epoch so far.
         best: bool,
         /// All epochs so far.
         epochs: &'a [EpochRecord],
@@ -73,10 +73,10 @@ pub struct Outcome {
     pub last: Option<EpochRecord>,
     /// Steps taken.
     pub steps: u64,
-    /// The model of the best epoch, once there is one.
+    /// The model of the best epoch, if there is one.
     pub model: Option<PathBuf>,
-    /// Seconds of training.
+    /// Training time in seconds.
     pub seconds: f64,
-    /// Whether it was asked to stop before its end.
+    /// Whether the run was stopped before its end.
     pub stopped: bool,
 }

@@ -1,4 +1,4 @@
-//! The loop.
+//! The training loop.
 
 mod epoch;
 mod event;
@@ -29,7 +29,7 @@ use crate::solver::{Rates, Solver};
 
 pub use event::{Event, Outcome};
 
-/// A run: its configuration, data, network and solver.
+/// A training run: its configuration, data, network and solver.
 #[derive(Debug)]
 pub struct Trainer {
     config: TrainConfig,
@@ -39,13 +39,13 @@ pub struct Trainer {
     solver: Solver,
     state: State,
     workers: usize,
-    /// Until when `state.seconds` counts.
+    /// The time up to which `state.seconds` is counted.
     clock: Instant,
     hook: Option<Hook>,
 }
 
-/// Called with each parameter and its gradient, between backward and update, in the order of backward. It may change the
-/// gradient in place: clip it, or add those of other processes.
+/// Called with each parameter and its gradient between backward and update, in the order of backward. It may modify the
+/// gradient in place, for example to clip it or to add gradients of other processes.
 pub type GradientHook = dyn FnMut(&ParameterSpec, &Tensor) -> Result<()> + Send;
 
 struct Hook(Box<GradientHook>);
@@ -57,11 +57,12 @@ impl std::fmt::Debug for Hook {
 }
 
 impl Trainer {
-    /// Prepares the run in `run`: from its checkpoint where there is one, else from the start. `devices` is a `&Device` or a
-    /// [`DevicePlan`]. `workers` threads load images; their number does not change the result.
+    /// Prepares the run in `run`: resumes from its checkpoint if there is one, otherwise starts from the beginning.
+    /// `devices` is a `&Device` or a [`DevicePlan`]. `workers` threads load images; their number does not affect the
+    /// result.
     ///
     /// # Errors
-    /// A configuration, data or checkpoint that makes no sense, each named.
+    /// Invalid configuration, data or checkpoint; the message names it.
     pub fn new(
         config: TrainConfig,
         run: RunDir,
@@ -76,26 +77,26 @@ impl Trainer {
         };
         config.validate()?;
         if config.precision == Precision::Bf16 && device.is_cpu() {
-            let rule = "the CPU trains in f32; choose that, or a GPU".into();
+            let rule = "the CPU trains in f32; choose f32, or a GPU".into();
             return Err(Error::Config { what: "precision".into(), found: "bf16".into(), rule });
         }
-        // It does not depend on the classes, so an unknown name is found before the data is.
+        // It does not depend on the classes, so an unknown name is reported before the data is opened.
         let input = config.input_spec()?;
         let resumed = run.checkpoint().exists();
-        // A run that goes on does so without the file that it started from.
+        // A resumed run does not need its initial weights file.
         let start = match &config.weights {
             Some(weights) if !resumed => Some(pretrained::load(weights, &config.arch, device)?),
             _ => None,
         };
         let mean_image = match &start {
-            // Weights go on with the one that they were trained with.
+            // Pretrained weights keep the mean image they were trained with.
             Some((_, model)) => model.mean_image.clone(),
             None if resumed && config.weights.is_some() => checkpoint::mean_image(&run.checkpoint(), &input)?,
             None => None,
         };
         let mean_image = mean_image.map(|values| data::mean_image(values, &input));
         let data = RunData::open(&config.scheduled_data(), &input, mean_image, workers, &|done, total| {
-            // Progress is only shown: nobody can fail here.
+            // Errors of observers are ignored here.
             let _ = observers.tell(&Event::Statistics { done, total });
         })?;
         let spec = config.specification(data.classes.len())?;
@@ -113,7 +114,7 @@ impl Trainer {
                 let ([train, val], [now_train, now_val]) = (saved.images, state.images);
                 let reason = format!(
                     "the run was started on {train} training and {val} validation images of {} classes, but {} now \
-                     holds {now_train} and {now_val} of {}",
+                     has {now_train} and {now_val} of {}",
                     saved.classes.len(),
                     config.data.path.display(),
                     state.classes.len()
@@ -136,23 +137,22 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Lets learn what is to learn in the epoch under way.
+    /// Configures solver and network for the current epoch: which parameters are trained.
     fn start_epoch(&mut self) {
         self.solver.start_epoch(self.state.epoch);
         self.model.network.train_only(|index, _| self.solver.learns(index));
     }
 
-    /// Sets the hook for gradients. With one, the gradients of fully connected layers' weights are written to memory, which
-    /// otherwise are used up as they are computed.
+    /// Sets the gradient hook. With a hook, the gradients of fully connected layers' weights are written to memory;
+    /// without one, they are applied as they are computed.
     pub fn set_gradient_hook(&mut self, hook: Box<GradientHook>) {
         self.hook = Some(Hook(hook));
     }
 
-    /// Trains to the end, or until `stop` is set: then the step under way is finished and a checkpoint written.
+    /// Trains to the end, or until `stop` is set: then the current step is completed and a checkpoint written.
     ///
     /// # Errors
-    /// [`Error::Diverged`]; images that cannot be read, where the configuration forbids it or there are too many; a disk
-    /// that is full.
+    /// [`Error::Diverged`]; unreadable images, if the configuration forbids them or there are too many; a full disk.
     pub fn run(&mut self, stop: &AtomicBool, observers: &Observers<'_>) -> Result<Outcome> {
         let mut tape = Tape::new();
         self.clock = Instant::now();
@@ -160,7 +160,7 @@ impl Trainer {
             let done = self.epoch(&mut tape, stop, observers)?;
             self.state.epoch_seconds += self.add_time();
             if !done || !self.end_epoch(&mut tape, stop, observers)? {
-                // What validating took is not training.
+                // Validation time is not training time.
                 self.add_time();
                 self.checkpoint(observers)?;
                 return Ok(self.outcome(true));
@@ -170,8 +170,8 @@ impl Trainer {
         Ok(self.outcome(false))
     }
 
-    /// Measures on the validation images, records, and saves. False where it was asked to stop: the epoch then ends when
-    /// the run goes on.
+    /// Validates, records the epoch and saves. Returns false if stopped: the epoch is then completed when the run is
+    /// resumed.
     fn end_epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<bool> {
         let train = self.state.train;
         if train.images == 0 {
@@ -209,7 +209,7 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Nothing where it was asked to stop.
+    /// Returns `None` if stopped.
     fn validate(&self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<Option<Metrics>> {
         let config = data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Views::Center);
         let mut failed = None;
@@ -239,7 +239,7 @@ impl Trainer {
         Ok(Some(found.metrics))
     }
 
-    /// What the schedules say for the next step.
+    /// The schedules' factors for the next step.
     fn rates(&self) -> Rates {
         let (epoch, epochs) = (self.state.epoch, self.config.epochs);
         let progress = Progress { epoch, epochs, step: self.state.batch, steps: self.steps() };
@@ -251,7 +251,7 @@ impl Trainer {
         Rates { weight, bias }
     }
 
-    /// Steps of an epoch.
+    /// Steps per epoch.
     fn steps(&self) -> usize {
         self.data.train.len().div_ceil(self.config.batch_size)
     }
@@ -261,16 +261,16 @@ impl Trainer {
             order: self.config.data.order(),
             seed: self.config.seed,
             epoch: self.state.epoch,
-            // The last batch may have been smaller.
+            // The last batch may be smaller.
             start_sample: (self.state.batch * self.config.batch_size).min(self.data.train.len()),
             ..data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Views::Random)
         }
     }
 
-    /// Replaces the checkpoint, unless the weights are such that going on from them makes no sense.
+    /// Writes the checkpoint, unless a weight is not finite.
     fn checkpoint(&mut self, observers: &Observers<'_>) -> Result<()> {
         let seconds = self.add_time();
-        // In the middle of an epoch it is training that took it; after one, next to nothing is left.
+        // In the middle of an epoch this is training time; after an epoch it is negligible.
         self.state.epoch_seconds += if self.state.batch > 0 { seconds } else { 0.0 };
         observers.tell(&Event::Checkpoint)?;
         for parameter in self.model.network.parameters() {
@@ -279,12 +279,12 @@ impl Trainer {
         }
         let path = self.run.checkpoint();
         checkpoint::save(&path, &self.model, &self.solver, &self.state, &self.config)?;
-        // Saving takes longer than many steps of a GPU, and is not training.
+        // Saving takes longer than many steps on a GPU, and is not training time.
         self.add_time();
         Ok(())
     }
 
-    /// Counts the time since it was last counted.
+    /// Adds the time since the last call to `state.seconds`, and returns it.
     fn add_time(&mut self) -> f64 {
         let now = Instant::now();
         let seconds = (now - std::mem::replace(&mut self.clock, now)).as_secs_f64();
@@ -310,7 +310,7 @@ impl Trainer {
     }
 }
 
-/// Fails where `value` shows that the weights of this step are beyond use.
+/// Returns an error if `value` is not finite, which means that training diverged.
 fn finite(what: &str, value: f64, step: u64, epoch: u32, learning_rate: f64) -> Result<()> {
     if value.is_finite() {
         return Ok(());

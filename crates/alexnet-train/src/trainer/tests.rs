@@ -10,7 +10,7 @@ use super::*;
 use crate::config::SolverException;
 use crate::schedule::Schedule;
 
-/// The losses of the steps, in their order, and how training ended.
+/// The losses of all steps in order, and the outcome of training.
 fn train(folder: &Path, batch_size: usize, device: &Device) -> (Vec<f64>, Result<Outcome>) {
     let mut config =
         TrainConfig { epochs: 1, batch_size, ..TrainConfig::recipe("alexnet-torchvision", folder.join("shapes")) };
@@ -50,7 +50,7 @@ fn gpu() -> Option<Device> {
     }
 }
 
-/// A GPU's images come as bytes, one batch ahead, and its losses are looked at a step later.
+/// On a GPU, images are transferred as bytes, one batch ahead, and losses are read one step later.
 #[test]
 fn a_gpu_trains_as_the_processor_does() {
     let Some(device) = gpu() else { return };
@@ -68,7 +68,7 @@ fn a_gpu_trains_as_the_processor_does() {
     }
 }
 
-/// Whatever ends an epoch, the steps before it are told.
+/// If an error ends an epoch, the steps before it are still reported.
 #[test]
 fn an_image_that_ends_a_run_comes_after_the_steps_before_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -80,14 +80,18 @@ fn an_image_that_ends_a_run_comes_after_the_steps_before_it() {
     let (steps, outcome) = train(folder.path(), 1, &Device::Cpu);
     let message = outcome.unwrap_err().to_string();
     assert!(message.contains(image.file_name().unwrap().to_str().unwrap()), "{message}");
-    assert!((1..10).contains(&steps.len()), "the image was to come in the middle, not after {} steps", steps.len());
+    assert!(
+        (1..10).contains(&steps.len()),
+        "the image must be in the middle of the epoch, not after {} steps",
+        steps.len()
+    );
     let Some(device) = gpu() else { return };
     let (on_gpu, outcome) = train(folder.path(), 1, &device);
     assert_eq!((on_gpu.len(), outcome.unwrap_err().to_string()), (steps.len(), message));
 }
 
-/// What is to change after an epoch changes then, in a run that stops and goes on just as in one that does not: color noise
-/// ends, a layer is frozen, and only then.
+/// Settings with a start epoch (end of the color noise, a frozen layer) change exactly at that epoch, both in a resumed
+/// run and in an uninterrupted one.
 #[test]
 fn an_epoch_may_have_rules_of_its_own() {
     if alexnet_testing::cpu_only() {
@@ -126,7 +130,7 @@ fn an_epoch_may_have_rules_of_its_own() {
         let memory = trainer.model.network.pass_memory(4, alexnet_model::Mode::train(0, 0));
         (seen.into_inner().unwrap(), weights, memory)
     };
-    // Three steps an epoch.
+    // Three steps per epoch.
     let (plain, _, whole) = run("plain", &config, 9);
     config.data.color_noise_epochs = Some(1);
     let (noiseless, ..) = run("noiseless", &config, 9);
@@ -136,7 +140,7 @@ fn an_epoch_may_have_rules_of_its_own() {
     assert!(frozen[..4] == noiseless[..4] && frozen[5] != noiseless[5], "{frozen:?} {noiseless:?}");
     assert!(part < whole, "without conv1's gradient, {part} of {whole} bytes");
     let (_, before, _) = run("first epoch", &TrainConfig { epochs: 1, ..config.clone() }, 9);
-    assert_eq!((after[..2] == before[..2], after[2] == before[2]), (true, false), "conv1 and fc8 after an epoch more");
+    assert_eq!((after[..2] == before[..2], after[2] == before[2]), (true, false), "conv1 and fc8 after another epoch");
 
     let (mut halves, ..) = run("halves", &config, 5);
     assert_eq!(halves.len(), 5);

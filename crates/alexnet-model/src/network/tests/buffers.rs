@@ -1,4 +1,4 @@
-//! Buffers: what forward writes and no gradient reaches.
+//! Buffers: written by forward, without gradients.
 
 use super::*;
 use crate::layers::Center;
@@ -30,7 +30,7 @@ fn buffers_are_written_in_training_and_read_in_testing_but_not_trained() {
     assert_eq!(buffers(&network), [0.0; 4], "testing writes nothing");
     let mut tape = Tape::new();
     let before: Vec<_> = network.vars().iter().map(|var| values(var)).collect();
-    // `run` fails where a gradient comes twice; those of buffers stay empty.
+    // `run` fails if a gradient is passed twice; those of buffers stay empty.
     let (_, _, grads) = run(&network, &x, &[0, 1, 0, 1], &mut tape);
     let empty: Vec<usize> = (0..grads.len()).filter(|&index| grads[index].is_empty()).collect();
     assert_eq!(empty, [3, 4]);
@@ -38,7 +38,7 @@ fn buffers_are_written_in_training_and_read_in_testing_but_not_trained() {
     let expected: Vec<f32> = (0..3).map(|i| (0..4).map(|n| values(&seen)[3 * n + i]).sum::<f32>() / 40.0).collect();
     assert_close("running mean", &buffers(&network)[..3], &expected, 1e-6);
     assert_eq!(buffers(&network)[3], 1.0);
-    // Testing subtracts it; Candle's way is the same.
+    // Test mode subtracts it; the Candle module gives the same result.
     let tested = values(&network.features(&x, &["center"]).unwrap()[0]);
     let shifted: Vec<f32> = values(&seen).iter().enumerate().map(|(i, v)| v + 0.5 - expected[i % 3]).collect();
     assert_close("testing", &tested, &shifted, 1e-6);

@@ -1,4 +1,4 @@
-//! Networks whose layers are on several devices.
+//! Networks with layers on several devices.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn split(spec: &Specification) -> Specification {
     Specification::new(spec.arch(), spec.input_spec().clone(), layers).unwrap()
 }
 
-/// Loss, logits and gradients of three steps, and the bytes of the tape after each.
+/// Loss, logits and gradients of three steps, and the size of the tape after each.
 fn steps(spec: Specification, devices: &[Device]) -> (Vec<Vec<f32>>, [usize; 3]) {
     let network = Network::new(spec, 5, devices).unwrap();
     let (mut tape, mut seen) = (Tape::new(), Vec::new());
@@ -34,7 +34,8 @@ fn two_handles_of_the_cpu_give_the_bits_of_one() {
     assert_eq!(split_bytes, bytes);
 }
 
-/// Every layer reads from, and sends its gradient to, the other device. No step takes more memory than the first.
+/// Every layer has its input, and the gradient of its input, on the other device. No step takes more memory than the
+/// first.
 #[test]
 fn copies_between_cpu_and_gpu_do_not_pile_up() {
     let device = match alexnet_kernels::cuda_device(0) {
@@ -50,7 +51,8 @@ fn copies_between_cpu_and_gpu_do_not_pile_up() {
     assert_eq!(bytes, [bytes[0]; 3]);
 }
 
-/// The halves of a batch, each told its place, draw the dropout of the whole, and their gradients add up to its gradient.
+/// Two parts of a batch, with `first_image` set, use the same dropout mask as the whole batch, and their gradients add
+/// up to its gradient.
 #[test]
 fn parts_of_a_batch_draw_what_the_whole_draws() {
     let dropout = || Dropout { probability: 0.5, scaling: DropoutScaling::Inverted };

@@ -11,10 +11,10 @@ fn normalized() -> Specification {
         Layer::new("bn1", BatchNorm2d::default()).with(Relu),
         Layer::new("conv2", conv(4)),
         Layer::new("bn2", BatchNorm2d { eps: 1e-3, ..BatchNorm2d::default() }),
-        // Stays: something else reads its convolution.
+        // Not folded: another layer reads its convolution.
         Layer::new("conv3", conv(4)).reads(["bn2"]),
         Layer::new("bn3", BatchNorm2d::default()).with(Relu),
-        // Stays: an activation is in between.
+        // Not folded: there is an activation in between.
         Layer::new("conv4", conv(4)).reads(["conv3"]).with(Tanh),
         Layer::new("bn4", BatchNorm2d::default()),
         Layer::new("sum", Add).reads(["bn1", "bn3", "bn4"]),
@@ -28,7 +28,7 @@ fn normalized() -> Specification {
 fn folded_networks_give_the_same_results() {
     let network = Network::new(normalized(), 3, CPU).unwrap();
     let x = |n| tensor(&uniform("fold", n, n as usize * 108), &[n as usize, 3, 6, 6]);
-    // Statistics that are not those of the start.
+    // Train to get running statistics that differ from the initial ones.
     for _ in 0..5 {
         network.forward(&x(8), TRAIN, &mut Tape::new()).unwrap();
     }

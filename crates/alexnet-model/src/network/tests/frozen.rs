@@ -1,9 +1,10 @@
-//! Networks of which only a part is trained.
+//! Networks with frozen layers.
 
 use super::*;
 use crate::network::Gradient;
 
-/// Whatever part of a network is trained, it gets the gradients it gets when all of it is, and nobody else gets any.
+/// If only a part of a network is trained, its gradients are the same as when everything is trained, and no others are
+/// computed.
 fn assert_parts(device: &Device) {
     let mut network = Network::new(branched(0.4, DropoutScaling::AtTest), 5, std::slice::from_ref(device)).unwrap();
     let x = tensor(&uniform("frozen", 0, 3 * 3 * 72), &[3, 3, 9, 8]).to_device(device).unwrap();
@@ -25,7 +26,7 @@ fn assert_parts(device: &Device) {
     for (name, part) in parts {
         network.train_only(|index, _| part.contains(&index));
         let mut tape = Tape::new();
-        // Used again, it holds no more than before.
+        // A reused tape does not grow.
         for _ in 0..2 {
             let (_, found, grads) = run(&network, &x, &[0, 3, 1], &mut tape);
             assert_same_bits(name, &values(&found), &values(&logits));
@@ -35,7 +36,7 @@ fn assert_parts(device: &Device) {
             }
             assert_eq!(network.pass_memory(3, TRAIN), tape.bytes(), "{name}");
         }
-        // As products, of which there is one for the weight of each fully connected layer that is trained.
+        // As products: one for the weight of each trained fully connected layer.
         let logits = network.forward(&x, TRAIN, &mut tape).unwrap();
         let mut seen = Vec::new();
         let take = |index: usize, gradient: Gradient<'_>| {
@@ -70,7 +71,7 @@ fn a_part_is_trained_on_a_gpu_as_in_the_whole() {
     }
 }
 
-/// What is spared: with the convolutions frozen, neither their gradients nor what these would need is in memory.
+/// With frozen convolutions, neither their gradients nor the tensors needed for these are in memory.
 #[test]
 fn frozen_convolutions_take_less_memory() {
     let mut network = Network::new(build("alexnet", 10).unwrap(), 1, CPU).unwrap();
