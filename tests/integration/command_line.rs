@@ -84,7 +84,7 @@ fn a_network_is_trained_measured_used_and_shown() {
     stdout(here, &other);
     let said = stdout(here, &["eval", "--weights", weights, "--weights", "other", "--data", "photos"]);
     let said: Vec<&str> = said.lines().collect();
-    let starts = ["runs/alexnet-photos (alexnet) on 10", "other (caffenet) on 10", "these 2 together on 10"];
+    let starts = ["runs/alexnet-photos (alexnet) on 10", "other (caffenet) on 10", "ensemble of 2 on 10"];
     assert!(said.len() == 3 && said.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{said:?}");
 
     // Predictions: a file that is not an image, and a good one.

@@ -40,7 +40,10 @@ fn a_run_starts_from_another() {
     let tune = [&tune[..], &["--checkpoint-steps", "2", "--output"]].concat();
     fs::rename(here.join("first/model.safetensors"), here.join("start")).unwrap();
     let said = stdout(here, &[&tune[..], &["whole"]].concat());
-    for part in ["starting from start, of 10 classes: fc8 starts anew", "frozen: conv1, conv2, conv3, conv4, conv5\n"] {
+    for part in [
+        "pretrained weights: start, 10 classes: fc8 is initialized again",
+        "frozen: conv1, conv2, conv3, conv4, conv5\n",
+    ] {
         assert!(said.contains(part), "{said}");
     }
 
@@ -68,7 +71,10 @@ fn a_run_starts_from_another() {
     // The same classes: no layer is initialized again. With a tiny learning rate, the last layer stays the same.
     let more = ["train", "--data", "few", "--weights", "whole", "--epochs", "1", "--learning-rate", "1e-12"];
     let said = stdout(here, &[&more[..], &["--output", "again"]].concat());
-    assert!(said.contains("starting from whole/model.safetensors, of the same classes: all layers are kept"), "{said}");
+    assert!(
+        said.contains("pretrained weights: whole/model.safetensors, the same classes: all layers are kept"),
+        "{said}"
+    );
     let best = Model::load(&here.join("whole/model.safetensors"), None, &Device::Cpu).unwrap();
     let weight = |model: &Model| values(&model.network, "fc8.weight");
     assert_close("fc8.weight", &weight(&model(&here.join("again"))), &weight(&best), 1e-6);

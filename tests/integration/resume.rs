@@ -147,7 +147,7 @@ fn stopped_by_a_signal() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stdout);
-    let command = said.lines().find_map(|line| line.split_once("to go on: alexnet ")).expect("how to go on").1;
+    let command = said.lines().find_map(|line| line.split_once("to continue: alexnet ")).expect("the resume command").1;
     assert_eq!(command, "train --resume stopped");
     let output = run(here, &[&command.split(' ').collect::<Vec<_>>()[..], &["--threads", "1", "--json"]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));

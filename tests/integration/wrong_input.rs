@@ -128,7 +128,7 @@ fn weights_that_do_not_fit() {
     // Two members, one of them without architecture and class names.
     let both =
         ["--weights", "run", "--weights", "bare.safetensors", "--arch", "alexnet-torchvision", "--data", "photos"];
-    assert!(stdout(here, &[&["eval"], &both[..]].concat()).contains("these 2 together"));
+    assert!(stdout(here, &[&["eval"], &both[..]].concat()).contains("ensemble of 2"));
     let both = ["eval", "--weights", "run", "--weights", "run", "--arch", "caffenet", "--data", "photos"];
     refused(here, &both, 1, &["none of the model files has weights of caffenet"]);
     let three =
@@ -137,7 +137,7 @@ fn weights_that_do_not_fit() {
     // An error in the second is reported before the first is evaluated.
     let both = ["eval", "--weights", "run", "--weights", "nothing", "--data", "photos"];
     refused(here, &both, 1, &["nothing: there is no such file or run"]);
-    tune(&["bare.safetensors"], &["bare.safetensors", "does not say which architecture", "--arch"]);
+    tune(&["bare.safetensors"], &["bare.safetensors", "name the architecture", "--arch"]);
 
     // Runs that cannot be resumed or started.
     refused(here, &["train", "--resume", "run", "--epochs", "5"], 1, &["run was started with epochs = 1", "with 5"]);

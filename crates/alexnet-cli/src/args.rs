@@ -1,4 +1,4 @@
-//! The arguments, and what they mean for a configuration.
+//! The command-line arguments, and their effect on a configuration.
 
 mod augment;
 mod machine;
@@ -19,7 +19,7 @@ pub use machine::{DeviceChoice, MachineArgs};
 pub use schedule::ScheduleKind;
 pub use trained::{EvalArgs, InfoArgs, ListFormat, PredictArgs, WeightsArgs};
 
-/// Train, evaluate and use AlexNet, the network of 2012, on your own photographs.
+/// Train, evaluate and use AlexNet (2012) and its variants on your own images.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub struct Args {
@@ -41,13 +41,13 @@ fn archs() -> PossibleValuesParser {
 
 /// Train a network on a folder of images.
 ///
-/// The folder holds one folder per class, or `train` and `val` with one folder per class in each, or shards, or Parquet
-/// files; without validation images, a tenth of each class is held out. Without --data, a small set of rendered shapes is drawn into data/shapes first: try that,
-/// it takes a few minutes.
+/// The folder contains one folder per class, or `train` and `val` with one folder per class in each, or shards, or Parquet
+/// files. Without validation images, a tenth of each class is held out. Without --data, a small data set of rendered shapes
+/// is generated in data/shapes first; training on it takes a few minutes.
 ///
-/// Everything a run leaves is in its folder below `runs`: the best model (model.safetensors), the last one, the curves
-/// (plot.svg), all numbers (metrics.jsonl), the configuration and a checkpoint. Ctrl-C stops a run so that --resume can
-/// go on with it.
+/// All files of a run are written to its folder, by default below `runs`: the best model (model.safetensors), the last
+/// model (model-last.safetensors), the curves (plot.svg), all metrics (metrics.jsonl), the configuration (config.toml) and
+/// a checkpoint. Ctrl-C stops a run; --resume continues it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
     alexnet train\n  \
@@ -58,80 +58,83 @@ fn archs() -> PossibleValuesParser {
     alexnet train --config runs/alexnet-shapes/config.toml --seed 1\n  \
     alexnet train --resume runs/alexnet-photographs")]
 pub struct TrainArgs {
-    /// Folder of images; without it, the built-in shapes.
+    /// Data set: a folder of images, shards or Parquet files [default: the built-in shapes].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// Folder for the run [default: a new one below runs].
+    /// Folder for the files of the run [default: a new folder below runs].
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub output: Option<PathBuf>,
 
-    /// Go on with a run that was stopped, killed or interrupted; it ends as if it never had been.
+    /// Continue a run that was stopped, killed or interrupted; the result is the same as without the interruption.
     #[arg(long, value_name = "RUN", conflicts_with = "config")]
     pub resume: Option<PathBuf>,
 
-    /// Start from a configuration file, such as a run's config.toml; the options below change it.
+    /// Configuration file to start from, such as a run's config.toml; other options override its values.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Start from these weights instead of random ones (fine-tuning): a model file, torchvision's .pth, or a run's folder.
+    /// Pretrained weights to start from (fine-tuning): a model file, torchvision's .pth, or the folder of a run.
     ///
-    /// The last layer starts anew where the classes are others. The defaults then are a tenth of the learning rate, ten times
-    /// that for the last layer, 30 epochs of batches of 32, and a cosine; with --config, that file says all of it.
+    /// If the classes differ, the last layer is initialized again. The defaults change: a tenth of the learning rate, ten
+    /// times that for the last layer, 30 epochs, batch size 32, and a cosine schedule. With --config, the values of that
+    /// file are used instead.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
 
-    /// Leave the first N layers with weights as they start: of AlexNet's eight, 5 are the convolutions, 7 all but the last.
+    /// Freeze the first N layers that have weights: of AlexNet's eight, 5 are the convolutions, 7 all except the last.
     #[arg(long, value_name = "N")]
     pub freeze: Option<usize>,
 
-    /// Which network [default: that of --weights, or alexnet].
+    /// Network architecture [default: that of --weights, or alexnet].
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
-    /// A network of your own: its list of layers, such as `alexnet info --format toml` writes.
+    /// Network architecture from a file: a list of layers, as printed by `alexnet info --format toml`.
     #[arg(long, value_name = "FILE", conflicts_with = "arch")]
     pub arch_file: Option<PathBuf>,
 
-    /// Passes over the training images [default: 90; with --weights 30; with --schedule alexnet-2012, but not
-    /// with --config, 91; for shapes, 6].
+    /// Number of passes over the training images [default: 90; 30 with --weights; 91 with --schedule alexnet-2012, unless
+    /// --config is given; 6 for shapes].
     #[arg(long, value_name = "N")]
     pub epochs: Option<u32>,
 
-    /// Images per step [default: 128, torchvision's 256; with --weights 32; for shapes, 32].
+    /// Batch size: images per training step [default: 128; 256 for alexnet-torchvision; 32 with --weights; 32 for shapes].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
 
-    /// Learning rate of weights before the schedule; in 2012's recipe that of biases is twice as high [default: 0.01; with
-    /// --weights, 0.001].
+    /// Learning rate of the weights, before the schedule; in the 2012 recipe, the rate of the biases is twice as high
+    /// [default: 0.01; 0.001 with --weights].
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
 
-    /// How the rate falls; --config can say more [default: dexp, torchvision's in steps; with --weights and for shapes, cosine].
+    /// Learning rate schedule; a --config file can set its parameters [default: dexp; steps for alexnet-torchvision; cosine
+    /// with --weights and for shapes].
     #[arg(long)]
     pub schedule: Option<ScheduleKind>,
 
-    /// How much of the last update goes into the next [default: 0.9].
+    /// Momentum [default: 0.9].
     #[arg(long, value_name = "M")]
     pub momentum: Option<f64>,
 
-    /// Pull of weights towards zero [default: 0.0005, torchvision's 0.0001].
+    /// Weight decay [default: 0.0005; 0.0001 for alexnet-torchvision].
     #[arg(long, value_name = "DECAY")]
     pub weight_decay: Option<f64>,
 
-    /// Draw each image from among the next N, instead of from all: shards then are read in runs, for disks that seek slowly.
+    /// Shuffle with a buffer of N images instead of the whole data set: shards are then read in runs, for disks with slow
+    /// seeks [default: the whole data set].
     #[arg(long, value_name = "N")]
     pub shuffle_buffer: Option<NonZeroU32>,
 
-    /// What to do about a file that is not an image: leave it out and list it (more than 1 % fail), or fail at once.
-    #[arg(long, value_name = "WHAT")]
+    /// What to do with a file that is not an image [default: skip].
+    #[arg(long, value_name = "ACTION")]
     pub on_bad_sample: Option<OnBad>,
 
-    /// Steps between checkpoints, besides one after each epoch [default: 1000].
+    /// Steps between checkpoints, in addition to the checkpoint after each epoch [default: 1000].
     #[arg(long, value_name = "N")]
     pub checkpoint_steps: Option<u64>,
 
-    /// Decides initial weights, order, crops, noise and dropout [default: 0].
+    /// Random seed of initial weights, order, crops, noise and dropout [default: 0].
     #[arg(long)]
     pub seed: Option<u64>,
 
@@ -144,18 +147,18 @@ pub struct TrainArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnBad {
-    /// Leave it out and list it; more than 1 % fail.
+    /// Skip the file and list it; more than 1 % are an error.
     Skip,
-    /// Fail at once.
+    /// Fail at the first such file.
     Fail,
 }
 
-/// The name of the built-in data set's folder.
+/// The folder of the built-in data set.
 pub const SHAPES: &str = "data/shapes";
 
 impl TrainArgs {
-    /// The configuration that a new run starts from, before the options change it: that of the file, or the recipe of the
-    /// literature, or, for the built-in shapes, one that ends within minutes.
+    /// The configuration of a new run, before the options are applied: that of the file, or the recipe of the literature,
+    /// or, for the built-in shapes, a recipe that ends within minutes.
     pub fn base(&self) -> alexnet_train::Result<TrainConfig> {
         if let Some(file) = &self.config {
             return TrainConfig::read(file);
@@ -181,7 +184,7 @@ impl TrainArgs {
         Ok(config)
     }
 
-    /// `config` with what these options say.
+    /// `config` with these options applied.
     pub fn apply(&self, mut config: TrainConfig) -> alexnet_train::Result<TrainConfig> {
         fn set<T: Clone>(value: &mut T, option: &Option<T>) {
             if let Some(option) = option {
@@ -224,11 +227,11 @@ impl TrainArgs {
     }
 }
 
-/// The network that the weights are of, which has to be said where the file does not.
+/// The architecture of the weights, which is an error if the file does not state it.
 fn weights_arch(weights: &Path) -> alexnet_train::Result<String> {
     let path = RunDir::model_file(weights)?;
     let unknown = || {
-        let reason = "the file does not say which architecture its weights are of; name it with --arch".into();
+        let reason = "name the architecture with --arch: the file does not state it".into();
         alexnet_model::Error::File { path: path.clone(), reason }.into()
     };
     ModelFile::arch(&path)?.ok_or_else(unknown)
@@ -255,7 +258,7 @@ mod tests {
         let config = train("alexnet train").base().unwrap();
         assert_eq!((config.arch.as_str(), config.data.path), ("alexnet", SHAPES.into()));
         let train_help = Args::command().find_subcommand("train").unwrap().clone().render_long_help().to_string();
-        for said in [format!("for shapes, {}]", config.epochs), format!("for shapes, {}]", config.batch_size)] {
+        for said in [format!("{} for shapes]", config.epochs), format!("{} for shapes]", config.batch_size)] {
             assert!(train_help.contains(&said), "{said}");
         }
         let config = train("alexnet train --data photos --arch caffenet").base().unwrap();
@@ -281,7 +284,7 @@ mod tests {
         config.validate().unwrap();
     }
 
-    /// The hand of 2012 has epochs of its own in a new run, and may be said again where a run goes on.
+    /// `alexnet-2012` sets the epochs of a new run, and may be repeated when a run is resumed.
     #[test]
     fn the_2012_schedule_may_be_repeated() {
         for (line, epochs) in [("", 91), (" --epochs 30", 30), (" --freeze 5", 91), (" --arch alexnet-torchvision", 91)]
@@ -307,7 +310,7 @@ mod tests {
                 let config = args.apply(recipe.clone()).unwrap();
                 config.validate().unwrap();
                 assert_eq!(config.epochs, epochs);
-                // No other schedule keeps what the hand of 2012 did.
+                // Other schedules remove the settings of `alexnet-2012`.
                 let again = args.apply(recipe.manual_2012().unwrap()).unwrap();
                 assert_eq!((&again.solver, &again.with_schedule), (&config.solver, &config.with_schedule));
             }

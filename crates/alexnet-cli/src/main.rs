@@ -1,8 +1,8 @@
 //! The command `alexnet`: train, evaluate and use AlexNet and its variants.
 //!
-//! The only crate that reads arguments and environment, prints, and exits. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! The only crate that reads arguments and the environment, prints, and exits. Exit codes: 0 success, 1 failure, 2 wrong usage.
 
-#![allow(unreachable_pub)] // A binary has no outside.
+#![allow(unreachable_pub)] // A binary exports nothing.
 
 mod args;
 mod commands;

@@ -1,4 +1,4 @@
-//! Printing: progress on standard error where that is a terminal, results on standard output.
+//! Output: progress on standard error if it is a terminal, results on standard output.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -9,25 +9,25 @@ use alexnet_data::CacheOutcome;
 use alexnet_train::{EpochRecord, Event, LastLayer, Pretrained};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a line stands for a bar where there is no terminal.
+/// Interval of the progress lines that replace a bar if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// A line on standard output. Where nobody reads on, as behind `head`, that is an error, not a panic.
+/// Prints a line on standard output. A closed pipe, as with `head`, is an error, not a panic.
 pub fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
 }
 
-/// Whether an error is only that nobody reads standard output any more.
+/// Whether the error is that the reader of standard output has closed the pipe.
 pub fn nobody_reads(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// One sentence on standard error.
+/// Prints an error as one sentence on standard error.
 pub fn error(error: &anyhow::Error) {
     eprintln!("error: {}", sentence(error));
 }
 
-/// The error and its causes, but for those that it names itself.
+/// The error and its causes, without those already contained in its text.
 pub fn sentence(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
         "" => cause,
@@ -36,7 +36,7 @@ pub fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// A bar that counts, drawn on standard error where that is a terminal.
+/// A progress bar, drawn on standard error if it is a terminal.
 pub fn bar(what: &str) -> ProgressBar {
     ProgressBar::new(0).with_style(style(&format!("{what} {{wide_bar}} {{pos}}/{{len}}")))
 }
@@ -46,7 +46,7 @@ fn style(template: &str) -> ProgressStyle {
     style.progress_chars("━╸ ")
 }
 
-/// Seconds as people say them.
+/// A duration in hours, minutes and seconds.
 pub fn duration(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -56,12 +56,12 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// How to call this program again: through cargo where cargo called it.
+/// The command that runs this program: through cargo if cargo started it.
 pub fn program() -> &'static str {
     if std::env::var_os("CARGO").is_some() { "cargo run -p alexnet-cli --" } else { "alexnet" }
 }
 
-/// Shows what a run tells: bars on a terminal, else a line now and then.
+/// Shows the events of a run: progress bars on a terminal, otherwise a line every minute.
 pub struct TrainView {
     json: bool,
     epochs: u32,
@@ -72,9 +72,9 @@ struct ViewState {
     bar: ProgressBar,
     what: Showing,
     rate: Rate,
-    /// Images of a whole batch.
+    /// Images of a full batch.
     batch: usize,
-    /// When the last line was printed that stands for a bar.
+    /// When the last progress line was printed.
     line: Instant,
 }
 
@@ -87,7 +87,7 @@ enum Showing {
 }
 
 impl ViewState {
-    /// The bar for `what`, a new one where another was shown.
+    /// The bar for `what`; a new one if another is shown.
     fn bar(&mut self, what: Showing, template: &str, length: usize) -> &ProgressBar {
         if self.what != what {
             self.bar.finish_and_clear();
@@ -98,7 +98,7 @@ impl ViewState {
 }
 
 impl TrainView {
-    /// A view of a run of so many epochs. With `json`, standard output is left to the result.
+    /// A view of a run of `epochs` epochs. With `json`, only the result is printed on standard output.
     pub fn new(json: bool, epochs: u32) -> Self {
         let (bar, what) = (ProgressBar::hidden(), Showing::Nothing);
         Self {
@@ -122,27 +122,30 @@ impl TrainView {
                 let (train, val, classes) = (data.train.len(), data.val.len(), data.classes.len());
                 self.line(&format!("{train} training and {val} validation images of {classes} classes"));
                 if data.ignored_files > 0 {
-                    self.line(&format!("{} files are no images by their names and are left out", data.ignored_files));
+                    self.line(&format!(
+                        "{} files are ignored: their extensions are not those of images",
+                        data.ignored_files
+                    ));
                 }
                 if let Some(CacheOutcome::NotWritten { path, reason }) = &data.cache {
                     let path = path.display();
                     self.line(&format!(
-                        "the mean image cannot be kept in {path} ({reason}) and is computed every time"
+                        "the mean image cannot be cached in {path} ({reason}) and is computed in every run"
                     ));
                 }
                 if let Some(Pretrained { path, classes: known, last_layer, .. }) = pretrained {
                     let what = match last_layer {
-                        LastLayer::New(layer) => format!("of {known} classes: {layer} starts anew"),
-                        LastLayer::AsManyClasses => "of as many classes, without names: all layers are kept".into(),
-                        _ => "of the same classes: all layers are kept".into(),
+                        LastLayer::New(layer) => format!("{known} classes: {layer} is initialized again"),
+                        LastLayer::AsManyClasses => "as many classes, unnamed: all layers are kept".into(),
+                        _ => "the same classes: all layers are kept".into(),
                     };
-                    self.line(&format!("starting from {}, {what}", path.display()));
+                    self.line(&format!("pretrained weights: {}, {what}", path.display()));
                 }
                 if !frozen.is_empty() {
                     self.line(&format!("frozen: {}", frozen.join(", ")));
                 }
                 if run.step > 0 {
-                    self.line(&format!("going on after step {}, in epoch {}", run.step, run.epoch + 1));
+                    self.line(&format!("resuming after step {}, in epoch {}", run.step, run.epoch + 1));
                 }
                 state.rate = Rate::new();
             }
@@ -166,7 +169,7 @@ impl TrainView {
             }
             Event::BadSamples(bad) => {
                 for sample in bad {
-                    state.bar.suspend(|| eprintln!("left out: {}", sample.reason));
+                    state.bar.suspend(|| eprintln!("skipped: {}", sample.reason));
                 }
             }
             Event::Validating { done, total } => {
@@ -176,19 +179,19 @@ impl TrainView {
             Event::Epoch { record, best, .. } => {
                 state.bar.finish_and_clear();
                 self.line(&epoch_line(record, self.epochs, best));
-                // The next step is not to answer for the time that validating took.
+                // The rate of the next step does not include the time of the validation.
                 state.rate.last = Instant::now();
             }
             _ => {}
         }
     }
 
-    /// A line for people: on standard output, unless that is for JSON alone.
+    /// Prints a line of text: on standard output, or, with `json`, on standard error.
     pub fn line(&self, text: &str) {
         if self.json {
             eprintln!("{text}");
         } else {
-            // A run goes on when its terminal is gone.
+            // A run continues if its terminal is closed.
             let _ = say(text);
         }
     }
@@ -211,12 +214,12 @@ fn epoch_line(record: &EpochRecord, epochs: u32, best: bool) -> String {
     )
 }
 
-/// The share of the time in which the network waited for images.
+/// The fraction of the time in which the network waited for images.
 fn waiting(share: f64) -> String {
     format!("  data wait {:.1} %", share * 100.0)
 }
 
-/// Images per second over the last ten seconds or so.
+/// Images per second, averaged over about the last ten seconds.
 struct Rate {
     last: Instant,
     average: Option<f64>,
@@ -231,7 +234,7 @@ impl Rate {
         let elapsed = self.last.elapsed().max(Duration::from_micros(1)).as_secs_f64();
         self.last = Instant::now();
         let seconds_per_image = elapsed / images.max(1) as f64;
-        // An exponential average over time: long steps weigh more than short ones.
+        // An exponential average over time: long steps have more weight than short ones.
         let weight = 1.0 - (-elapsed / 10.0).exp();
         let average = self.average.map_or(seconds_per_image, |old| old + weight * (seconds_per_image - old));
         self.average = Some(average);

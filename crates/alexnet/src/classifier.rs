@@ -13,21 +13,21 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::members::{self, Member};
 
-/// Views that are decoded and run at a time: enough for full speed on CPUs.
+/// Views per batch: enough for full speed on CPUs.
 const BATCH: usize = 32;
 
-/// How a [`Classifier`] computes. The default is the CPU, `f32` and the central view.
+/// Options of a [`Classifier`]. The default is the CPU, `f32` and the center view.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// [`Device::Cpu`], or a GPU from [`cuda_device`](crate::cuda_device).
     pub device: Device,
     /// `f32` or `bf16`.
     pub precision: Precision,
-    /// The freedom that a GPU has in `f32` products and convolutions.
+    /// The permitted deviations of `f32` products and convolutions on a GPU: TF32, nondeterministic algorithms.
     pub gpu_math: GpuMath,
     /// The views of each image whose probabilities are averaged: [`Views::Center`] or [`Views::Ten`].
     pub views: Views,
-    /// The variant, for files of bare weights.
+    /// The variant, for files that contain only weights.
     pub arch: Option<String>,
 }
 
@@ -50,13 +50,13 @@ pub struct Prediction {
     pub class: usize,
     /// Name of the class, or `class N` for weights without names.
     pub label: String,
-    /// From 0 to 1.
+    /// Probability, from 0 to 1.
     pub probability: f32,
 }
 
 /// A trained network, or an ensemble of several, that classifies images with the preprocessing it was trained with.
 ///
-/// It owns its networks, and threads may share it. The probabilities of an ensemble are the mean of its members'.
+/// It owns its networks and can be shared by threads. The probabilities of an ensemble are the mean of its members'.
 #[derive(Debug)]
 pub struct Classifier {
     pub(crate) members: Vec<Member>,
@@ -68,8 +68,8 @@ impl Classifier {
     /// Opens a model file, or the best model of a run's folder, on the CPU.
     ///
     /// # Errors
-    /// A file that is missing or is not a model; bare weights, which need [`Options::arch`]; a model whose preprocessing needs a
-    /// mean image that the file lacks.
+    /// A file that is missing or is not a model; a file that contains only weights, which requires [`Options::arch`]; a
+    /// model whose preprocessing requires a mean image that the file does not contain.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &Options::default())
     }
@@ -77,25 +77,25 @@ impl Classifier {
     /// As [`Classifier::open`], with options.
     ///
     /// # Errors
-    /// As [`Classifier::open`]; a device that is out of memory.
+    /// Those of [`Classifier::open`]; a device that is out of memory.
     pub fn open_with(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         Self::open_all(&[path], options)
     }
 
-    /// Opens an ensemble. With several files, [`Options::arch`] is for those that do not state their own.
+    /// Opens an ensemble. With several files, [`Options::arch`] applies to those that do not state their own.
     ///
     /// # Errors
-    /// As [`Classifier::open_with`]; models with different classes.
+    /// Those of [`Classifier::open_with`]; models with different classes.
     pub fn open_all(paths: &[impl AsRef<Path>], options: &Options) -> Result<Self> {
         let paths: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
         let (members, classes) = members::open(&paths, options)?;
         Ok(Self { members, classes, views: options.views })
     }
 
-    /// Takes a model that is in memory. It stays on its device: [`Options::device`] and [`Options::arch`] are ignored.
+    /// Wraps a model in memory. It stays on its device: [`Options::device`] and [`Options::arch`] are ignored.
     ///
     /// # Errors
-    /// A mean image that is missing; a device that is out of memory.
+    /// A missing mean image; a device that is out of memory.
     pub fn from_model(model: Model, options: &Options) -> Result<Self> {
         let classes = model.classes.clone();
         Ok(Self { members: vec![Member::new(model, options)?], classes, views: options.views })
@@ -121,8 +121,8 @@ impl Classifier {
         self.members.iter().map(|member| &member.network)
     }
 
-    /// The `top` most probable classes of an image, most probable first; of equal ones, the first class first. The image is a
-    /// file, or part of a shard or Parquet file, by its [path](Location::path).
+    /// The `top` most probable classes of an image, in descending order; equal ones in the order of the classes. The image
+    /// is a file, or part of a shard or Parquet file, given by its [path](Location::path).
     ///
     /// # Errors
     /// An image that cannot be read; a device that is out of memory.
@@ -132,7 +132,7 @@ impl Classifier {
     }
 
     /// As [`Classifier::classify`] for many images, which are decoded in parallel and run in batches: one result per image, in
-    /// their order.
+    /// the order of the images.
     pub fn classify_all(&self, images: &[Location], top: usize) -> Vec<Result<Vec<Prediction>>> {
         let ranked = |probabilities: Vec<f32>| {
             let mut ranked: Vec<(usize, f32)> = probabilities.into_iter().enumerate().collect();
@@ -172,7 +172,7 @@ impl Classifier {
                         mean.zip(own).for_each(|(mean, own)| *mean += own / count);
                     }
                 }
-                // The whole batch failed, such as on a device without memory.
+                // The whole batch failed, for example on a device that is out of memory.
                 Err(error) => {
                     let text = error.to_string();
                     indices.into_iter().for_each(|i| means[i] = Err(candle_core::Error::Msg(text.clone()).into()));
@@ -182,7 +182,7 @@ impl Classifier {
         means
     }
 
-    /// The views of an image, for a member.
+    /// The views of an image, preprocessed for a member.
     fn load(&self, member: &Member, image: &Location) -> Result<Vec<f32>> {
         let pipeline = &member.pipeline;
         let views = pipeline.views(self.views, 0, 0, 0);
@@ -204,11 +204,11 @@ impl Classifier {
         Ok(Tensor::from_vec(pixels, (images * self.views.count(), c, h, w), member.network.input_device())?)
     }
 
-    /// The results of the layer with this name: `[images · views, channels, height, width]`, or `[images · views, features]`. All
+    /// The outputs of the layer `layer`: `[images · views, channels, height, width]`, or `[images · views, features]`. All
     /// images run as one batch.
     ///
     /// # Errors
-    /// An image that cannot be read; a name that no layer has; an ensemble; a device that is out of memory.
+    /// An image that cannot be read; an unknown layer; an ensemble; a device that is out of memory.
     pub fn features(&self, images: &[Location], layer: &str) -> Result<Tensor> {
         let [member] = &self.members[..] else { return Err(Error::Ensemble { members: self.members.len() }) };
         let views = images.par_iter().map(|image| self.load(member, image)).collect::<Result<Vec<_>>>()?;

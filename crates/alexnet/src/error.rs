@@ -1,8 +1,8 @@
-//! What can go wrong when a model is used.
+//! The errors of this crate.
 
 use std::path::PathBuf;
 
-/// Everything this crate reports.
+/// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,30 +18,30 @@ pub enum Error {
         classes: usize,
         /// Their names.
         names: Vec<String>,
-        /// The model before it.
+        /// An earlier model.
         first: PathBuf,
-        /// The number of that one's classes.
+        /// The number of its classes.
         expected: usize,
         /// Their names.
         expected_names: Vec<String>,
     },
-    /// A variant was named, and no model is of it.
+    /// `arch` is not the variant of any of the models.
     #[error("none of the model files has weights of {arch}")]
     Arch {
         /// The variant.
         arch: String,
     },
-    /// No model was named.
+    /// No model was given.
     #[error("a classifier needs at least one model")]
     NoModel,
-    /// A call for one network on an ensemble.
-    #[error("open one model instead of {members} to get features: each has its own layers")]
+    /// A call that requires one network, on an ensemble.
+    #[error("open one model to get features, not {members}: each has its own layers")]
     Ensemble {
         /// The number of models.
         members: usize,
     },
     /// A data set with another number of classes.
-    #[error("the weights have {model} classes, but {} has {data}", path.display())]
+    #[error("the data set must have the {model} classes of the weights, but {} has {data}", path.display())]
     Classes {
         /// The data set.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
 }
 
-/// Some names of classes, in brackets.
+/// The first class names, in parentheses.
 fn listed(classes: &[String]) -> String {
     match classes {
         [] => " without names".into(),
@@ -73,5 +73,5 @@ fn listed(classes: &[String]) -> String {
     }
 }
 
-/// This crate's results.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

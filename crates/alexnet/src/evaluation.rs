@@ -12,7 +12,7 @@ use alexnet_train::{Ensemble, Evaluation, Images, Metrics, evaluate, evaluation_
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
 
-/// Threads that read images; each holds a batch in memory, and this many are faster than any network here.
+/// Maximum number of threads that read images: each holds a batch in memory, and 16 are faster than any network here.
 const MAX_WORKERS: usize = 16;
 
 /// How [`Classifier::evaluate`] loads images.
@@ -20,7 +20,7 @@ const MAX_WORKERS: usize = 16;
 pub struct EvaluateOptions {
     /// Views per step.
     pub batch_size: NonZeroUsize,
-    /// Threads that read images.
+    /// Number of threads that read images, at most 16.
     pub workers: usize,
 }
 
@@ -35,16 +35,16 @@ impl Default for EvaluateOptions {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EvaluationEvent<'a> {
-    /// A member has seen a batch.
+    /// A member has processed a batch.
     Progress {
         /// Index of the member.
         member: usize,
-        /// Images so far.
+        /// Images processed so far.
         done: usize,
-        /// Images in all.
+        /// Total number of images.
         total: usize,
     },
-    /// A member has seen all images.
+    /// A member has processed all images.
     Member {
         /// Index of the member.
         member: usize,
@@ -56,18 +56,19 @@ pub enum EvaluationEvent<'a> {
 /// The results of [`Classifier::evaluate`].
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Of each member on its own.
+    /// The results of each member.
     pub members: Vec<Evaluation>,
-    /// Of the mean of all members' probabilities, over the images that all of them could read; for one member, its own.
+    /// The metrics of the mean of all members' probabilities, over the images that all members could read; with one member,
+    /// its metrics.
     pub together: Metrics,
 }
 
 impl Classifier {
     /// The validation images of a folder: its `val`, or all images if it has no splits. The second value is whether they are a
-    /// split.
+    /// validation split.
     ///
     /// # Errors
-    /// A folder that is not a data set; other classes than those of the weights.
+    /// A folder that is not a data set; classes that differ from those of the weights.
     pub fn validation_images(&self, path: &Path) -> Result<(Split, bool)> {
         let (images, is_split) = evaluation_images(path, self.classes())?;
         let (model, data) = (self.class_count(), images.classes.len());
@@ -77,8 +78,8 @@ impl Classifier {
         Ok((images, is_split))
     }
 
-    /// Measures every member, and all together, on labeled images. `observe` is called after each batch and each member; if it
-    /// breaks, the result is `None`.
+    /// Evaluates each member and the ensemble on labeled images. `observe` is called after each batch and each member; if
+    /// it returns [`ControlFlow::Break`], the result is `None`.
     ///
     /// # Errors
     /// More than one percent of the images cannot be read; a device that is out of memory.

@@ -1,4 +1,4 @@
-//! The networks of a classifier: opened, checked against each other, ready to run.
+//! The networks of a classifier: opened, and checked for equal classes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,11 +28,11 @@ impl Member {
     }
 }
 
-/// Opens the files. Reads the weights only after all files have been checked. The second value is the names of the classes,
-/// from the first file that has names.
+/// Opens the files. Weights are read only after all files have been checked. The second value is the class names of the
+/// first file that has names.
 pub(crate) fn open(paths: &[PathBuf], options: &Options) -> Result<(Vec<Member>, Vec<String>)> {
     let arch = options.arch.as_deref();
-    // Of several files, `arch` is for those that do not state theirs.
+    // With several files, `arch` applies to those that do not state their own.
     let open = if paths.len() > 1 { ModelFile::open_any } else { ModelFile::open };
     let open = |path: &PathBuf| Ok(open(&RunDir::model_file(path)?, arch)?);
     let files = paths.iter().map(open).collect::<Result<Vec<ModelFile>>>()?;
@@ -46,7 +46,7 @@ pub(crate) fn open(paths: &[PathBuf], options: &Options) -> Result<(Vec<Member>,
     Ok((files.into_iter().map(member).collect::<Result<_>>()?, classes))
 }
 
-/// The names of the classes, if the files agree.
+/// The class names, if the files agree.
 fn same_classes(paths: &[PathBuf], files: &[ModelFile]) -> Result<Vec<String>> {
     let mut first: Option<(&Path, &[String], usize)> = None;
     for (path, file) in paths.iter().zip(files) {

@@ -1,52 +1,53 @@
-//! The arguments about what is done to training images.
+//! The arguments for data augmentation.
 
 use alexnet_data::{ColorJitter, RandomErasing};
 use alexnet_train::TrainConfig;
 use clap::ValueEnum;
 
-/// A run's config.toml can say more than these: ranges, what erased rectangles are filled with, no flips.
+/// A run's config.toml has further settings: ranges, the fill of erased rectangles, no flips.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Augmentation")]
 pub struct AugmentArgs {
-    /// Which part of a training image is shown [default: square; for torchvision's network, resized].
-    #[arg(long, value_name = "WHICH")]
+    /// Crop of the training images [default: square; resized for alexnet-torchvision].
+    #[arg(long, value_name = "CROP")]
     crop: Option<CropKind>,
 
-    /// Strength of the paper's color noise, in units of the set's own standard deviations; 0 is none [default: 0.1,
-    /// torchvision's 0].
+    /// Strength of the paper's color noise, in units of the data set's standard deviations; 0 turns it off [default: 0.1; 0
+    /// for alexnet-torchvision].
     #[arg(long, alias = "colour-noise", value_name = "STRENGTH")]
     color_noise: Option<f32>,
 
-    /// Random brightness, contrast, saturation and hue, by so much at the most, such as 0.4,0.4,0.4,0.1 [default: none].
+    /// Color jitter: the maximum random change of brightness, contrast, saturation and hue, such as 0.4,0.4,0.4,0.1
+    /// [default: none].
     #[arg(long, alias = "colour-jitter", value_name = "B,C,S,H", value_parser = color_jitter)]
     color_jitter: Option<ColorJitter>,
 
-    /// How many of the images lose a rectangle, 0 to 1 [default: 0].
-    #[arg(long, value_name = "SHARE")]
+    /// Random erasing: the probability that a rectangle of an image is erased, from 0 to 1 [default: 0].
+    #[arg(long, value_name = "PROBABILITY")]
     random_erasing: Option<f32>,
 
-    /// Blend neighbors in a batch and their labels, by this alpha, such as 0.2 [default: 0, none].
+    /// Alpha of mixup, which blends neighbors in a batch and their labels, such as 0.2; 0 turns it off [default: 0].
     #[arg(long, value_name = "ALPHA")]
     mixup: Option<f32>,
 
-    /// Exchange rectangles of neighbors in a batch and their labels, by this alpha, such as 1; together with --mixup,
-    /// each has half of the batches [default: 0, none].
+    /// Alpha of CutMix, which exchanges rectangles between neighbors in a batch and mixes their labels, such as 1; together
+    /// with --mixup, each is applied to half of the batches; 0 turns it off [default: 0].
     #[arg(long, value_name = "ALPHA")]
     cutmix: Option<f32>,
 
-    /// Share of each label that is spread evenly over all classes, such as 0.1 [default: 0].
+    /// Label smoothing: the share of each label that is spread evenly over all classes, such as 0.1 [default: 0].
     #[arg(long, value_name = "SHARE")]
     label_smoothing: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CropKind {
-    /// The center, as in evaluation.
+    /// Center crop, as in evaluation.
     #[value(alias = "centre")]
     Center,
-    /// A random place in the image's central square: the paper's.
+    /// Random crop of the image's central square, as in the paper.
     Square,
-    /// A part of random size and proportions of the whole image: torchvision's RandomResizedCrop.
+    /// Crop of random size and aspect ratio from the whole image: torchvision's RandomResizedCrop.
     Resized,
 }
 
@@ -56,7 +57,7 @@ fn color_jitter(text: &str) -> Result<ColorJitter, String> {
         &[brightness, contrast, saturation, hue] if text.split(',').count() == 4 => {
             Ok(ColorJitter { brightness, contrast, saturation, hue })
         }
-        _ => Err("four numbers are needed, with commas between them: brightness, contrast, saturation, hue".into()),
+        _ => Err("it must be four numbers with commas between them: brightness, contrast, saturation, hue".into()),
     }
 }
 
@@ -65,7 +66,7 @@ impl AugmentArgs {
         let data = &mut config.data;
         if let Some(kind) = self.crop {
             data.random_crop = kind != CropKind::Center;
-            // The ranges that a configuration file gives stay.
+            // Keeps the ranges of a configuration file.
             let rule = data.random_resized_crop.unwrap_or_default();
             data.random_resized_crop = (kind == CropKind::Resized).then_some(rule);
         }

@@ -1,4 +1,4 @@
-//! What to compute with.
+//! The arguments for devices, precision and threads.
 
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -8,26 +8,29 @@ use clap::ValueEnum;
 
 #[derive(Debug, clap::Args)]
 pub struct MachineArgs {
-    /// Where to compute: cpu, or an NVIDIA GPU as cuda or cuda:N; `alexnet info --devices` lists what is there.
+    /// Device: cpu, or an NVIDIA GPU as cuda or cuda:N; `alexnet info --devices` lists the devices.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
 
-    /// What to compute with: f32, or bf16. On a GPU, activations and a copy of the weights then have 8 bits of precision, and
-    /// sums, parameters and the loss all of them. On the CPU it is not for training; the weights of the fully connected layers
-    /// have 8 bits, and their inputs where the processor multiplies bf16 and gets more than eight images at once, with which a few images take less time, and many where the processor multiplies bf16 [default: f32].
+    /// Precision of the computation, f32 or bf16 [default: f32].
+    ///
+    /// On a GPU, bf16 is mixed precision: activations and a copy of the weights are bf16, with 8 bits of precision; sums,
+    /// parameters and the loss are f32. On the CPU, bf16 is for inference only: the weights of the fully connected layers
+    /// are bf16, and, with AVX512-BF16 and more than eight images at once, so are the inputs of these layers. A few images
+    /// then take less time; with AVX512-BF16, many images do, too.
     #[arg(long, value_name = "TYPE")]
     pub precision: Option<PrecisionChoice>,
 
-    /// Let tensor cores compute f32 products on a GPU from factors rounded to 11 bits.
+    /// Allow TF32 on a GPU: tensor cores compute f32 products from factors rounded to 11 bits.
     #[arg(long)]
     pub tf32: bool,
 
-    /// Let convolutions on a GPU add up in another order each time where that is faster: a run that is repeated, or
-    /// resumed, is then not the same to the bit.
+    /// Allow nondeterministic convolution algorithms on a GPU if they are faster; repeated or resumed runs are then not
+    /// bit-identical.
     #[arg(long)]
     pub fast: bool,
 
-    /// Threads for computing and for reading images; how many changes no result [default: all cores].
+    /// Number of threads for computing and for reading images; does not change the results [default: all cores].
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 
@@ -55,7 +58,7 @@ impl From<PrecisionChoice> for Precision {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// The NVIDIA GPU with this number.
     Cuda(usize),

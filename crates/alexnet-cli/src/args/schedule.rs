@@ -1,28 +1,29 @@
-//! The schedules that have a name on the command line.
+//! The learning rate schedules with a name on the command line.
 
 use alexnet_train::{Schedule, TrainConfig};
 use clap::ValueEnum;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ScheduleKind {
-    /// Never.
+    /// Constant learning rate.
     Constant,
-    /// To a tenth after each third of the epochs.
+    /// Multiplied by 0.1 after one third and after two thirds of the epochs.
     Steps,
-    /// To a tenth whenever validation has not improved for 5 epochs, three times: the paper's hand, automated.
+    /// Multiplied by 0.1 after 5 epochs without a better validation error, at most three times: automates the paper's
+    /// manual changes.
     Plateau,
-    /// In four equal stretches down to 1/250; biases once, to a tenth: cuda-convnet2.
+    /// Falls to 1/250 in four stages of equal length; that of the biases once, to a tenth (cuda-convnet2).
     Dexp,
-    /// Half an epoch of warm-up, then half a cosine down to 1/100.
+    /// Warm-up for half an epoch, then half a cosine down to 1/100.
     Cosine,
-    /// By the hand of 2012, run #145: to a tenth after 25, 51 and 79 epochs; the first layer slower after 67, when the color
-    /// noise ends, and frozen after 72.
+    /// The manual changes of run #145 of 2012: multiplied by 0.1 after 25, 51 and 79 epochs; the first layer slower after
+    /// 67, when the color noise ends, and frozen after 72.
     #[value(name = "alexnet-2012")]
     Alexnet2012,
 }
 
 impl ScheduleKind {
-    /// `config`, in as many epochs, with these schedules of weights and of biases.
+    /// `config` with these schedules of weights and biases, and the same number of epochs.
     ///
     /// # Errors
     /// An unknown network.
@@ -31,7 +32,7 @@ impl ScheduleKind {
         let (schedule, bias_schedule) = match self {
             Self::Constant => (Schedule::Constant, None),
             Self::Steps => {
-                // Two thirds, rounded up, without an intermediate that could be too large.
+                // Two thirds, rounded up, without an intermediate result that could overflow.
                 let thirds = vec![epochs.div_ceil(3), epochs - epochs / 3];
                 (Schedule::Steps { epochs: thirds, factor: 0.1 }, None)
             }

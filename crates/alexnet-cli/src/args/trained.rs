@@ -1,4 +1,4 @@
-//! The arguments of what is done with a trained network.
+//! The arguments of the commands that use a trained network.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use clap::builder::PossibleValuesParser;
 
 use super::{MachineArgs, archs};
 
-/// Measure a trained network on a folder of images.
+/// Evaluate a trained network on a folder of images.
 ///
-/// Takes the folder's `val`, or all of it where it has no splits. With --views 10, an image's probabilities are averaged
-/// over its corners and center and their mirror images, as in the paper. With --weights more than once, each network is
-/// measured alone, and then all as one.
+/// Evaluates on the folder's `val`, or on all images if it has no splits. With --views 10, the probabilities of an image
+/// are averaged over its corners and center and their mirror images, as in the paper. With several --weights, each network
+/// is evaluated alone, and then all of them as an ensemble.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
     alexnet eval --weights runs/alexnet-shapes --data data/shapes\n  \
@@ -22,15 +22,16 @@ pub struct EvalArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
 
-    /// Folder of images: one folder per class, or `val` with one folder per class.
+    /// Data set: a folder with one folder per class, or with `val` and one folder per class in it, or with shards or Parquet
+    /// files.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
 
-    /// Views per image: its center, or ten.
+    /// Views per image: 1 is the center crop, 10 as in the paper.
     #[arg(long, default_value = "1", value_parser = PossibleValuesParser::new(["1", "10"]))]
     pub views: String,
 
-    /// Images per step.
+    /// Batch size: views per step.
     #[arg(long, value_name = "N", default_value = "64")]
     pub batch_size: NonZeroUsize,
 
@@ -38,24 +39,24 @@ pub struct EvalArgs {
     pub machine: MachineArgs,
 }
 
-/// Say what is in a picture.
+/// Classify images.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
     alexnet predict cat.jpg --weights runs/alexnet-photographs\n  \
     alexnet predict *.jpg --weights model.safetensors --top 1 --json")]
 pub struct PredictArgs {
-    /// The pictures.
+    /// The images to classify.
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
 
     #[command(flatten)]
     pub weights: WeightsArgs,
 
-    /// Views per image, whose probabilities are averaged: its center, or ten as in the paper.
+    /// Views per image, whose probabilities are averaged: 1 is the center crop, 10 as in the paper.
     #[arg(long, default_value = "1", value_parser = PossibleValuesParser::new(["1", "10"]))]
     pub views: String,
 
-    /// How many guesses per picture.
+    /// Number of predictions per image.
     #[arg(long, value_name = "N", default_value = "5")]
     pub top: NonZeroUsize,
 
@@ -63,7 +64,7 @@ pub struct PredictArgs {
     pub machine: MachineArgs,
 }
 
-/// Show a network's layers, parameters and costs.
+/// Show the layers, parameters and multiply-adds of a network.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
     alexnet info --arch alexnet\n  \
@@ -71,19 +72,19 @@ pub struct PredictArgs {
     alexnet info --arch alexnet --classes 10 --format toml\n  \
     alexnet info --devices")]
 pub struct InfoArgs {
-    /// Which network; with --weights, where the file does not say [default: alexnet].
+    /// Network architecture; with --weights, for a file that does not state it [default: alexnet].
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 
-    /// How many classes [default: 1000].
+    /// Number of classes [default: 1000].
     #[arg(long, value_name = "N", conflicts_with = "weights")]
     pub classes: Option<NonZeroUsize>,
 
-    /// Show the network of a model file or a run instead.
+    /// Show the network of a model file, or of a run's folder, instead.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
 
-    /// Show what there is to compute on instead.
+    /// List the devices instead: the CPU and the NVIDIA GPUs.
     #[arg(long, conflicts_with_all = ["arch", "classes", "weights"])]
     pub devices: bool,
 
@@ -91,7 +92,7 @@ pub struct InfoArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Print the list of layers, to be changed and given to `train --arch-file`.
+    /// Print the list of layers in this format, as input for `train --arch-file`.
     #[arg(long, conflicts_with_all = ["devices", "json"])]
     pub format: Option<ListFormat>,
 }
@@ -103,12 +104,12 @@ pub enum ListFormat {
 
 #[derive(Debug, clap::Args)]
 pub struct WeightsArgs {
-    /// A model file, or a run's folder, whose best model is taken. Said more than once, the probabilities of all are
-    /// averaged: an ensemble.
+    /// Model file, or the folder of a run, whose best model is used; repeat the option for an ensemble, which averages the
+    /// probabilities.
     #[arg(long, value_name = "FILE", required = true)]
     pub weights: Vec<PathBuf>,
 
-    /// Which network the weights are of, where the file does not say; of several, those that do not.
+    /// Network architecture of the weights, for files that do not state it.
     #[arg(long, value_parser = archs())]
     pub arch: Option<String>,
 }

@@ -17,7 +17,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let (images, is_split) = classifier.validation_images(&args.data)?;
     if !is_split {
         eprintln!(
-            "note: {} has no val folder; all its images are measured, training images included",
+            "note: {} has no val folder; all images are evaluated, including training images",
             args.data.display()
         );
     }
@@ -42,12 +42,12 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             say(result)?;
         }
     } else if all.len() > 1 {
-        say(line(&format!("these {} together", all.len()), args, &report.together))?;
+        say(line(&format!("ensemble of {}", all.len()), args, &report.together))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures the classifier, and says how each of its networks does.
+/// Evaluates the classifier, and prints the results of each of its networks.
 fn measure(args: &EvalArgs, classifier: &Classifier, samples: &Arc<[Sample]>) -> anyhow::Result<Report> {
     let options = EvaluateOptions { batch_size: args.batch_size, workers: args.machine.threads() };
     let archs: Vec<&str> = classifier.networks().map(|network| network.spec().arch()).collect();
@@ -78,9 +78,9 @@ fn measure(args: &EvalArgs, classifier: &Classifier, samples: &Arc<[Sample]>) ->
 }
 
 fn member_line(args: &EvalArgs, archs: &[&str], member: usize, found: &Evaluation) -> anyhow::Result<()> {
-    // The same files fail for every member.
+    // The same files fail for all members.
     for bad in found.bad.iter().filter(|_| member == 0) {
-        eprintln!("left out: {}", bad.reason);
+        eprintln!("skipped: {}", bad.reason);
     }
     if args.machine.json || found.metrics.images == 0 {
         return Ok(());

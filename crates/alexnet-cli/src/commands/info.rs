@@ -38,7 +38,7 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What there is to compute on. A machine without a usable GPU is no failure, but says why.
+/// Lists the devices. A machine without a usable GPU is not an error; the reason is printed.
 fn devices(as_json: bool) -> anyhow::Result<ExitCode> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let isa = CpuIsa::current();
@@ -117,11 +117,11 @@ fn table(spec: &Specification, classes: Option<&[String]>) -> String {
         let (parameters, macs) = (count(spec.layer_parameter_count(i)), count(spec.layer_macs(i)));
         row(&layer.name, &format!("{}{unit}", layer.kind.name()), &shape.join("×"), &parameters, &macs);
     }
-    row("in all", "", "", &thousands(spec.parameter_count()), &thousands(spec.macs()));
+    row("total", "", "", &thousands(spec.parameter_count()), &thousands(spec.macs()));
     text
 }
 
-/// With a comma after every three digits.
+/// The number with a comma between groups of three digits.
 fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();

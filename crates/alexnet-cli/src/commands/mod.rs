@@ -11,14 +11,14 @@ use anyhow::Context;
 use crate::args::{DeviceChoice, MachineArgs, WeightsArgs};
 
 impl MachineArgs {
-    /// The device, with the threads set up.
+    /// The device; also sets up the thread pool.
     fn device(&self) -> anyhow::Result<Device> {
         let threads = self.threads();
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
         match self.device {
             DeviceChoice::Cpu => {
                 if self.tf32 || self.fast {
-                    eprintln!("note: --tf32 and --fast are for GPUs; on the CPU they change nothing");
+                    eprintln!("note: --tf32 and --fast are for GPUs; on the CPU they have no effect");
                 }
                 Ok(Device::Cpu)
             }
@@ -26,7 +26,7 @@ impl MachineArgs {
         }
     }
 
-    /// Threads to compute and to load with.
+    /// Number of threads for computing and for reading images.
     fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(all, usize::from)
@@ -34,7 +34,7 @@ impl MachineArgs {
 }
 
 impl WeightsArgs {
-    /// The classifier of these files, on this machine's device.
+    /// Opens the classifier of these files on the device of `machine`.
     fn open(&self, machine: &MachineArgs, views: Views) -> anyhow::Result<Classifier> {
         let options = Options {
             device: machine.device()?,

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::args::PredictArgs;
 use crate::output::{self, say};
 
-/// Images whose results are printed together.
+/// Number of images whose results are printed together.
 const CHUNK: usize = 32;
 
 pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {

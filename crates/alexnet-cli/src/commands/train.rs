@@ -21,9 +21,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     };
     config.validate()?;
     let device = args.machine.device()?;
-    // Before anything is written.
+    // Checked before any file is written.
     if config.precision == Precision::Bf16 && device.is_cpu() {
-        bail!("precision bf16: the CPU trains in f32; choose that, or a GPU with --device");
+        bail!("use --precision f32, or a GPU with --device: the CPU trains in f32, but the precision is bf16");
     }
     let threads = args.machine.threads();
     let view = TrainView::new(args.machine.json, config.epochs);
@@ -33,15 +33,18 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let run = match &args.resume {
         Some(run) => RunDir::open(run)?,
         None => {
-            // What is wrong with the data or the weights is said before a folder is made.
+            // Errors in the data or the weights are reported before a folder is created.
             alexnet_data::Dataset::open(&config.data.path)?;
             if let Some(weights) = &config.weights {
                 ModelFile::open(&RunDir::model_file(weights)?, Some(&config.arch))?;
             } else if args.freeze.is_some() {
-                eprintln!("note: without --weights, --freeze leaves layers at their random values");
+                eprintln!("note: without --weights, --freeze keeps layers at their random initial values");
             }
             if args.schedule == Some(ScheduleKind::Alexnet2012) && config.epochs < 80 {
-                eprintln!("note: --schedule alexnet-2012 is for 91 epochs; {} do not come to its end", config.epochs);
+                eprintln!(
+                    "note: --schedule alexnet-2012 is for 91 epochs; a run of {} ends before its last change",
+                    config.epochs
+                );
             }
             let name = format!("{}-{}", config.arch, data_name(&config.data.path));
             let path = args.output.clone().unwrap_or_else(|| RunDir::free_name(Path::new("runs"), &name));
@@ -52,7 +55,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     view.line(&format!("{} on {}, run {}", config.arch, config.data.path.display(), path.display()));
 
     if config.fast && !device.is_cpu() {
-        view.line("fast: the GPU may add up in another order each time, so this run will not repeat to the bit");
+        view.line("fast: the GPU may use nondeterministic algorithms, so this run is not bit-reproducible");
     }
 
     let observers = Observers::of_run(&run, &config).with(|event: &Event<'_>| view.show(event));
@@ -60,13 +63,13 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         Ok(trainer) => trainer,
         Err(error) => {
             if args.resume.is_none() {
-                // It never began; that its folder cannot be taken away is not the error worth reporting.
+                // The run did not start. An error in the removal of its folder is less important than this one.
                 let _ = RunDir::at(&path).discard();
             }
             return Err(error.into());
         }
     };
-    // Until here there is nothing to save.
+    // Before this point there is nothing to save.
     let stop = stop_on_signal()?;
     let outcome = trainer.run(&stop, &observers)?;
     if args.machine.json {
@@ -75,13 +78,13 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         say(text)?;
     }
     if outcome.stopped {
-        view.line(&format!("stopped; to go on: {} train --resume {}", output::program(), path.display()));
+        view.line(&format!("stopped; to continue: {} train --resume {}", output::program(), path.display()));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The configuration of a run that is to go on. Options may repeat it, but not change it.
+/// The configuration of a run to be resumed. Options may repeat its values, but not change them.
 fn resumed_config(args: &TrainArgs, run: &Path) -> anyhow::Result<TrainConfig> {
     let config = TrainConfig::read(&RunDir::open(run)?.config())?;
     match config.difference(&args.apply(config.clone())?) {
@@ -90,13 +93,13 @@ fn resumed_config(args: &TrainArgs, run: &Path) -> anyhow::Result<TrainConfig> {
     }
 }
 
-/// Draws the built-in data set where it is not there yet.
+/// Generates the built-in data set if it does not exist yet.
 fn draw_shapes(view: &TrainView, threads: usize) -> anyhow::Result<()> {
     let config = ShapesConfig::default();
     if !Path::new(SHAPES).join("shapes.json").exists() {
-        view.line(&format!("drawing {} pictures of ten shapes into {SHAPES}", config.train + config.val));
+        view.line(&format!("generating {} images of ten shapes in {SHAPES}", config.train + config.val));
     }
-    let bar = output::bar("drawing");
+    let bar = output::bar("generating");
     shapes::prepare(Path::new(SHAPES), &config, threads, &|done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
@@ -105,7 +108,7 @@ fn draw_shapes(view: &TrainView, threads: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A flag that is set by Ctrl-C or a request to terminate. The second one ends the program at once.
+/// A flag that is set by Ctrl-C or a termination signal. A second signal ends the program immediately.
 fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -113,7 +116,7 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nfinishing the step and saving; once more to end at once");
+        eprintln!("\nfinishing the step and saving; press Ctrl-C again to end immediately");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)
@@ -124,7 +127,7 @@ fn data_name(path: &Path) -> String {
     canonical.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What a person wants to know at the end, once there is a model.
+/// The closing text, if there is a model.
 fn conclusion(config: &TrainConfig, run: &Path, outcome: &Outcome) -> Option<String> {
     let (best, model) = (outcome.best.as_ref()?, outcome.model.as_ref()?);
     let image = example_image(&config.data.path).map_or("IMAGE".into(), |image| image.display().to_string());
@@ -144,13 +147,13 @@ fn conclusion(config: &TrainConfig, run: &Path, outcome: &Outcome) -> Option<Str
     ))
 }
 
-/// Some validation image, to try the model on.
+/// A validation image to try the model on.
 fn example_image(data: &Path) -> Option<PathBuf> {
     let set = alexnet_data::Dataset::open(data).ok()?;
     set.val.unwrap_or(set.train).samples.first().map(|sample| sample.location.path())
 }
 
-/// What a program wants to know at the end: of the best epoch, whose model `checkpoint` is. Accuracies are 0–1.
+/// The result as JSON: that of the best epoch, whose model is `checkpoint`. Accuracies are from 0 to 1.
 #[derive(Serialize)]
 struct Summary<'a> {
     arch: &'a str,
