@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::program::{alexnet, lines, pictures, run, stdout, text};
 
-/// Two epochs of six steps, a checkpoint after every second step.
-const TRAIN: [&str; 12] = [
+/// Two epochs of six steps, a checkpoint after every second step. The network is `alexnet` with a quarter of the hidden units:
+/// its checkpoints take a quarter of the time to write, and still long enough to be killed in between.
+const TRAIN: [&str; 14] = [
     "train",
     "--data",
     "photos",
+    "--arch-file",
+    "net.toml",
     "--epochs",
     "2",
     "--batch-size",
@@ -22,6 +25,12 @@ const TRAIN: [&str; 12] = [
     "7",
     "--output",
 ];
+
+fn network(folder: &Path) {
+    let list = stdout(folder, &["info", "--arch", "alexnet", "--classes", "10", "--format", "toml"]);
+    assert_eq!(list.matches("out_features = 4096").count(), 2);
+    fs::write(folder.join("net.toml"), list.replace("out_features = 4096", "out_features = 1024")).unwrap();
+}
 
 pub fn start(folder: &Path, arguments: &[&str]) -> Child {
     let mut command = alexnet();
@@ -66,6 +75,7 @@ pub fn assert_same_result(a: &Path, b: &Path) {
 fn killed_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
+    network(here);
     pictures(&here.join("photos"), 48);
     stdout(here, &[&TRAIN[..], &["whole"]].concat());
 
@@ -112,6 +122,7 @@ fn killed_at_any_moment() {
 fn killed_at_the_end_of_an_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
+    network(here);
     pictures(&here.join("photos"), 20);
     let train: Vec<&str> = TRAIN.map(|word| if word == "2" { "1" } else { word }).to_vec();
     let steps = ["--checkpoint-steps", "3", "--output"];
@@ -134,6 +145,7 @@ fn killed_at_the_end_of_an_epoch() {
 fn stopped_by_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
+    network(here);
     pictures(&here.join("photos"), 48);
     stdout(here, &[&TRAIN[..], &["whole", "--threads", "2"]].concat());
 

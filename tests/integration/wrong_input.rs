@@ -124,7 +124,7 @@ fn weights_that_do_not_fit() {
     tune(&["run", "--freeze", "8"], &["freeze is 8", "8 layers with weights"]);
     let bare = candle_core::safetensors::load(here.join("run/model.safetensors"), &candle_core::Device::Cpu).unwrap();
     candle_core::safetensors::save(&bare, here.join("bare.safetensors")).unwrap();
-    tune(&["run/checkpoint.safetensors"], &["run/checkpoint.safetensors", "its model is model.safetensors"]);
+    tune(&["run/checkpoint.safetensors"], &["run/checkpoint.safetensors", "use model.safetensors in the same folder"]);
     // Two members, one of them without architecture and class names.
     let both =
         ["--weights", "run", "--weights", "bare.safetensors", "--arch", "alexnet-torchvision", "--data", "photos"];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::augment::view::View;
 use crate::square::Square;
-use crate::{ChannelOrder, Error, Mean, MeanAlignment, MeanImage, Preprocess};
+use crate::{Error, Mean, MeanImage, Preprocess};
 
 /// The values of a [`Preprocess`] in the form used by the innermost loop; all arrays are in output channel order.
 #[derive(Debug)]
@@ -33,10 +33,7 @@ struct ScaledMean {
 
 impl Normalizer {
     pub(crate) fn new(preprocess: &Preprocess, mean_image: Option<Arc<MeanImage>>) -> Result<Self, Error> {
-        let source_channel = match preprocess.channel_order {
-            ChannelOrder::Rgb => [0, 1, 2],
-            ChannelOrder::Bgr => [2, 1, 0],
-        };
+        let source_channel = preprocess.channel_order.of_rgb();
         let std = source_channel.map(|channel| preprocess.std[channel]);
         let gain = std.map(|std| preprocess.scale.factor() / std);
         let mut offset = [0.0; 3];
@@ -44,7 +41,7 @@ impl Normalizer {
         match preprocess.mean {
             Mean::None => {}
             Mean::Channels(values) => offset = [0, 1, 2].map(|c| -values[source_channel[c]] / std[c]),
-            Mean::Image { alignment } => {
+            Mean::CenterOfImage | Mean::Image => {
                 let rule = "the mean image of the training set must be given with it";
                 let image = mean_image.ok_or_else(|| Error::setting("mean", "image", rule))?;
                 let (size, wanted) = (image.size as usize, preprocess.source_size as usize);
@@ -56,7 +53,7 @@ impl Normalizer {
                 let scaled = |c: usize| plane(c).map(move |value| value * gain[c]);
                 let values = scaled(0).chain(scaled(1)).chain(scaled(2)).collect();
                 let center = preprocess.centering.offset(preprocess.border()) as usize;
-                mean = Some(ScaledMean { values, size, center, at_crop: alignment == MeanAlignment::AtCrop });
+                mean = Some(ScaledMean { values, size, center, at_crop: preprocess.mean == Mean::Image });
             }
         }
         Ok(Self { crop_size: preprocess.crop_size as usize, source_channel, gain, offset, mean })

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::augment::crop::Centering;
-use crate::{ChannelOrder, Error, Mean, MeanAlignment, PixelScale, ResizeFilter, ResizeRule, SideRounding};
+use crate::{ChannelOrder, Error, Mean, PixelRange, ResizeFilter, ResizeRule, SideRounding};
 
 /// The preprocessing of an image, in this order: resize, crop the central square, crop a view from it, reorder the
 /// channels, scale, subtract the mean, divide by the standard deviation.
@@ -24,7 +24,7 @@ pub struct Preprocess {
     /// Order of the planes in the output.
     pub channel_order: ChannelOrder,
     /// Range of the pixels.
-    pub scale: PixelScale,
+    pub scale: PixelRange,
     /// The mean to subtract.
     pub mean: Mean,
     /// Standard deviations to divide by, in the order red, green, blue and in units of `scale`.
@@ -45,8 +45,8 @@ impl Preprocess {
         crop_size: 224,
         centering: Centering::Down,
         channel_order: ChannelOrder::Rgb,
-        scale: PixelScale::Byte,
-        mean: Mean::Image { alignment: MeanAlignment::Center },
+        scale: PixelRange::Byte,
+        mean: Mean::CenterOfImage,
         std: [1.0; 3],
     };
 
@@ -62,8 +62,8 @@ impl Preprocess {
         crop_size: 227,
         centering: Centering::Down,
         channel_order: ChannelOrder::Bgr,
-        scale: PixelScale::Byte,
-        mean: Mean::Image { alignment: MeanAlignment::AtCrop },
+        scale: PixelRange::Byte,
+        mean: Mean::Image,
         std: [1.0; 3],
     };
 
@@ -78,7 +78,7 @@ impl Preprocess {
         crop_size: 224,
         centering: Centering::HalfToEven,
         channel_order: ChannelOrder::Rgb,
-        scale: PixelScale::Unit,
+        scale: PixelRange::Unit,
         mean: Mean::Channels([0.485, 0.456, 0.406]),
         std: [0.229, 0.224, 0.225],
     };

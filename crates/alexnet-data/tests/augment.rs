@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alexnet_data::{
-    Augment, ColorChange, ColorJitter, DataLoader, DataLoaderConfig, Error, Fill, Location, Mean, MeanAlignment,
-    MeanImage, Mixing, Pipeline, Preprocess, RandomErasing, RandomResizedCrop, ResizeFilter, ResizeRule, Resizer,
-    RgbImage8, Sample, Scratch, View, Window, decode,
+    Augment, ColorChange, ColorJitter, DataLoader, DataLoaderConfig, Error, Fill, Location, Mean, MeanImage, Mixing,
+    Pipeline, Preprocess, RandomErasing, RandomResizedCrop, ResizeFilter, ResizeRule, Resizer, RgbImage8, Sample,
+    Scratch, View, Window, decode,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -112,13 +112,13 @@ fn parts_of_small_images_and_the_mean_image() {
     let small = Preprocess { source_size: 80, crop_size: 24, ..PLAIN };
     let whole = view(Augment { resized_crop: Some(WHOLE), ..Augment::NONE }, &small, 0);
     let plain = render(small, None, whole);
-    for alignment in [MeanAlignment::Center, MeanAlignment::AtCrop] {
-        let preprocess = Preprocess { mean: Mean::Image { alignment }, ..small };
+    for mean in [Mean::CenterOfImage, Mean::Image] {
+        let preprocess = Preprocess { mean, ..small };
         let values: Vec<f32> = (0..3 * 80 * 80).map(|i| (i % 251) as f32).collect();
         let found = render(preprocess, Some(MeanImage { size: 80, values: values.clone() }), whole);
         for (i, (found, plain)) in found.iter().zip(&plain).enumerate() {
             let (c, y, x) = (i / 576, i / 24 % 24, i % 24);
-            assert_eq!(*found, plain - values[(c * 80 + 28 + y) * 80 + 28 + x], "{alignment:?} {i}");
+            assert_eq!(*found, plain - values[(c * 80 + 28 + y) * 80 + 28 + x], "{mean:?} {i}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alexnet_data::{
-    Augment, Centering, ChannelOrder, Mean, Pipeline, PixelScale, Preprocess, ResizeFilter, ResizeRule, SideRounding,
+    Augment, Centering, ChannelOrder, Mean, Pipeline, PixelRange, Preprocess, ResizeFilter, ResizeRule, SideRounding,
     Views,
 };
 
@@ -88,7 +88,7 @@ fn caffe_channels_and_crop() {
     };
     assert_eq!(
         (caffe.channel_order, caffe.scale, caffe.centering),
-        (ChannelOrder::Bgr, PixelScale::Byte, Centering::Down)
+        (ChannelOrder::Bgr, PixelRange::Byte, Centering::Down)
     );
     let values = load(caffe, "photo");
     assert_eq!(values.len(), 3 * 27 * 27);

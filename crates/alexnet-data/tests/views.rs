@@ -7,8 +7,8 @@ mod pictures;
 use std::sync::Arc;
 
 use alexnet_data::{
-    Augment, Centering, ChannelOrder, ColorNoise, ColorShift, Error, Mean, MeanAlignment, MeanImage, Pipeline,
-    PixelScale, Preprocess, ResizeRule, Scratch, View, Views,
+    Augment, Centering, ChannelOrder, ColorNoise, ColorShift, Error, Mean, MeanImage, Pipeline, PixelRange, Preprocess,
+    ResizeRule, Scratch, View, Views,
 };
 
 const SOURCE: u32 = 40;
@@ -68,7 +68,7 @@ fn a_view_is_cut_from_the_central_square() {
 fn order_scale_mean_and_deviation() {
     let mean = [0.1, 0.2, 0.3];
     let std = [0.5, 0.25, 0.125];
-    let rgb = Preprocess { scale: PixelScale::Unit, mean: Mean::Channels(mean), std, ..PLAIN };
+    let rgb = Preprocess { scale: PixelRange::Unit, mean: Mean::Channels(mean), std, ..PLAIN };
     let view = [at(5, 6, false)];
     let values = render(rgb, None, &view);
     for_each(&values, |c, y, x, value| {
@@ -142,29 +142,29 @@ fn the_mean_image_lies_at_the_center_or_at_the_crop() {
     let side = SOURCE as usize;
     let values = (0..3 * side * side).map(|i| mean_at(i / (side * side), i / side % side, i % side)).collect();
     let image = MeanImage { size: SOURCE, values };
-    for alignment in [MeanAlignment::Center, MeanAlignment::AtCrop] {
+    for mean in [Mean::CenterOfImage, Mean::Image] {
         for flip in [false, true] {
-            let preprocess = Preprocess { mean: Mean::Image { alignment }, ..PLAIN };
+            let preprocess = Preprocess { mean, ..PLAIN };
             let view = [at(1, 7, flip)];
             let plain = render(PLAIN, None, &view);
             let difference: Vec<f32> =
                 plain.iter().zip(render(preprocess, Some(image.clone()), &view)).map(|(a, b)| a - b).collect();
             for_each(&difference, |c, y, x, value| {
-                let expected = match alignment {
-                    MeanAlignment::Center => mean_at(c, y + 4, x + 4),
-                    MeanAlignment::AtCrop if flip => mean_at(c, y + 7, 1 + 31 - x),
-                    MeanAlignment::AtCrop => mean_at(c, y + 7, 1 + x),
+                let expected = match (mean == Mean::CenterOfImage, flip) {
+                    (true, _) => mean_at(c, y + 4, x + 4),
+                    (false, true) => mean_at(c, y + 7, 1 + 31 - x),
+                    (false, false) => mean_at(c, y + 7, 1 + x),
                 };
-                assert_eq!(value, expected, "{alignment:?} {flip}: {c} {y} {x}");
+                assert_eq!(value, expected, "{mean:?} {flip}: {c} {y} {x}");
             });
         }
     }
     // Planes, scale and standard deviation are in the order of the output.
     let preprocess = Preprocess {
         channel_order: ChannelOrder::Bgr,
-        scale: PixelScale::Unit,
+        scale: PixelRange::Unit,
         std: [0.5, 0.25, 0.125],
-        mean: Mean::Image { alignment: MeanAlignment::Center },
+        mean: Mean::CenterOfImage,
         ..PLAIN
     };
     for_each(&render(preprocess, Some(image), &[at(0, 0, false)]), |c, y, x, value| {
@@ -187,7 +187,7 @@ fn color_noise_follows_its_formula() {
     // The mean image is divided, too.
     let side = SOURCE as usize;
     let image = MeanImage { size: SOURCE, values: vec![50.0; 3 * side * side] };
-    let preprocess = Preprocess { mean: Mean::Image { alignment: MeanAlignment::AtCrop }, ..PLAIN };
+    let preprocess = Preprocess { mean: Mean::Image, ..PLAIN };
     for_each(&render(preprocess, Some(image), &view), |c, y, x, value| {
         let expected = ([2 + x, y, 200][c] as f32 - 50.0 + shift.shift[c]) / 1.1;
         assert!((value - expected).abs() < 1e-4, "{c} {y} {x}: {value} {expected}");
@@ -195,7 +195,7 @@ fn color_noise_follows_its_formula() {
     // The same in other units and another channel order.
     let torchvision = Preprocess {
         channel_order: ChannelOrder::Bgr,
-        scale: PixelScale::Unit,
+        scale: PixelRange::Unit,
         mean: Mean::Channels([0.485, 0.456, 0.406]),
         std: [0.229, 0.224, 0.225],
         ..PLAIN
@@ -257,7 +257,7 @@ fn settings_are_checked() {
     assert!(message(Preprocess { std: [1.0, 0.0, 1.0], ..PLAIN }, None).starts_with("std is 0"));
     let nan = Mean::Channels([0.0, f32::NAN, 0.0]);
     assert!(message(Preprocess { mean: nan, ..PLAIN }, None).starts_with("mean is NaN"));
-    let image = Mean::Image { alignment: MeanAlignment::Center };
+    let image = Mean::CenterOfImage;
     let expected = "mean is image, but the mean image of the training set must be given with it";
     assert_eq!(message(Preprocess { mean: image, ..PLAIN }, None), expected);
     let wrong = MeanImage { size: 32, values: vec![0.0; 3 * 32 * 32] };
@@ -336,10 +336,9 @@ fn resized_sizes_follow_their_sources() {
 fn old_spellings_are_read() {
     let preprocess = Preprocess::ALEXNET_2012;
     let now = serde_json::to_string(&preprocess).unwrap();
-    let old = now.replace("center", "centr");
-    assert!(now.contains("\"centering\":\"down\"") && now.contains("\"alignment\":\"center\""), "{now}");
-    let old = old.replace("\"centr\"", "\"centre\"");
-    assert!(old.contains("\"centring\"") && old.contains("\"centre\""), "{old}");
+    let old = now.replace("\"centering\"", "\"centring\"").replace("center_of_image", "centre_of_image");
+    assert!(now.contains("\"centering\":\"down\"") && now.contains("\"mean\":\"center_of_image\""), "{now}");
+    assert!(old.contains("\"centring\"") && old.contains("\"centre_of_image\""), "{old}");
     assert_eq!(serde_json::from_str::<Preprocess>(&old).unwrap(), preprocess);
 
     let augment = Augment { color_noise: Some(ColorNoise::IMAGENET), ..Augment::CROP_AND_FLIP };

@@ -9,15 +9,18 @@
 use std::time::Duration;
 
 use alexnet_kernels::activation::Activation;
+use alexnet_kernels::batch_norm2d::{BatchNorm2dGrads, BatchNorm2dParams, BatchNorm2dSaved, BatchNorm2dState};
+use alexnet_kernels::contrast_norm::ContrastNormParams;
 use alexnet_kernels::conv2d::{Conv2dGrads, Conv2dParams, Padding};
 use alexnet_kernels::dropout::{DropoutParams, DropoutScaling};
 use alexnet_kernels::linear::LinearGrads;
+use alexnet_kernels::locally_connected2d::LocallyConnected2dGrads;
 use alexnet_kernels::lrn::LrnParams;
 use alexnet_kernels::lrn_within_channel::LrnWithinChannelParams;
 use alexnet_kernels::sgd::{SgdParams, SgdRule};
 use alexnet_kernels::{
-    Pool2dParams, activation, avg_pool2d, bias_relu, conv2d, dropout, linear, lrn, lrn_within_channel, max_pool2d, sgd,
-    softmax_cross_entropy,
+    Pool2dParams, activation, avg_pool2d, batch_norm2d, bias_relu, contrast_norm, conv2d, dropout, global_avg_pool2d,
+    linear, locally_connected2d, lrn, lrn_within_channel, max_pool2d, sgd, softmax_cross_entropy,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -125,6 +128,63 @@ fn maps(c: &mut Criterion) {
     });
 }
 
+/// Normalizations of conv1's and conv2's maps, and the means of conv5's.
+fn channels(c: &mut Criterion) {
+    let (x, y, grad_x) = (random(&[BATCH, 55, 55, 96]), random(&[BATCH, 55, 55, 96]), random(&[BATCH, 55, 55, 96]));
+    let [weight, bias, running_mean, running_variance, mean, inverse_std] =
+        [(); 6].map(|()| random(&[96]).abs().unwrap());
+    let state = BatchNorm2dState {
+        weight: &weight,
+        bias: &bias,
+        running_mean: &running_mean,
+        running_variance: &running_variance,
+    };
+    let saved = BatchNorm2dSaved { mean: &mean, inverse_std: &inverse_std };
+    for (name, params) in [("training", BatchNorm2dParams::TRAINING), ("inference", BatchNorm2dParams::INFERENCE)] {
+        measure(c, &format!("batch_norm2d/{name} forward"), bytes(&[&x, &y]), || {
+            batch_norm2d::forward_into(&x, &state, &params, &y, &saved)
+        });
+        let grads = BatchNorm2dGrads { x: Some(&grad_x), ..Default::default() };
+        measure(c, &format!("batch_norm2d/{name} backward"), bytes(&[&x, &y, &grad_x]), || {
+            batch_norm2d::backward_into(&x, &weight, &y, &saved, &params, grads)
+        });
+    }
+
+    let params = ContrastNormParams::averaged(5, 1e-3, 0.75);
+    let (x, y, grad_x) = (random(&[BATCH, 27, 27, 256]), random(&[BATCH, 27, 27, 256]), random(&[BATCH, 27, 27, 256]));
+    measure(c, "contrast_norm/cnorm2 forward", bytes(&[&x, &y]), || contrast_norm::forward_into(&x, &params, &y));
+    measure(c, "contrast_norm/cnorm2 backward", bytes(&[&x, &y, &grad_x]), || {
+        contrast_norm::backward_into(&x, &y, &params, &grad_x)
+    });
+
+    let (x, y) = (random(&[BATCH, 13, 13, 256]), random(&[BATCH, 256]));
+    let grad_x = random(x.dims());
+    measure(c, "global_avg_pool2d/conv5 forward", bytes(&[&x, &y]), || global_avg_pool2d::forward_into(&x, &y));
+    measure(c, "global_avg_pool2d/conv5 backward", bytes(&[&y, &grad_x]), || {
+        global_avg_pool2d::backward_into(&y, &grad_x)
+    });
+}
+
+/// The layer `local3` of the CIFAR networks.
+fn local_layers(c: &mut Criterion) {
+    let params = Conv2dParams { padding: Padding::symmetric(1), ..Default::default() };
+    let (x, y, grad_x) = (random(&[128, 6, 6, 64]), random(&[128, 6, 6, 32]), random(&[128, 6, 6, 64]));
+    let (weight, bias, grad_weight) =
+        (random(&[6, 6, 32, 3, 3, 64]), random(&[6, 6, 32]), random(&[6, 6, 32, 3, 3, 64]));
+    let operations = Throughput::Elements((2 * 128 * weight.elem_count()) as u64);
+    measure(c, "locally_connected2d/local3 forward", operations.clone(), || {
+        locally_connected2d::forward_into(&x, &weight, Some(&bias), &params, true, &y)
+    });
+    let of_x = LocallyConnected2dGrads { x: Some(&grad_x), ..Default::default() };
+    measure(c, "locally_connected2d/local3 grad_x", operations.clone(), || {
+        locally_connected2d::backward_into(&x, &weight, &y, &params, of_x)
+    });
+    let of_weight = LocallyConnected2dGrads { weight: Some(&grad_weight), ..Default::default() };
+    measure(c, "locally_connected2d/local3 grad_weight", operations, || {
+        locally_connected2d::backward_into(&x, &weight, &y, &params, of_weight)
+    });
+}
+
 fn vectors(c: &mut Criterion) {
     let (x, y, bias) = (random(&[BATCH, 4096]), random(&[BATCH, 4096]), random(&[4096]));
     measure(c, "bias_relu/forward", bytes(&[&x, &x]), || bias_relu::forward_in_place(&x, &bias));
@@ -153,5 +213,5 @@ fn vectors(c: &mut Criterion) {
     });
 }
 
-criterion_group!(operations, convolutions, products, maps, vectors);
+criterion_group!(operations, convolutions, products, maps, channels, local_layers, vectors);
 criterion_main!(operations);

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::activation::Activation;
 use crate::cases::{assert_close, cpu_only, for_each_isa, nchw, nhwc, uniform, values, zeros};
+use crate::contrast_norm::ContrastNormParams;
 use crate::conv2d::{self, Conv2dGrads, Conv2dParams, Conv2dShape, Padding};
 use crate::dropout::{DropoutParams, DropoutScaling};
 use crate::linear::LinearGrads;
@@ -16,8 +17,11 @@ use crate::pixels::PixelsParams;
 use crate::sgd::{SgdParams, SgdRule};
 use crate::{
     Pool2dParams, activation, add, avg_pool2d, bias_relu, channels_first_into, channels_last, channels_last_into,
-    concat, dropout, linear, lrn, lrn_within_channel, max_pool2d, pixels, sgd, softmax_cross_entropy,
+    concat, contrast_norm, dropout, global_avg_pool2d, linear, lrn, lrn_within_channel, max_pool2d, pixels, sgd,
+    softmax_cross_entropy,
 };
+
+mod layers;
 
 /// Number of calls of each operation.
 const CALLS: usize = 400;
@@ -167,6 +171,8 @@ fn poolings_agree_with_their_references_or_refuse() {
 
         let (_, _, oh, ow) = y_dims;
         let last = tensor(&nhwc(&xs, x_dims), &[n, h, w, c])?;
+        let global = global_avg_pool2d::global_avg_pool2d(&x)?;
+        assert_close("global", &values(&global), &global_avg_pool2d::reference::forward(&xs, h * w), 1e-5);
         let indices = Tensor::zeros((n, oh, ow, c), max_pool2d::index_dtype(&params), &Device::Cpu)?;
         max_pool2d::forward_into(&last, &params, &zeros(&[n, oh, ow, c]), Some(&indices))?;
         let grad_y = uniform("extreme", 9, n * c * oh * ow);
@@ -222,6 +228,15 @@ fn normalizations_agree_with_their_references_or_refuse() {
             assert_close("y", &values(&y), &lrn_within_channel::reference::forward(&xs, h, w, &within), 1e-5);
             let expected = lrn_within_channel::reference::backward(&xs, &grad_y, h, w, &within);
             assert_close("grad_x", &nchw(&values(&grad_x), dims), &expected, 1e-5);
+        }
+        let contrast = ContrastNormParams { size, alpha, beta };
+        if let Ok(y) = contrast_norm::contrast_norm(&x, &contrast) {
+            contrast_norm::backward_into(&last, &grad, &contrast, &grad_x)?;
+            if tame && n * c * h * w > 0 {
+                assert_close("y", &values(&y), &contrast_norm::reference::forward(&xs, [h, w], &contrast), 1e-5);
+                let expected = contrast_norm::reference::backward(&xs, &grad_y, [h, w], &contrast);
+                assert_close("grad_x", &nchw(&values(&grad_x), dims), &expected, 1e-5);
+            }
         }
         let across = LrnParams { size, k, alpha, beta, groups };
         let y = lrn::lrn(&x, &across)?;

@@ -3,6 +3,7 @@
 //! Each variant has an [`InputSpec`], which is saved with the weights, so a model file alone is enough for inference.
 //! This crate only stores it; the crate that reads images applies it.
 
+use alexnet_input::{ChannelOrder, Mean, PixelRange};
 use serde::{Deserialize, Serialize};
 
 /// The preprocessing a network is trained with.
@@ -40,47 +41,6 @@ pub enum Preparation {
     /// Resize the shorter side to that of the square, then center crop; antialiased bilinear interpolation
     /// (torchvision).
     Torchvision,
-}
-
-/// Order of the channels of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChannelOrder {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red: Caffe.
-    Bgr,
-}
-
-/// Range of the pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PixelRange {
-    /// 0 to 255, as stored.
-    Byte,
-    /// 0 to 1.
-    Unit,
-}
-
-/// The mean that is subtracted from the pixels, in units of their range.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mean {
-    /// One value per channel: red, green, blue.
-    Channels([f32; 3]),
-    /// The mean image of the training set, `[3, source_size, source_size]` in the order red, green, blue. Its center
-    /// crop is subtracted from every crop, regardless of the crop's position (the 2012 code).
-    #[serde(alias = "centre_of_image")]
-    CenterOfImage,
-    /// The training set's mean image, each pixel from the same place (the paper's text, Caffe).
-    Image,
-}
-
-impl Mean {
-    /// Whether a mean image is required.
-    pub fn needs_image(self) -> bool {
-        matches!(self, Self::CenterOfImage | Self::Image)
-    }
 }
 
 impl InputSpec {

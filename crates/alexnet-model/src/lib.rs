@@ -7,6 +7,7 @@ mod layer;
 mod layers;
 mod network;
 mod precision;
+mod recipe;
 mod role;
 mod shape;
 mod specification;
@@ -14,9 +15,10 @@ mod tape;
 pub mod variants;
 mod weights;
 
+pub use alexnet_input::{ChannelOrder, Mean, PixelRange};
 pub use error::{Error, Result};
 pub use init::Init;
-pub use input_spec::{ChannelOrder, InputSpec, Mean, PixelRange, Preparation};
+pub use input_spec::{InputSpec, Preparation};
 pub use layer::Layer;
 pub use layers::{
     Add, AvgPool2d, BatchNorm2d, Concat, ContrastNorm, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Input, LayerKind,
@@ -24,6 +26,7 @@ pub use layers::{
 };
 pub use network::{Gradient, Inference, Network, Parameter};
 pub use precision::Precision;
+pub use recipe::{Decay, Recipe, Update};
 pub use role::Role;
 pub use shape::Shape;
 pub use specification::{Output, ParameterSpec, Specification};

@@ -58,7 +58,7 @@ impl Tape {
     }
 
     /// Discards the last pass and prepares for the next.
-    pub(crate) fn start(&mut self, layers: usize, outputs: &[usize], batch: usize, mode: Mode) {
+    pub(crate) fn start(&mut self, layers: usize, outputs: &[usize], batch: usize) {
         if self.batch != batch {
             *self = Self { batch, ..Self::default() };
         }
@@ -73,7 +73,8 @@ impl Tape {
         self.values.resize(layers, None);
         self.saved.resize(layers, Vec::new());
         self.outputs = outputs.to_vec();
-        self.mode = Some(mode);
+        // Until the pass is complete, there is nothing to go back through.
+        self.mode = None;
     }
 
     /// Bytes of all buffers, in use and free.

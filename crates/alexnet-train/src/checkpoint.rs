@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result, io};
 use crate::metrics::Metrics;
-use crate::record::EpochRecord;
+use crate::results::EpochRecord;
 use crate::schedule::Plateau;
 use crate::solver::Solver;
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alexnet_data::{
-    Augment, CacheOutcome, Centering, DataLoaderConfig, Dataset, MeanAlignment, MeanImage, Pipeline, PixelScale,
-    Preprocess, ResizeFilter, ResizeRule, Sample, SideRounding, Split, Statistics, Views,
+    Augment, CacheOutcome, Centering, DataLoaderConfig, Dataset, MeanImage, Pipeline, Preprocess, ResizeFilter,
+    ResizeRule, Sample, SideRounding, Split, Statistics, Views,
 };
-use alexnet_model::{ChannelOrder, InputSpec, Mean, Model, PixelRange, Preparation};
+use alexnet_model::{InputSpec, Model, Preparation};
 
 use crate::config::DataConfig;
 use crate::error::{Error, Result};
@@ -30,19 +30,9 @@ pub fn preprocess(spec: &InputSpec) -> Preprocess {
         source_size,
         crop_size,
         centering,
-        channel_order: match spec.channel_order {
-            ChannelOrder::Rgb => alexnet_data::ChannelOrder::Rgb,
-            ChannelOrder::Bgr => alexnet_data::ChannelOrder::Bgr,
-        },
-        scale: match spec.pixel_range {
-            PixelRange::Byte => PixelScale::Byte,
-            PixelRange::Unit => PixelScale::Unit,
-        },
-        mean: match spec.mean {
-            Mean::Channels(values) => alexnet_data::Mean::Channels(values),
-            Mean::CenterOfImage => alexnet_data::Mean::Image { alignment: MeanAlignment::Center },
-            Mean::Image => alexnet_data::Mean::Image { alignment: MeanAlignment::AtCrop },
-        },
+        channel_order: spec.channel_order,
+        scale: spec.pixel_range,
+        mean: spec.mean,
         std: spec.std,
     }
 }

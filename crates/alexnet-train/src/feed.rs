@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use alexnet_data::{
-    Batch, BatchImages, Bytes, ChannelOrder, DataLoader, DataLoaderConfig, Pipeline, Pixels, Sample, ViewNumbers, Views,
+    Batch, BatchImages, Bytes, DataLoader, DataLoaderConfig, Pipeline, Pixels, Sample, ViewNumbers, Views,
 };
 use alexnet_kernels::pixels::{NUMBERS, PixelsParams, normalize_into};
 use alexnet_kernels::transfer::Upload;
@@ -59,10 +59,7 @@ impl Feed {
         Ok(Self {
             loader: DataLoader::new(samples, pipeline.clone(), config)?,
             pixels: config.pixels,
-            channels: match pipeline.preprocess().channel_order {
-                ChannelOrder::Rgb => [0, 1, 2],
-                ChannelOrder::Bgr => [2, 1, 0],
-            },
+            channels: pipeline.preprocess().channel_order.of_rgb(),
             mean: mean.map(|(values, size)| Tensor::from_slice(values, (3, size, size), &device)).transpose()?,
             upload: Upload::new(&device)?,
             ahead: None,
@@ -154,7 +151,7 @@ fn row(numbers: &ViewNumbers) -> [f32; NUMBERS] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alexnet_data::{Augment, ColorNoise, Dataset, Mean, MeanAlignment, MeanImage, Preprocess, shapes};
+    use alexnet_data::{Augment, ChannelOrder, ColorNoise, Dataset, Mean, MeanImage, Preprocess, shapes};
     use alexnet_kernels::with_host_kernels;
     use alexnet_testing::{assert_same_bits, skip, uniform};
 
@@ -173,18 +170,13 @@ mod tests {
         };
         let noise = Augment { color_noise: Some(ColorNoise::IMAGENET), ..Augment::CROP_AND_FLIP };
         let base = Preprocess::ALEXNET_2012;
-        let with_mean = |alignment| Preprocess { mean: Mean::Image { alignment }, ..base };
+        let with_mean = |mean| Preprocess { mean, ..base };
         let cases = [
-            ("2012", with_mean(MeanAlignment::Center), noise, Views::Random),
-            (
-                "Caffe",
-                Preprocess { channel_order: ChannelOrder::Bgr, ..with_mean(MeanAlignment::AtCrop) },
-                noise,
-                Views::Random,
-            ),
+            ("2012", with_mean(Mean::CenterOfImage), noise, Views::Random),
+            ("Caffe", Preprocess { channel_order: ChannelOrder::Bgr, ..with_mean(Mean::Image) }, noise, Views::Random),
             ("channels", Preprocess { mean: Mean::Channels([120.0, 115.0, 100.0]), ..base }, noise, Views::Random),
             ("no mean", Preprocess { mean: Mean::None, ..base }, Augment::NONE, Views::Center),
-            ("ten views", with_mean(MeanAlignment::AtCrop), Augment::NONE, Views::Ten),
+            ("ten views", with_mean(Mean::Image), Augment::NONE, Views::Ten),
         ];
         let compared = with_host_kernels(false, || {
             for (name, preprocess, augment, views) in cases {

@@ -1,10 +1,6 @@
 //! Observers of a run.
 
-use crate::config::TrainConfig;
-use crate::data;
 use crate::error::Result;
-use crate::plot;
-use crate::record::{RunDir, RunLog};
 use crate::trainer::Event;
 
 /// Receives the events of a run, for example for a log, a plot or a terminal.
@@ -38,16 +34,16 @@ impl<F: Fn(&Event<'_>) + Sync> Observer for F {
 #[derive(Default)]
 pub struct Observers<'a>(Vec<Box<dyn Observer + 'a>>);
 
+impl std::fmt::Debug for Observers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} observers", self.0.len())
+    }
+}
+
 impl<'a> Observers<'a> {
     /// No observers.
     pub fn none() -> Self {
         Self::default()
-    }
-
-    /// The observers that write a run's `metrics.jsonl`, `bad-samples.txt` and `plot.svg`.
-    pub fn of_run(run: &RunDir, config: &TrainConfig) -> Self {
-        let title = format!("{} on {}", config.arch, data::name(&config.data.path).display());
-        Self::none().with(RunLog::new(run)).with(plot::Plot { path: run.plot(), title })
     }
 
     /// Adds an observer.

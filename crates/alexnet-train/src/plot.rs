@@ -7,7 +7,8 @@ use plotters::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::observer::Observer;
-use crate::record::{self, EpochRecord};
+use crate::record;
+use crate::results::EpochRecord;
 use crate::trainer::Event;
 
 const SIZE: (u32, u32) = (960, 400);

@@ -55,7 +55,8 @@ pub(crate) fn copy(path: PathBuf, model: &Model, network: &Network, classes: &[S
     }
     for (from, to) in model.network.parameters().iter().zip(network.parameters()) {
         if Some(to.spec.layer) != last {
-            alexnet_kernels::add::scale_into(from.var.as_tensor(), 1.0, to.var.as_tensor())?;
+            let from = from.var.to_device(to.var.device())?;
+            alexnet_kernels::add::scale_into(&from, 1.0, to.var.as_tensor())?;
         }
     }
     let last_layer = match last {

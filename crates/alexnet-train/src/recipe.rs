@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use alexnet_data::{OnBadSample, RandomResizedCrop};
-use alexnet_model::{Precision, build};
+use alexnet_model::{Decay, Precision, Recipe, Update, build};
 
 use crate::config::{DataConfig, Rule, SolverConfig, SolverException, TrainConfig, WithSchedule};
 use crate::error::{Error, Result};
@@ -14,30 +14,31 @@ impl TrainConfig {
     /// 2012 recipe for all others, with an automatic learning rate schedule as in cuda-convnet2 and in late runs of the
     /// 2012 code (#170). For the earlier manual schedule, see [`TrainConfig::manual_2012`].
     pub fn recipe(arch: &str, data: PathBuf) -> Self {
-        let torchvision = arch == "alexnet-torchvision";
+        let recipe = Recipe::of(arch);
         let solver = SolverConfig {
-            rule: if torchvision { Rule::Pytorch } else { Rule::Alexnet2012 },
-            learning_rate: 0.01,
-            momentum: 0.9,
-            weight_decay: if torchvision { 0.0001 } else { 0.0005 },
-            bias_learning_rate_factor: if torchvision { 1.0 } else { 2.0 },
-            bias_weight_decay_factor: if torchvision { 1.0 } else { 0.0 },
+            rule: match recipe.update {
+                Update::Alexnet2012 => Rule::Alexnet2012,
+                Update::Pytorch => Rule::Pytorch,
+            },
+            learning_rate: recipe.learning_rate,
+            momentum: recipe.momentum,
+            weight_decay: recipe.weight_decay,
+            bias_learning_rate_factor: recipe.bias_learning_rate_factor,
+            bias_weight_decay_factor: recipe.bias_weight_decay_factor,
             freeze: 0,
             exceptions: Vec::new(),
         };
-        let (schedule, bias_schedule) = if torchvision {
-            (Schedule::Steps { epochs: vec![30, 60], factor: 0.1 }, None)
-        } else {
-            let once = Schedule::Dexp { target_factor: 10.0, steps: 2 };
-            (Schedule::Dexp { target_factor: 250.0, steps: 4 }, Some(once))
+        let dexp = |(target_factor, steps)| Schedule::Dexp { target_factor, steps };
+        let (schedule, bias_schedule) = match recipe.decay {
+            Decay::Dexp { weight, bias } => (dexp(weight), Some(dexp(bias))),
+            Decay::Steps { epochs, factor } => (Schedule::Steps { epochs: epochs.to_vec(), factor }, None),
         };
         Self {
             arch: arch.into(),
             weights: None,
             seed: 0,
-            epochs: 90,
-            // torchvision's recipe uses 32 on each of 8 GPUs.
-            batch_size: if torchvision { 256 } else { 128 },
+            epochs: recipe.epochs,
+            batch_size: recipe.batch_size,
             checkpoint_steps: 1000,
             label_smoothing: 0.0,
             precision: Precision::F32,
@@ -50,11 +51,11 @@ impl TrainConfig {
                 on_bad_sample: OnBadSample::Skip,
                 random_crop: true,
                 flip: true,
-                color_noise: if torchvision { 0.0 } else { 0.1 },
+                color_noise: recipe.color_noise,
                 color_noise_epochs: None,
                 mixup: None,
                 cutmix: None,
-                random_resized_crop: torchvision.then(RandomResizedCrop::default),
+                random_resized_crop: recipe.random_resized_crop.then(RandomResizedCrop::default),
                 color_jitter: None,
                 random_erasing: None,
             },

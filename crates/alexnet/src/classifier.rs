@@ -3,45 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use alexnet_data::{Location, Scratch, Views};
-use alexnet_kernels::GpuMath;
-use alexnet_model::{Model, Network, Precision};
+use alexnet_model::{Model, Network};
 use alexnet_train::probabilities;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::members::{self, Member};
+use crate::options::Options;
 
 /// Views per batch: enough for full speed on CPUs.
 const BATCH: usize = 32;
-
-/// Options of a [`Classifier`]. The default is the CPU, `f32` and the center view.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// [`Device::Cpu`], or a GPU from [`cuda_device`](crate::cuda_device).
-    pub device: Device,
-    /// `f32` or `bf16`.
-    pub precision: Precision,
-    /// The permitted deviations of `f32` products and convolutions on a GPU: TF32, nondeterministic algorithms.
-    pub gpu_math: GpuMath,
-    /// The views of each image whose probabilities are averaged: [`Views::Center`] or [`Views::Ten`].
-    pub views: Views,
-    /// The variant, for files that contain only weights.
-    pub arch: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            device: Device::Cpu,
-            precision: Precision::F32,
-            gpu_math: GpuMath::default(),
-            views: Views::Center,
-            arch: None,
-        }
-    }
-}
 
 /// A class and its probability.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -153,30 +126,29 @@ impl Classifier {
         let mut means: Vec<Result<Vec<f32>>> = images.iter().map(|_| Ok(vec![0.0; self.class_count()])).collect();
         for member in &self.members {
             let loaded: Vec<Result<Vec<f32>>> = images.par_iter().map(|image| self.load(member, image)).collect();
-            let (mut pixels, mut indices) = (Vec::new(), Vec::new());
-            for (index, views) in loaded.into_iter().enumerate() {
-                match views {
-                    Ok(views) if means[index].is_ok() => {
-                        pixels.extend(views);
-                        indices.push(index);
-                    }
+            let mut views: Vec<(usize, Vec<f32>)> = Vec::new();
+            for (index, loaded) in loaded.into_iter().enumerate() {
+                match loaded {
+                    Ok(pixels) if means[index].is_ok() => views.push((index, pixels)),
                     Ok(_) => {}
                     Err(error) => means[index] = Err(error),
                 }
             }
-            match self.run(member, pixels, indices.len()) {
-                Ok(found) => {
-                    for (index, own) in indices.into_iter().zip(found) {
-                        let count = self.members.len() as f32;
-                        let mean = means[index].iter_mut().flatten();
-                        mean.zip(own).for_each(|(mean, own)| *mean += own / count);
-                    }
+            let mut add = |index: usize, own: Result<Vec<f32>>| match (own, &mut means[index]) {
+                (Ok(own), Ok(mean)) => {
+                    let count = self.members.len() as f32;
+                    mean.iter_mut().zip(own).for_each(|(mean, own)| *mean += own / count);
                 }
-                // The whole batch failed, for example on a device that is out of memory.
-                Err(error) => {
-                    let text = error.to_string();
-                    indices.into_iter().for_each(|i| means[i] = Err(candle_core::Error::Msg(text.clone()).into()));
-                }
+                (Err(error), mean) => *mean = Err(error),
+                (Ok(_), Err(_)) => {}
+            };
+            match self.run(member, &views) {
+                Ok(found) => views.iter().zip(found).for_each(|((index, _), own)| add(*index, Ok(own))),
+                // A device may have memory for one image, if not for all of them.
+                Err(_) => views.iter().for_each(|one| {
+                    let own = self.run(member, std::slice::from_ref(one));
+                    add(one.0, own.map(|mut found| found.swap_remove(0)));
+                }),
             }
         }
         means
@@ -191,11 +163,13 @@ impl Classifier {
         Ok(pixels)
     }
 
-    fn run(&self, member: &Member, pixels: Vec<f32>, images: usize) -> Result<Vec<Vec<f32>>> {
-        if images == 0 {
+    /// The probabilities of images, given their views.
+    fn run(&self, member: &Member, views: &[(usize, Vec<f32>)]) -> Result<Vec<Vec<f32>>> {
+        if views.is_empty() {
             return Ok(Vec::new());
         }
-        let logits = member.inference.forward(&self.tensor(member, pixels, images)?)?;
+        let pixels = views.iter().flat_map(|(_, pixels)| pixels).copied().collect();
+        let logits = member.inference()?.forward(&self.tensor(member, pixels, views.len())?)?;
         Ok(probabilities(&logits, self.views.count())?)
     }
 

@@ -40,6 +40,14 @@ pub enum Error {
         /// The number of models.
         members: usize,
     },
+    /// A list of layers whose input is not what its preprocessing gives.
+    #[error("the network's input must be [3, {size}, {size}], as its input_spec says, but is {expected:?}")]
+    InputSize {
+        /// Channels, height and width of the network's input.
+        expected: [usize; 3],
+        /// Height and width of a view.
+        size: usize,
+    },
     /// A data set with another number of classes.
     #[error("the data set must have the {model} classes of the weights, but {} has {data}", path.display())]
     Classes {

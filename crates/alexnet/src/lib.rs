@@ -4,10 +4,12 @@ mod classifier;
 mod error;
 mod evaluation;
 mod members;
+mod options;
 
-pub use classifier::{Classifier, Options, Prediction};
+pub use classifier::{Classifier, Prediction};
 pub use error::{Error, Result};
 pub use evaluation::{EvaluateOptions, EvaluationEvent, Report};
+pub use options::Options;
 
 pub use alexnet_data::{Location, Sample, Split, Views};
 pub use alexnet_kernels::{GpuMath, cuda_device, cuda_devices};

@@ -1,20 +1,21 @@
 //! The networks of a classifier: opened, and checked for equal classes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use alexnet_data::Pipeline;
 use alexnet_model::{Inference, Model, ModelFile, Network};
 use alexnet_train::{RunDir, model_pipeline};
 
-use crate::classifier::Options;
 use crate::error::{Error, Result};
+use crate::options::Options;
 
 /// One network, and the preprocessing of its images.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) network: Network,
-    pub(crate) inference: Inference,
+    /// Made by the first pass: evaluation does not need it.
+    inference: OnceLock<Inference>,
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
@@ -23,8 +24,20 @@ impl Member {
         model.network.set_precision(options.precision)?;
         model.network.set_gpu_math(options.gpu_math);
         let pipeline = Arc::new(model_pipeline(&model)?);
-        let inference = model.network.inference()?;
-        Ok(Self { network: model.network, inference, pipeline })
+        let (expected, side) = (model.network.spec().input_size(), pipeline.preprocess().crop_size as usize);
+        if expected != [3, side, side] {
+            return Err(Error::InputSize { expected, size: side });
+        }
+        Ok(Self { network: model.network, inference: OnceLock::new(), pipeline })
+    }
+
+    pub(crate) fn inference(&self) -> Result<&Inference> {
+        if let Some(made) = self.inference.get() {
+            return Ok(made);
+        }
+        // Two threads may both make one; the first is kept.
+        let made = self.network.inference()?;
+        Ok(self.inference.get_or_init(|| made))
     }
 }
 

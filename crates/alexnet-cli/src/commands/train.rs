@@ -59,7 +59,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     }
 
     let observers = Observers::of_run(&run, &config).with(|event: &Event<'_>| view.show(event));
-    let mut trainer = match Trainer::new(config.clone(), run, &device, threads, &observers) {
+    let mut trainer = match Trainer::new(config.clone(), run, &device, threads, observers) {
         Ok(trainer) => trainer,
         Err(error) => {
             if args.resume.is_none() {
@@ -71,7 +71,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     };
     // Before this point there is nothing to save.
     let stop = stop_on_signal()?;
-    let outcome = trainer.run(&stop, &observers)?;
+    let outcome = trainer.run(&stop)?;
     if args.machine.json {
         say(serde_json::to_string(&Summary::new(&config, &path, &outcome))?)?;
     } else if let Some(text) = conclusion(&config, &path, &outcome) {

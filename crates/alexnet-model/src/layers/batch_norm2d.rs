@@ -11,6 +11,8 @@ use crate::tape::Mode;
 /// Batch normalization of each channel. Training mode normalizes with the batch statistics and updates the running
 /// statistics; test mode normalizes with the running statistics. [`Inference`](crate::Inference) folds it into a
 /// preceding convolution without activation.
+///
+/// Freezing its weight and bias does not change this, as in PyTorch's training mode: the running statistics still move.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm2d {

@@ -25,7 +25,13 @@ impl LayerOps for ContrastNorm {
 
     fn shape(&self, inputs: &[Shape]) -> std::result::Result<Shape, String> {
         let dims = one_map(self.name(), inputs)?;
-        sizes([("size", self.0.size)], 1)?;
+        let ContrastNormParams { size, alpha, beta } = self.0;
+        sizes([("size", size)], 1)?;
+        // Written so that a NaN fails.
+        if !(size <= 1 << 16 && alpha >= 0.0 && alpha.is_finite() && beta.is_finite()) {
+            let rule = "size must be at most 65536, alpha at least 0, and both numbers finite";
+            return Err(format!("{rule}, but they are {size}, alpha {alpha} and beta {beta}"));
+        }
         Ok(Shape::Map(dims))
     }
 

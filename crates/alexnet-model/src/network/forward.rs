@@ -58,7 +58,7 @@ impl Network {
     ) -> Result<Vec<Tensor>> {
         let n = self.batch_of(x)?;
         let layers = self.spec.layers().len();
-        tape.start(layers, &plan.outputs, n, mode);
+        tape.start(layers, &plan.outputs, n);
         for layer in (0..layers).filter(|&layer| plan.runs[layer]) {
             let (dims, dtype) = (self.spec.shapes()[layer].batch(n), self.activations(layer));
             let y = if plan.outputs.contains(&layer) {
@@ -78,6 +78,7 @@ impl Network {
                 }
             }
         }
+        tape.mode = Some(mode);
         let output = |&layer: &usize| {
             let value = tape.values[layer].as_ref();
             full(value.expect("the loop stores every output and releases none"))

@@ -16,7 +16,8 @@ use crate::tape::{Mode, Tape};
 /// about a fifth less time, a large batch the same.
 ///
 /// It shares the tensors of the original network. Several threads may call it at once: each concurrent pass has
-/// separate buffers, which later passes reuse.
+/// separate buffers, which later passes reuse. On a GPU, each of these threads has its own cuDNN handle and scratch memory.
+/// Do not update the network's parameters during a pass.
 ///
 /// The transformed weights take as much memory as the weights of the convolutions again, and up to five times that for
 /// batches.

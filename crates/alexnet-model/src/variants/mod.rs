@@ -21,9 +21,10 @@ pub use alexnet_torchvision::alexnet_torchvision;
 pub use caffenet::caffenet;
 
 use crate::error::{Error, Result};
+use crate::recipe::Recipe;
 use crate::specification::Specification;
 
-/// A variant: its name, a one-line description, and its layers for a number of classes.
+/// A variant: its name, a one-line description, its layers for a number of classes, and the recipe of its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
     /// Name, as used by `--arch`.
@@ -32,24 +33,53 @@ pub struct Variant {
     pub about: &'static str,
     /// Builds the specification for a number of classes.
     pub build: fn(usize) -> Result<Specification>,
+    /// How its source trains it.
+    pub recipe: Recipe,
 }
 
 /// All variants.
 pub const VARIANTS: [Variant; 7] = [
-    Variant { name: "alexnet", about: "the network behind the paper's tables (2012, config #145)", build: alexnet },
-    Variant { name: "alexnet-paper", about: "the text of the paper taken literally", build: alexnet_paper },
+    Variant {
+        name: "alexnet",
+        about: "the network behind the paper's tables (2012, config #145)",
+        build: alexnet,
+        recipe: Recipe::ALEXNET_2012,
+    },
+    Variant {
+        name: "alexnet-paper",
+        about: "the text of the paper taken literally",
+        build: alexnet_paper,
+        recipe: Recipe::ALEXNET_2012,
+    },
     Variant {
         name: "alexnet-six-conv",
         about: "alexnet with a sixth convolution, as in two of the paper's seven networks (config #146)",
         build: alexnet_six_conv,
+        recipe: Recipe::ALEXNET_2012,
     },
-    Variant { name: "alexnet-caffe", about: "Caffe's bvlc_alexnet", build: alexnet_caffe },
-    Variant { name: "caffenet", about: "Caffe's bvlc_reference_caffenet", build: caffenet },
-    Variant { name: "alexnet-owt", about: "one tower, with LRN (cuda-convnet2; One weird trick)", build: alexnet_owt },
+    Variant {
+        name: "alexnet-caffe",
+        about: "Caffe's bvlc_alexnet",
+        build: alexnet_caffe,
+        recipe: Recipe::ALEXNET_2012,
+    },
+    Variant {
+        name: "caffenet",
+        about: "Caffe's bvlc_reference_caffenet",
+        build: caffenet,
+        recipe: Recipe::ALEXNET_2012,
+    },
+    Variant {
+        name: "alexnet-owt",
+        about: "one tower, with LRN (cuda-convnet2; One weird trick)",
+        build: alexnet_owt,
+        recipe: Recipe::ALEXNET_2012,
+    },
     Variant {
         name: "alexnet-torchvision",
         about: "torchvision's alexnet: one tower, no LRN",
         build: alexnet_torchvision,
+        recipe: Recipe::TORCHVISION,
     },
 ];
 

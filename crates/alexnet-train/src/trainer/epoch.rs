@@ -15,8 +15,7 @@ use candle_core::{DType, Tensor};
 use super::{Event, Hook, Trainer, finite};
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::observer::Observers;
-use crate::record::StepRecord;
+use crate::results::StepRecord;
 
 /// A queued step, which on a GPU may not be complete.
 struct Queued {
@@ -35,14 +34,13 @@ struct Steps<'a> {
     download: Download,
     /// The last step, if its results have not been read.
     before: Option<Queued>,
-    observers: &'a Observers<'a>,
 }
 
-impl Trainer {
+impl Trainer<'_> {
     /// Trains the rest of the current epoch. Returns false if stopped.
-    pub(super) fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<bool> {
+    pub(super) fn epoch(&mut self, tape: &mut Tape, stop: &AtomicBool) -> Result<bool> {
         self.start_epoch();
-        let mut steps = Steps { tape, download: Download::default(), before: None, observers };
+        let mut steps = Steps { tape, download: Download::default(), before: None };
         let ended = self.batches(&mut steps, stop);
         // Report the last step first, also after an error.
         self.finish(&mut steps)?;
@@ -68,7 +66,7 @@ impl Trainer {
             let Some((batch, images)) = next else { return Ok(true) };
             self.state.bad += batch.bad.len();
             if !batch.bad.is_empty() {
-                steps.observers.tell(&Event::BadSamples(&batch.bad))?;
+                self.observers.tell(&Event::BadSamples(&batch.bad))?;
                 budget.spend(&batch.bad)?;
             }
             let step = match images {
@@ -85,7 +83,7 @@ impl Trainer {
                 self.finish(steps)?;
             }
             if due {
-                self.checkpoint(steps.observers)?;
+                self.checkpoint()?;
             }
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
@@ -164,6 +162,6 @@ impl Trainer {
         }
         let seconds = self.state.epoch_seconds + self.clock.elapsed().as_secs_f64();
         let record = StepRecord { epoch, step, learning_rate, loss, data_wait: self.state.wait_seconds / seconds };
-        steps.observers.tell(&Event::Step { record: &record, done: [batch, self.steps()], images: labels.len() })
+        self.observers.tell(&Event::Step { record: &record, done: [batch, self.steps()], images: labels.len() })
     }
 }

@@ -7,7 +7,7 @@ use alexnet_data::BadSample;
 use crate::checkpoint::State;
 use crate::data::RunData;
 use crate::pretrained::Pretrained;
-use crate::record::{EpochRecord, StepRecord};
+use crate::results::{EpochRecord, StepRecord};
 
 /// An event of a run, reported to [observers](crate::Observer).
 #[derive(Debug)]

@@ -23,7 +23,8 @@ use crate::evaluate::{Images, evaluate};
 use crate::metrics::Metrics;
 use crate::observer::Observers;
 use crate::pretrained;
-use crate::record::{EpochRecord, RunDir};
+use crate::record::RunDir;
+use crate::results::EpochRecord;
 use crate::schedule::Progress;
 use crate::solver::{Rates, Solver};
 
@@ -31,7 +32,7 @@ pub use event::{Event, Outcome};
 
 /// A training run: its configuration, data, network and solver.
 #[derive(Debug)]
-pub struct Trainer {
+pub struct Trainer<'a> {
     config: TrainConfig,
     run: RunDir,
     data: RunData,
@@ -42,10 +43,12 @@ pub struct Trainer {
     /// The time up to which `state.seconds` is counted.
     clock: Instant,
     hook: Option<Hook>,
+    observers: Observers<'a>,
 }
 
-/// Called with each parameter and its gradient between backward and update, in the order of backward. It may modify the
-/// gradient in place, for example to clip it or to add gradients of other processes.
+/// Called with each parameter and its gradient, between backward and the update of this parameter, in the order of backward. It
+/// may change the gradient in place: clip it, log it, or exchange it with other processes. An error ends the run; the weights
+/// are then between two steps, and the run goes on from its last checkpoint.
 pub type GradientHook = dyn FnMut(&ParameterSpec, &Tensor) -> Result<()> + Send;
 
 struct Hook(Box<GradientHook>);
@@ -56,7 +59,7 @@ impl std::fmt::Debug for Hook {
     }
 }
 
-impl Trainer {
+impl<'a> Trainer<'a> {
     /// Prepares the run in `run`: resumes from its checkpoint if there is one, otherwise starts from the beginning.
     /// `devices` is a `&Device` or a [`DevicePlan`]. `workers` threads load images; their number does not affect the
     /// result.
@@ -68,7 +71,7 @@ impl Trainer {
         run: RunDir,
         devices: impl Into<DevicePlan>,
         workers: usize,
-        observers: &Observers<'_>,
+        observers: Observers<'a>,
     ) -> Result<Self> {
         let plan = devices.into();
         let Some(device) = plan.devices().first() else {
@@ -125,9 +128,10 @@ impl Trainer {
         }
         let mean_image = data.mean_image.as_ref().map(|mean| mean.values.clone());
         let model = Model { network, classes: data.classes.clone(), mean_image };
-        let mut trainer = Self { config, run, data, model, solver, state, workers, clock: Instant::now(), hook: None };
+        let mut trainer =
+            Self { config, run, data, model, solver, state, workers, clock: Instant::now(), hook: None, observers };
         trainer.start_epoch();
-        observers.tell(&Event::Started {
+        trainer.observers.tell(&Event::Started {
             data: &trainer.data,
             state: &trainer.state,
             steps: trainer.steps(),
@@ -153,16 +157,16 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`]; unreadable images, if the configuration forbids them or there are too many; a full disk.
-    pub fn run(&mut self, stop: &AtomicBool, observers: &Observers<'_>) -> Result<Outcome> {
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<Outcome> {
         let mut tape = Tape::new();
         self.clock = Instant::now();
         while self.state.epoch < self.config.epochs {
-            let done = self.epoch(&mut tape, stop, observers)?;
+            let done = self.epoch(&mut tape, stop)?;
             self.state.epoch_seconds += self.add_time();
-            if !done || !self.end_epoch(&mut tape, stop, observers)? {
+            if !done || !self.end_epoch(&mut tape, stop)? {
                 // Validation time is not training time.
                 self.add_time();
-                self.checkpoint(observers)?;
+                self.checkpoint()?;
                 return Ok(self.outcome(true));
             }
         }
@@ -172,13 +176,13 @@ impl Trainer {
 
     /// Validates, records the epoch and saves. Returns false if stopped: the epoch is then completed when the run is
     /// resumed.
-    fn end_epoch(&mut self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<bool> {
+    fn end_epoch(&mut self, tape: &mut Tape, stop: &AtomicBool) -> Result<bool> {
         let train = self.state.train;
         if train.images == 0 {
             let (path, images) = (self.config.data.path.clone(), self.data.train.len());
             return Err(Error::NoImages { path, images, split: "training" });
         }
-        let Some(val) = self.validate(tape, stop, observers)? else { return Ok(false) };
+        let Some(val) = self.validate(tape, stop)? else { return Ok(false) };
         self.require_finite("the validation loss", val.loss())?;
         self.add_time();
         let record = EpochRecord {
@@ -201,20 +205,20 @@ impl Trainer {
         (self.state.epoch, self.state.batch, self.state.bad) = (self.state.epoch + 1, 0, 0);
         (self.state.train, self.state.epoch_seconds, self.state.wait_seconds) = (Metrics::default(), 0.0, 0.0);
         let best = self.state.best().is_some_and(|best| best.epoch == record.epoch);
-        observers.tell(&Event::Epoch { record: &record, best, epochs: &self.state.epochs })?;
         if best {
             self.model.save(&self.run.model())?;
         }
-        self.checkpoint(observers)?;
+        self.observers.tell(&Event::Epoch { record: &record, best, epochs: &self.state.epochs })?;
+        self.checkpoint()?;
         Ok(true)
     }
 
     /// Returns `None` if stopped.
-    fn validate(&self, tape: &mut Tape, stop: &AtomicBool, observers: &Observers<'_>) -> Result<Option<Metrics>> {
+    fn validate(&self, tape: &mut Tape, stop: &AtomicBool) -> Result<Option<Metrics>> {
         let config = data::loader(&self.config.data, self.config.batch_size, self.workers, alexnet_data::Views::Center);
         let mut failed = None;
         let progress = &mut |done, total| {
-            if let Err(error) = observers.tell(&Event::Validating { done, total }) {
+            if let Err(error) = self.observers.tell(&Event::Validating { done, total }) {
                 failed = Some(error);
             }
             if failed.is_some() || stop.load(Ordering::Relaxed) {
@@ -230,7 +234,7 @@ impl Trainer {
         }
         let Some(found) = found else { return Ok(None) };
         if !found.bad.is_empty() {
-            observers.tell(&Event::BadSamples(&found.bad))?;
+            self.observers.tell(&Event::BadSamples(&found.bad))?;
         }
         if found.metrics.images == 0 {
             let (path, images) = (self.config.data.path.clone(), self.data.val.len());
@@ -268,11 +272,11 @@ impl Trainer {
     }
 
     /// Writes the checkpoint, unless a weight is not finite.
-    fn checkpoint(&mut self, observers: &Observers<'_>) -> Result<()> {
+    fn checkpoint(&mut self) -> Result<()> {
         let seconds = self.add_time();
         // In the middle of an epoch this is training time; after an epoch it is negligible.
         self.state.epoch_seconds += if self.state.batch > 0 { seconds } else { 0.0 };
-        observers.tell(&Event::Checkpoint)?;
+        self.observers.tell(&Event::Checkpoint)?;
         for parameter in self.model.network.parameters() {
             let sum = f64::from(parameter.var.sum_all()?.to_scalar::<f32>()?);
             self.require_finite(&parameter.spec.name, sum)?;

@@ -28,9 +28,9 @@ fn train(folder: &Path, batch_size: usize, device: &Device) -> (Vec<f64>, Result
         }
     };
     let observers = Observers::none().with(show);
-    let mut trainer = Trainer::new(config, run, device, 2, &observers).unwrap();
-    let outcome = trainer.run(&AtomicBool::new(false), &observers);
-    drop(observers);
+    let mut trainer = Trainer::new(config, run, device, 2, observers).unwrap();
+    let outcome = trainer.run(&AtomicBool::new(false));
+    drop(trainer);
     (seen.into_inner().unwrap(), outcome)
 }
 
@@ -116,9 +116,8 @@ fn an_epoch_may_have_rules_of_its_own() {
         };
         let run = run.unwrap();
         let observers = Observers::of_run(&run, config).with(show);
-        let mut trainer = Trainer::new(config.clone(), run, &Device::Cpu, 2, &observers).unwrap();
-        trainer.run(&stop, &observers).unwrap();
-        drop(observers);
+        let mut trainer = Trainer::new(config.clone(), run, &Device::Cpu, 2, observers).unwrap();
+        trainer.run(&stop).unwrap();
         let weights = |name: &str| -> Vec<f32> {
             trainer.model.network.parameter(name).unwrap().var.flatten_all().unwrap().to_vec1().unwrap()
         };
@@ -128,6 +127,7 @@ fn an_epoch_may_have_rules_of_its_own() {
             std::fs::remove_dir_all(&path).unwrap();
         }
         let memory = trainer.model.network.pass_memory(4, alexnet_model::Mode::train(0, 0));
+        drop(trainer);
         (seen.into_inner().unwrap(), weights, memory)
     };
     // Three steps per epoch.
@@ -147,4 +147,65 @@ fn an_epoch_may_have_rules_of_its_own() {
     let (rest, end, _) = run("halves", &config, 9);
     halves.extend(rest);
     assert!(halves == frozen && end == after, "{halves:?} {frozen:?}");
+}
+
+/// The hook sees every gradient of every step, and a plan of two devices trains like one.
+#[test]
+fn gradients_pass_the_hook_on_any_plan() {
+    use alexnet_model::{Conv2d, Flatten, Input, Layer, Linear, Specification};
+
+    if alexnet_testing::cpu_only() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    shapes_in(folder.path());
+    let run = |name: &str, devices: Vec<Device>, hook: Option<Box<GradientHook>>| {
+        let layers = vec![
+            Layer::new("data", Input { channels: 3, size: [224; 2] }),
+            Layer::new("conv", Conv2d::new(4, 11, 0.01, 0.0).stride(8)),
+            Layer::new("flat", Flatten).on(devices.len() - 1),
+            Layer::new("logits", Linear::new(10, 0.01, 0.0)).on(devices.len() - 1),
+        ];
+        let mut config = TrainConfig::recipe("alexnet-torchvision", folder.path().join("shapes"));
+        let spec = alexnet_model::build("alexnet-torchvision", 10).unwrap().input_spec().clone();
+        config.network = Some(Specification::new("alexnet-torchvision", spec, layers).unwrap());
+        (config.epochs, config.batch_size) = (1, 4);
+        let run = RunDir::create(&folder.path().join(name), &config).unwrap();
+        let losses = Mutex::new(Vec::new());
+        let observers = Observers::none().with(|event: &Event<'_>| {
+            if let Event::Step { record, .. } = event {
+                losses.lock().unwrap().push(record.loss);
+            }
+        });
+        let mut trainer = Trainer::new(config, run, DevicePlan::of_layers(devices), 2, observers).unwrap();
+        if let Some(hook) = hook {
+            trainer.set_gradient_hook(hook);
+        }
+        let error = trainer.run(&AtomicBool::new(false)).err().map(|error| error.to_string());
+        drop(trainer);
+        (losses.into_inner().unwrap(), error)
+    };
+    let (plain, none) = run("plain", vec![Device::Cpu], None);
+    assert_eq!((plain.len(), none), (3, None));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let count = move |parameter: &ParameterSpec, gradient: &Tensor| {
+        assert_eq!(parameter.shape, gradient.dims());
+        sender.send(parameter.name.clone()).unwrap();
+        Ok(())
+    };
+    let (hooked, _) = run("hooked", vec![Device::Cpu, Device::Cpu], Some(Box::new(count)));
+    assert_eq!(hooked, plain);
+    let seen: Vec<String> = receiver.iter().collect();
+    assert_eq!(seen.len(), 3 * 4);
+    assert!(seen.iter().take(2).all(|name| name.starts_with("logits.")), "{seen:?}");
+    let fail = |_: &ParameterSpec, _: &Tensor| {
+        let rule = "it came too late".into();
+        Err(Error::Config { what: "the gradient".into(), found: "old".into(), rule })
+    };
+    let (_, error) = run("failing", vec![Device::Cpu], Some(Box::new(fail)));
+    assert!(error.unwrap().contains("it came too late"));
+    let run = RunDir::open(&folder.path().join("plain")).unwrap();
+    let config = TrainConfig::read(&run.config()).unwrap();
+    let none = Trainer::new(config, run, DevicePlan::of_layers(Vec::new()), 2, Observers::none()).err();
+    assert!(none.unwrap().to_string().contains("at least one"));
 }

@@ -9,7 +9,7 @@ fn normalized() -> Specification {
         Layer::new("data", Input { channels: 3, size: [6, 6] }),
         Layer::new("conv1", Conv2d { bias: None, ..conv(4) }),
         Layer::new("bn1", BatchNorm2d::default()).with(Relu),
-        Layer::new("conv2", conv(4)),
+        Layer::new("conv2", conv(4).groups(2)),
         Layer::new("bn2", BatchNorm2d { eps: 1e-3, ..BatchNorm2d::default() }),
         // Not folded: another layer reads its convolution.
         Layer::new("conv3", conv(4)).reads(["bn2"]),
@@ -31,6 +31,11 @@ fn folded_networks_give_the_same_results() {
     // Train to get running statistics that differ from the initial ones.
     for _ in 0..5 {
         network.forward(&x(8), TRAIN, &mut Tape::new()).unwrap();
+    }
+    // Weights and biases that are not those of the start, either.
+    for parameter in network.parameters().iter().filter(|parameter| parameter.spec.role.is_trained()) {
+        let random = uniform(&parameter.spec.name, 1, parameter.spec.elements());
+        parameter.var.set(&tensor(&random, &parameter.spec.shape)).unwrap();
     }
     let inference = network.inference().unwrap();
     let names: Vec<&str> = inference.spec().layers().iter().map(|layer| layer.name.as_str()).collect();

@@ -102,7 +102,8 @@ fn a_wrong_number_of_gradients_is_refused_and_the_pass_kept() {
     let outputs = network.forward_outputs(&images(), TRAIN, &mut tape).unwrap();
     let message = network.backward(&mut tape, &outputs[0], |_, _| Ok(())).unwrap_err().to_string();
     assert!(message.contains("per output of forward, 2, but got 1"), "{message}");
-    assert!(gradients(&network, &mut tape, &outputs.iter().collect::<Vec<_>>()).iter().all(|grad| !grad.is_empty()));
+    let found = gradients(&network, &mut tape, &outputs.iter().collect::<Vec<_>>());
+    assert_eq!(found.iter().filter(|grad| !grad.is_empty()).count(), network.vars().len());
 }
 
 #[test]
