@@ -88,10 +88,4 @@ impl Recipe {
         color_noise: 0.0,
         random_resized_crop: true,
     };
-
-    /// The recipe of the variant with this name; for other networks, that of 2012.
-    pub fn of(arch: &str) -> Self {
-        let variant = crate::VARIANTS.iter().find(|variant| variant.name == arch);
-        variant.map_or(Self::ALEXNET_2012, |variant| variant.recipe)
-    }
 }

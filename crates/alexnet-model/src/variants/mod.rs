@@ -83,6 +83,14 @@ pub const VARIANTS: [Variant; 7] = [
     },
 ];
 
+impl Recipe {
+    /// The recipe of the variant with this name; for other networks, that of 2012.
+    pub fn of(arch: &str) -> Self {
+        let variant = VARIANTS.iter().find(|variant| variant.name == arch);
+        variant.map_or(Self::ALEXNET_2012, |variant| variant.recipe)
+    }
+}
+
 /// More than needed in practice, and small enough that parameter counts do not overflow.
 const MAX_CLASSES: usize = 100_000_000;
 
