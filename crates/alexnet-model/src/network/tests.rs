@@ -298,6 +298,9 @@ fn a_device_without_memory_says_what_was_wanted() {
 
 #[test]
 fn prepared_weights_give_the_same_results() {
+    if alexnet_testing::cpu_only() {
+        return;
+    }
     let network = Network::new(crate::build("alexnet", 10).unwrap(), 7, CPU).unwrap();
     let inference = network.inference().unwrap();
     // One image and several images use different code paths; each path runs twice.

@@ -113,6 +113,9 @@ fn logits_and_all_gradients_of_every_variant_agree() {
 /// On the CPU, `bf16` rounds the weights of fully connected layers to eight bits, and nothing else for a single image.
 #[test]
 fn inference_in_bf16_stays_close_on_every_variant() {
+    if alexnet_testing::cpu_only() {
+        return;
+    }
     let golden = golden();
     for variant in crate::VARIANTS {
         let mut network = twin(variant.name);
